@@ -1,0 +1,276 @@
+"""Values that the operator and its pods exchange as JSON, through ConfigMaps and over HTTP.
+
+The operator writes `ServingConfig`, `Probe`, `DetectorConfig` and `MediaConfig`; the pods write `DetectorState`.
+Every value round-trips: ``from_json(type(x), to_json(x)) == x``. JSON keys are camelCase, as in the resources.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import typing
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class InvalidDocumentError(ValueError):
+    """A document does not have the shape of its type; the message names the field."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelServing:
+    """What one model is served with: the knobs, and the complete file rendered from them.
+
+    The pod writes `config` as it is and never merges: with a config that lacks fields every request fails.
+    """
+
+    name: str
+    instances: int
+    preferred_batch_sizes: tuple[int, ...]
+    max_batch_size: int
+    max_queue_delay_microseconds: int
+    config: str
+    """Complete text of Triton's config.pbtxt."""
+    files: dict[str, str] = field(default_factory=dict)
+    """Target path below the model's directory -> path below /sources/<model>/, e.g. {"1/model.plan": "people.plan"}."""
+    platform: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServingConfig:
+    """The serving configuration that is accepted: restarted pods come back with it."""
+
+    id: str
+    """Content hash: equal ids mean equal configurations."""
+    models: tuple[ModelServing, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A serving configuration on trial in one pod, undone by that pod when its time is over."""
+
+    id: str
+    pod: str
+    ttl_seconds: float
+    renewal: int
+    """Raised by the operator to prolong the trial by another `ttl_seconds`, counted by the pod from when it sees it."""
+    serving: ServingConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A model input or output: dims without the batch dimension, -1 for a variable one; Triton's data type names."""
+
+    name: str
+    dims: tuple[int, ...]
+    data_type: str
+    format: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoder:
+    """How outputs become boxes."""
+
+    type: str = "none"
+    """`yolov8`, `yolov5`, `ssd`, or `none`: NMS is in the model, which gives boxes [N,4] xyxy in input pixels,
+    scores [N], classes [N] and count [1]."""
+    labels: tuple[str, ...] = ()
+    confidence: float = 0.4
+    iou: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorModel:
+    """A model as the data plane sees it."""
+
+    name: str
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    decoder: Decoder
+    max_batch_size: int
+    preprocessing: str = "none"
+    """`none`: the frame as uint8 RGB, resized to the input's dims; `unit`: divided by 255 as float."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRate:
+    """Frames inferred a second."""
+
+    minimum: float = 1.0
+    target: float = 5.0
+    maximum: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorCamera:
+    """A camera as the data plane sees it: a stream of the media server, never the camera itself."""
+
+    name: str
+    stream: str
+    models: tuple[str, ...]
+    frame_rate: FrameRate = field(default_factory=FrameRate)
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorConfig:
+    """Content of detector.json."""
+
+    detector: str
+    namespace: str
+    generation: int
+    """metadata.generation of the EdgeDetector from which this was made."""
+    triton_url: str
+    media_url: str
+    """rtsp://host:port of the media server; a camera is read at media_url/stream."""
+    replicas_host: str = ""
+    """Name of the headless Service that lists the replicas; empty: this replica serves every camera."""
+    models: tuple[DetectorModel, ...] = ()
+    cameras: tuple[DetectorCamera, ...] = ()
+    suspended: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MediaCamera:
+    """A stream of the media server.
+
+    Exactly one of `url` and `url_secret` is given. Secrets are named, never carried.
+    """
+
+    stream: str
+    url: str = ""
+    url_secret: str = ""
+    url_secret_key: str = "url"  # noqa: S105 - the name of a key
+    credentials_secret: str = ""
+    """Secret with the keys `username` and `password`, mounted at /secrets/<name>/, possibly missing."""
+    input_template: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaConfig:
+    """Content of media.json."""
+
+    generation: int
+    cameras: tuple[MediaCamera, ...] = ()
+    arguments: tuple[str, ...] = ()
+    ffmpeg: dict[str, str] = field(default_factory=dict)
+    """Named input templates of the accelerator profile."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """What the pod's Triton really serves."""
+
+    name: str
+    state: str
+    """Loading, Ready or Failed."""
+    message: str = ""
+    serving_id: str = ""
+    instances: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraState:
+    """Where a camera stands. Ages and rates live in metrics, since status must not change at rest."""
+
+    name: str
+    state: str
+    """Connecting, Live, Stalled, Failing, Unauthorized or Suspended."""
+    reason: str = ""
+    message: str = ""
+    since: str = ""
+    """RFC 3339, UTC, of the last change of `state`."""
+    detecting: bool = False
+    """A frame of this camera was inferred in the last ten seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorState:
+    """Answer of GET /state of the detector container."""
+
+    generation: int
+    """Generation of the detector.json in force."""
+    accepted_id: str
+    """Id of the accepted serving config that is in force or, during a probe, that will be restored."""
+    probe_id: str = ""
+    probe_outcome: str = ""
+    """Running, Expired, Failed or empty."""
+    models: tuple[ModelState, ...] = ()
+    cameras: tuple[CameraState, ...] = ()
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """Return the JSON text of a value of this module: sorted keys, so that equal values give equal text."""
+    return json.dumps(_encode(value), sort_keys=True, indent=indent, separators=None if indent else (",", ":"))
+
+
+def from_json(kind: type[T], text: str) -> T:
+    """Parse the JSON text of a `kind` of this module.
+
+    Raises
+    ------
+    InvalidDocumentError
+        If the text is no JSON or a field has the wrong type; unknown keys are passed over, so that
+        an older pod reads a newer operator's document.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise InvalidDocumentError(f"{kind.__name__}: not JSON: {error}") from None
+    value: T = _decode(kind, document, kind.__name__)
+    return value
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def _encode(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {_camel(f.name): _encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, (tuple, list)):
+        return [_encode(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _encode(item) for key, item in value.items()}
+    return value
+
+
+def _decode(kind: Any, value: Any, path: str) -> Any:
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise InvalidDocumentError(f"{path}: expected a list")
+        item = typing.get_args(kind)[0]
+        return tuple(_decode(item, entry, f"{path}[{index}]") for index, entry in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise InvalidDocumentError(f"{path}: expected an object")
+        return {str(key): _decode(typing.get_args(kind)[1], entry, f"{path}.{key}") for key, entry in value.items()}
+    if dataclasses.is_dataclass(kind):
+        return _decode_object(kind, value, path)
+    return _decode_scalar(kind, value, path)
+
+
+def _decode_scalar(kind: Any, value: Any, path: str) -> Any:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise InvalidDocumentError(f"{path}: expected {kind.__name__}")
+    return value
+
+
+def _decode_object(kind: Any, value: Any, path: str) -> Any:
+    if not isinstance(value, dict):
+        raise InvalidDocumentError(f"{path}: expected an object")
+    hints = typing.get_type_hints(kind)
+    arguments: dict[str, Any] = {}
+    for item in dataclasses.fields(kind):
+        key = _camel(item.name)
+        if key in value:
+            arguments[item.name] = _decode(hints[item.name], value[key], f"{path}.{key}")
+        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
+            raise InvalidDocumentError(f"{path}.{key}: missing")
+    return kind(**arguments)

@@ -1,0 +1,105 @@
+"""Names, labels, ports and paths on which the operator, the pods and the tests agree.
+
+One place, because each of these is read by a process other than the one that writes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final
+
+GROUP: Final = "edgedetector.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+FIELD_MANAGER: Final = "edgedetector"
+
+# Every child carries both: prune lists by label, then checks the owner's UID.
+LABEL_DETECTOR: Final = f"{GROUP}/detector"
+LABEL_PROFILE: Final = f"{GROUP}/accelerator-profile"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_INSTANCE: Final = "app.kubernetes.io/instance"
+MANAGED_BY: Final = "edgedetector"
+
+# A pod annotation that changes makes the kubelet refresh ConfigMap volumes in 0.2 s instead of 60-80 s.
+ANNOTATION_REFRESH: Final = f"{GROUP}/refresh"
+
+COMPONENT_TRITON: Final = "triton"
+COMPONENT_MEDIA: Final = "media"
+COMPONENT_EXPORTER: Final = "exporter"
+
+CONTAINER_TRITON: Final = "triton"
+CONTAINER_DETECTOR: Final = "detector"
+CONTAINER_MODEL_REPOSITORY: Final = "model-repository"
+CONTAINER_GO2RTC: Final = "go2rtc"
+CONTAINER_MEDIA_CONFIG: Final = "config"
+CONTAINER_EXPORTER: Final = "exporter"
+
+PORT_TRITON_GRPC: Final = 8001
+PORT_TRITON_METRICS: Final = 8002
+PORT_DETECTOR: Final = 9090  # /metrics, /state, /healthz
+PORT_DETECTOR_EVENTS: Final = 9091  # loopback only: /events, /snapshot/...; pictures are personal data
+PORT_GO2RTC_API: Final = 1984
+PORT_GO2RTC_RTSP: Final = 8554
+PORT_EXPORTER: Final = 9400
+
+# One user in both containers of the Triton pod: shared memory files are created with mode 0600.
+USER: Final = 10001
+
+DIR_SERVING: Final = "/etc/edgedetector/serving"
+DIR_DETECTOR: Final = "/etc/edgedetector/detector"
+DIR_MEDIA: Final = "/etc/edgedetector/media"
+DIR_MODELS: Final = "/models"
+DIR_SOURCES: Final = "/sources"  # /sources/<model>/: what the user's model source holds, read-only
+DIR_RUN: Final = "/run/edgedetector"  # memory volume shared by the containers of the Triton pod
+DIR_GO2RTC: Final = "/run/go2rtc"  # memory volume of the media pod
+DIR_SECRETS: Final = "/secrets"  # /secrets/<secret name>/<key>
+
+FILE_ACCEPTED: Final = "accepted.json"  # keys of ConfigMap NAME-serving
+FILE_PROBE: Final = "probe.json"
+FILE_DETECTOR: Final = "detector.json"  # key of ConfigMap NAME-detector
+FILE_MEDIA: Final = "media.json"  # key of ConfigMap NAME-media
+FILE_ADMIN_KEY: Final = "admin-key"  # in DIR_RUN, mode 0600
+
+# Triton's --grpc-restricted-protocol=...:admin=KEY is answered by this gRPC header.
+RESTRICTED_PROTOCOL_HEADER: Final = "triton-grpc-protocol-admin"
+
+
+def triton(detector: str) -> str:
+    """Deployment, Service and HPA of the inference pods."""
+    return f"{detector}-triton"
+
+
+def replicas(detector: str) -> str:
+    """Headless Service through which replicas find each other."""
+    return f"{detector}-replicas"
+
+
+def media(detector: str) -> str:
+    """Deployment, Service and ConfigMap of the media server."""
+    return f"{detector}-media"
+
+
+def serving(detector: str) -> str:
+    """ConfigMap with the serving configuration."""
+    return f"{detector}-serving"
+
+
+def detector_config(detector: str) -> str:
+    """ConfigMap with the data plane's configuration."""
+    return f"{detector}-detector"
+
+
+def exporter(profile: str) -> str:
+    """DaemonSet, Service and ServiceMonitor of a profile's exporter, in the operator's namespace."""
+    return f"edgedetector-exporter-{profile}"
+
+
+def stream(camera: str) -> str:
+    """Opaque stream id of a camera in go2rtc.
+
+    go2rtc's redactor replaces a secret's text everywhere in its JSON, keys included, so an id must
+    not be able to contain anything that a user could also choose as a password.
+    """
+    return "s" + hashlib.sha256(camera.encode()).hexdigest()[:16]

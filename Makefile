@@ -1,0 +1,50 @@
+# Targets print what they do; `make help` lists them.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: help demo test check format down kubeconfig golden soak bench-control-path bench-media-topology bench-calibration
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## a real cluster with the operator, a camera and detections; stays up
+	@$(PYTHON) hack/demo.py
+
+test: ## everything: checks, unit tests, end-to-end tests on the real cluster
+	@$(PYTHON) hack/test.py
+
+check: ## formatter, linter, strict types, import layers, unit tests
+	@hack/bootstrap.sh
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pytest tests/unit -n auto
+
+format: ## format and mend what can be mended
+	@hack/bootstrap.sh
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+golden: ## rewrite the golden files of the unit tests from what the code gives
+	UPDATE_GOLDEN=1 $(BIN)/pytest tests/unit/plan
+
+down: ## end the cluster: no process, mount, interface, rule or image is left
+	@$(PYTHON) hack/down.py
+
+kubeconfig: ## print the path of the running cluster's kubeconfig
+	@$(PYTHON) hack/cluster.py kubeconfig
+
+bench-control-path: ## change a live Triton through ConfigMap, annotation and plain load; count errors and gaps
+	@hack/bootstrap.sh
+	@$(BIN)/python -m bench.control_path
+
+bench-media-topology: ## 35 cameras as a pod each, in shards, in one process: who is disturbed by what
+	@hack/bootstrap.sh
+	@$(BIN)/python -m bench.media_topology
+
+bench-calibration: ## the emulated accelerator against the reference's ladder
+	@hack/bootstrap.sh
+	@$(BIN)/python -m bench.calibration

@@ -1,0 +1,162 @@
+"""The cluster that demo and tests use: ours on this machine, real kind, or one that exists already.
+
+Standard library only. An existing cluster is taken only when `KUBECONFIG` is set **and** its current context stands in
+`EDGEDETECTOR_CONTEXTS` (comma-separated), so that nobody installs a demo on production by having a shell open.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+NODE = ROOT / "tests" / "e2e" / "node"
+NAME = "edgedetector"
+SYSTEM_NAMESPACE = "edgedetector-system"
+DEMO_NAMESPACE = "demo"
+
+
+class ContextRefusedError(RuntimeError):
+    """The cluster that KUBECONFIG names may not be used."""
+
+
+def state_directory() -> Path:
+    """Directory of the running node."""
+    return Path(os.environ.get("EDGEDETECTOR_STATE", "/var/lib/edgedetector-node"))
+
+
+def existing() -> bool:
+    """Whether an existing cluster is to be used instead of a node of our own."""
+    return bool(os.environ.get("KUBECONFIG")) and bool(os.environ.get("EDGEDETECTOR_CONTEXTS"))
+
+
+def kubeconfig() -> Path:
+    """Path of the kubeconfig of the cluster in use."""
+    if existing():
+        return Path(os.environ["KUBECONFIG"])
+    return state_directory() / "kubeconfig"
+
+
+def build(name: str) -> Path:
+    """Build (if it is not in the cache) a program that the node is made of and return its path."""
+    done = subprocess.run([sys.executable, NODE / "build.py", name], check=True, stdout=subprocess.PIPE, text=True)
+    return Path(done.stdout.strip().splitlines()[-1])
+
+
+def kubectl(*arguments: str, stdin: str | None = None, check: bool = True) -> str:
+    """Run kubectl against the cluster in use and return what it printed."""
+    done = subprocess.run(
+        [build("kubectl"), *arguments],
+        env={**os.environ, "KUBECONFIG": str(kubeconfig())},
+        input=stdin, stdout=subprocess.PIPE, check=check, text=True,
+    )  # fmt: skip
+    return done.stdout
+
+
+def check_context() -> None:
+    """Refuse a cluster that is not on the list.
+
+    Raises
+    ------
+    ContextRefusedError
+        If `KUBECONFIG` names an existing cluster whose current context is not in `EDGEDETECTOR_CONTEXTS`.
+    """
+    if not existing():
+        return
+    context = kubectl("config", "current-context").strip()
+    if context not in os.environ["EDGEDETECTOR_CONTEXTS"].split(","):
+        raise ContextRefusedError(f"context {context!r} is not in EDGEDETECTOR_CONTEXTS; nothing was touched")
+
+
+def create() -> None:
+    """Start the node, or find it running."""
+    check_context()
+    if existing():
+        return
+    kind = kind_executable()
+    clusters = subprocess.run([kind, "get", "clusters"], check=True, stdout=subprocess.PIPE, text=True).stdout.split()
+    if NAME in clusters and kubeconfig().exists():
+        return
+    subprocess.run([kind, "create", "cluster", "--name", NAME, "--kubeconfig", kubeconfig()], check=True)
+
+
+def kind_executable() -> Path:
+    """Return what creates clusters: `EDGEDETECTOR_KIND` (real kind) or the node beside the tests."""
+    return Path(os.environ.get("EDGEDETECTOR_KIND") or NODE / "kind")
+
+
+def images(*targets: str) -> dict[str, str]:
+    """Build the images of these targets of the Dockerfile if they are not in the cache; target -> image name."""
+    return {target: entry["image"] for target, entry in _image_entries(*targets).items()}
+
+
+def load_images(*targets: str) -> dict[str, str]:
+    """Build images and bring them to the node; an existing cluster is expected to reach them by itself."""
+    entries = _image_entries(*targets)
+    if not existing():
+        for entry in entries.values():
+            subprocess.run(
+                [kind_executable(), "load", "image-archive", entry["archive"], "--name", NAME], check=True
+            )  # fmt: skip
+    return {target: entry["image"] for target, entry in entries.items()}
+
+
+def helm(*arguments: str) -> None:
+    """Run Helm against the cluster in use."""
+    subprocess.run([build("helm"), *arguments], env={**os.environ, "KUBECONFIG": str(kubeconfig())}, check=True)
+
+
+def install(names: dict[str, str], *values: str) -> None:
+    """Install or upgrade the operator from the chart with these images (`operator`, `detector`, `triton-cpu`, `go2rtc`).
+
+    The shipped profiles name published images; `imageReplacements` points them at the ones built here, as an
+    air-gapped site would point them at its mirror.
+    """
+    overrides = {
+        "image": _repository_and_tag(names["operator"]),
+        "detectorImage": _repository_and_tag(names["detector"]),
+        "imageReplacements": replacements(names),
+    }
+    command = ["upgrade", "--install", "edgedetector", str(ROOT / "charts" / "edgedetector")]
+    command += ["--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout", "3m"]
+    for value in [*(f"{key}={json.dumps(content)}" for key, content in overrides.items()), *values]:
+        command += ["--set-json", value]
+    helm(*command)
+
+
+def replacements(names: dict[str, str]) -> dict[str, str]:
+    """Image that a shipped profile names -> image built here."""
+    profiles = ROOT / "operator" / "edgedetector" / "profiles"
+    wanted: dict[str, str] = {}
+    for path in sorted(profiles.glob("*.yaml")):
+        for line in path.read_text().splitlines():
+            key, _, value = line.strip().partition(":")
+            image = value.split("#")[0].strip().strip("\"'")
+            if key == "image" and image.startswith("edgedetector/"):
+                target = image.removeprefix("edgedetector/").split(":")[0]
+                if target in names:
+                    wanted[image] = names[target]
+    return wanted
+
+
+def _image_entries(*targets: str) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, ROOT / "images" / "build.py", *targets], check=True, stdout=subprocess.PIPE, text=True
+    )
+    entries: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return entries
+
+
+def _repository_and_tag(image: str) -> dict[str, str]:
+    repository, _, tag = image.rpartition(":")
+    return {"repository": repository, "tag": tag}
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] != ["kubeconfig"]:
+        sys.exit("usage: cluster.py kubeconfig")
+    print(kubeconfig())

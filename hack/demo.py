@@ -1,0 +1,144 @@
+"""`make demo`: from a bare machine to boxed pedestrians on a real cluster.
+
+Detections come first; metrics-server and Prometheus, which nothing in them waits for, are built after them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import cluster
+from stages import ROOT, Runner, Stage, StageError, main, say
+
+BUDGET_SECONDS = 1800.0
+IMAGES = ("operator", "detector", "triton-cpu", "go2rtc", "camera")
+NAMESPACE = cluster.DEMO_NAMESPACE
+DETECTOR = "yard"
+PICTURE = ROOT / "build" / "demo.jpg"
+READY_SECONDS = 180.0
+
+
+def prepare_stages() -> list[Stage]:
+    """Stages that build what the node and the demo are made of and start the node: also what the tests start with."""
+    python = sys.executable
+    node = str(cluster.NODE / "build.py")
+    if cluster.existing():
+        return [Stage("images", [python, "images/build.py", *IMAGES], 900)]
+    return [
+        Stage("kubernetes", [python, node, "node"], 900),
+        Stage("images", [python, "images/build.py", *IMAGES], 900),
+        Stage("cluster", cluster.create, 120, needs=("kubernetes",)),
+    ]
+
+
+def apply_demo(namespace: str = NAMESPACE) -> None:
+    """Apply camera, model and EdgeDetector."""
+    names = cluster.images("camera")
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(_namespace(namespace)))
+    rendered = cluster.kubectl("kustomize", str(ROOT / "demo")).replace("edgedetector/camera:demo", names["camera"])
+    cluster.kubectl("apply", "--server-side", "--namespace", namespace, "-f", "-", stdin=rendered)
+
+
+def wait_ready(namespace: str = NAMESPACE, name: str = DETECTOR, seconds: float = READY_SECONDS) -> None:
+    """Wait until detections flow.
+
+    Raises
+    ------
+    StageError
+        After `seconds`; the message holds the conditions.
+    """
+    done = subprocess.run(
+        [cluster.build("kubectl"), "wait", "--for=condition=Ready", f"edgedetector/{name}",
+         "--namespace", namespace, f"--timeout={seconds:.0f}s"],
+        env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig())}, check=False, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    if done.returncode:
+        raise StageError("not Ready in time:\n" + _conditions(namespace, name) + _pods(namespace))
+
+
+def show() -> None:
+    """Print what a person wants to see: the resource, a line a camera, the picture."""
+    say("\n$ kubectl get edgedetectors --all-namespaces")
+    say(cluster.kubectl("get", "edgedetectors", "--all-namespaces").rstrip())
+    detector = json.loads(cluster.kubectl("get", "edgedetector", DETECTOR, "--namespace", NAMESPACE, "-o", "json"))
+    boxes = save_picture()
+    say("")
+    for camera in detector["status"].get("cameras", []):
+        say(f"camera {camera['name']}: {camera['state']}, {boxes.get(camera['name'], 0)} people in the picture below")
+    say(f"picture: {PICTURE.relative_to(ROOT)}")
+    say("next: export KUBECONFIG=$(make -s kubeconfig); make down ends it")
+
+
+def save_picture(seconds: float = 60.0) -> dict[str, int]:
+    """Save the newest annotated frame of each camera that shows somebody; camera -> boxes in it."""
+    from forward import forward, get  # noqa: PLC0415 - needs a cluster
+
+    detector = json.loads(cluster.kubectl("get", "edgedetector", DETECTOR, "--namespace", NAMESPACE, "-o", "json"))
+    PICTURE.parent.mkdir(exist_ok=True)
+    counts: dict[str, int] = {}
+    with forward(NAMESPACE, f"deployment/{DETECTOR}-triton", 9091) as base:
+        for camera in [c["name"] for c in detector["spec"]["cameras"]]:
+            deadline = time.monotonic() + seconds
+            while time.monotonic() < deadline:
+                boxes = len(json.loads(get(f"{base}/snapshot/{camera}.json"))["detections"])
+                if boxes >= min(3, counts.get(camera, 0) + 1):
+                    PICTURE.write_bytes(get(f"{base}/snapshot/{camera}.jpg"))
+                    counts[camera] = boxes
+                    break
+                time.sleep(0.2)  # poll with a deadline: a person must walk into the picture
+    return counts
+
+
+def _namespace(name: str) -> dict[str, object]:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+
+
+def _conditions(namespace: str, name: str) -> str:
+    template = "{range .status.conditions[*]}{.type}={.status} {.reason}: {.message}{'\\n'}{end}"
+    return cluster.kubectl(
+        "get", "edgedetector", name, "--namespace", namespace, f"-o=jsonpath={template}", check=False
+    )
+
+
+def _pods(namespace: str) -> str:
+    return cluster.kubectl("get", "pods", "--namespace", namespace, "-o", "wide", check=False)
+
+
+def demo() -> int:
+    """Run the whole."""
+    runner = Runner("make demo", budget=BUDGET_SECONDS)
+    say(
+        "The first run compiles Kubernetes and builds images: about 10 minutes on 2 cores. Later runs take about a minute."
+    )
+
+    def load() -> None:
+        cluster.install(cluster.load_images(*IMAGES))
+
+    def body() -> None:
+        last = prepare_stages()[-1].name
+        runner.run([
+            *prepare_stages(),
+            Stage("operator", load, 240, needs=("images", last)),
+            Stage("demo", apply_demo, 60, needs=("operator",)),
+            Stage("detections", wait_ready, READY_SECONDS + 10, needs=("demo",)),
+        ])  # fmt: skip
+        show()
+        say(
+            f"\ndetections after {runner.elapsed:.0f} s; now metrics-server and Prometheus (make demo MONITORING=0 leaves them out)"
+        )
+        if os.environ.get("MONITORING") != "0" and not cluster.existing():
+            runner.run([Stage("monitoring", [sys.executable, str(cluster.NODE / "monitoring.py"), "up"], 1200)])
+
+    return main(runner, body)
+
+
+if __name__ == "__main__":
+    sys.exit(demo())

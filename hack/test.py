@@ -1,0 +1,47 @@
+"""`make test`: everything, each stage with its name, its time and its wall budget. `.ci/run` calls this."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import cluster
+from demo import IMAGES, prepare_stages
+from stages import ROOT, Runner, Stage, main
+
+# The whole budget grows only by decision: 30 min with cold builds, the checks and the end-to-end tests included.
+BUDGET_SECONDS = 1800.0
+TEST_IMAGES = ("emulated-triton", "emulated-exporter")
+
+
+def test() -> int:
+    """Run the whole."""
+    runner = Runner("make test", budget=BUDGET_SECONDS)
+    python, venv = sys.executable, str(ROOT / ".venv" / "bin" / "python")
+    own_node = not cluster.existing()
+
+    def body() -> None:
+        runner.run([Stage("bootstrap", ["hack/bootstrap.sh"], 240)])
+        prepare = prepare_stages()
+        stages = [
+            *prepare,
+            Stage("check", ["make", "check"], 300, needs=("images",)),
+            Stage("test images", [python, "images/build.py", *IMAGES, *TEST_IMAGES], 300, needs=("images",)),
+        ]
+        if own_node:
+            up = [python, str(cluster.NODE / "monitoring.py"), "up"]
+            stages.append(Stage("monitoring", up, 900, needs=("cluster",)))
+        runner.run(stages)
+        pytest = [venv, "-m", "pytest", "tests/e2e", "-v", "-p", "no:cacheprovider", "--durations=15"]
+        runner.run([Stage("end to end", pytest, 900, show=True)])
+        if own_node and os.environ.get("KEEP") != "1":
+            runner.run([Stage("down", ["make", "down"], 120)])
+
+    return main(runner, body)
+
+
+if __name__ == "__main__":
+    sys.exit(test())

@@ -111,7 +111,7 @@ def helm(*arguments: str) -> None:
 
 
 def install(names: dict[str, str], *values: str) -> None:
-    """Install or upgrade the operator from the chart with these images (`operator`, `detector`, `triton-cpu`, `go2rtc`).
+    """Install or upgrade the operator from the chart with images built here (target -> image).
 
     The shipped profiles name published images; `imageReplacements` points them at the ones built here, as an
     air-gapped site would point them at its mirror.

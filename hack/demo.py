@@ -115,9 +115,7 @@ def _pods(namespace: str) -> str:
 def demo() -> int:
     """Run the whole."""
     runner = Runner("make demo", budget=BUDGET_SECONDS)
-    say(
-        "The first run compiles Kubernetes and builds images: about 10 minutes on 2 cores. Later runs take about a minute."
-    )
+    say("The first run compiles Kubernetes and builds images, about 10 minutes on 2 cores; later runs take about one.")
 
     def load() -> None:
         cluster.install(cluster.load_images(*IMAGES))
@@ -132,7 +130,7 @@ def demo() -> int:
         ])  # fmt: skip
         show()
         say(
-            f"\ndetections after {runner.elapsed:.0f} s; now metrics-server and Prometheus (make demo MONITORING=0 leaves them out)"
+            f"\ndetections after {runner.elapsed:.0f} s; now metrics-server and Prometheus (MONITORING=0 leaves them out)"
         )
         if os.environ.get("MONITORING") != "0" and not cluster.existing():
             runner.run([Stage("monitoring", [sys.executable, str(cluster.NODE / "monitoring.py"), "up"], 1200)])

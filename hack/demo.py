@@ -41,7 +41,7 @@ def prepare_stages() -> list[Stage]:
 def apply_demo(namespace: str = NAMESPACE) -> None:
     """Apply camera, model and EdgeDetector."""
     names = cluster.images("camera")
-    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(_namespace(namespace)))
+    cluster.kubectl("apply", "-f", "-", stdin=json.dumps(namespace_object(namespace)))
     rendered = cluster.kubectl("kustomize", str(ROOT / "demo")).replace("edgedetector/camera:demo", names["camera"])
     cluster.kubectl("apply", "--server-side", "--namespace", namespace, "-f", "-", stdin=rendered)
 
@@ -96,7 +96,8 @@ def save_picture(seconds: float = 60.0) -> dict[str, int]:
     return counts
 
 
-def _namespace(name: str) -> dict[str, object]:
+def namespace_object(name: str) -> dict[str, object]:
+    """Return a Namespace that enforces Pod Security `restricted`."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
 
@@ -129,9 +130,7 @@ def demo() -> int:
             Stage("detections", wait_ready, READY_SECONDS + 10, needs=("demo",)),
         ])  # fmt: skip
         show()
-        say(
-            f"\ndetections after {runner.elapsed:.0f} s; now metrics-server and Prometheus (MONITORING=0 leaves them out)"
-        )
+        say(f"\ndetections after {runner.elapsed:.0f} s; now metrics-server and Prometheus (MONITORING=0: without)")
         if os.environ.get("MONITORING") != "0" and not cluster.existing():
             runner.run([Stage("monitoring", [sys.executable, str(cluster.NODE / "monitoring.py"), "up"], 1200)])
 

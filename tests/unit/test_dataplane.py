@@ -4,9 +4,10 @@ import dataclasses
 import typing
 
 import pytest
-from edgedetector.api import dataplane
 from hypothesis import given
 from hypothesis import strategies as st
+
+from edgedetector.api import dataplane
 
 DOCUMENTS = (
     dataplane.ServingConfig,

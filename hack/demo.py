@@ -10,9 +10,6 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import cluster
 from stages import ROOT, Runner, Stage, StageError, main, say

@@ -6,22 +6,13 @@ Session scope throughout: a cluster and an installation cost minutes, and the te
 from __future__ import annotations
 
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from collections.abc import Iterator
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "hack"))
-
 import cluster as driver
 import demo as demo_driver
-
-T = TypeVar("T")
+from harness import Kubectl
 
 IMAGES = (*demo_driver.IMAGES, "emulated-triton", "emulated-exporter")
 
@@ -34,42 +25,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if options.cluster_name == "pytest-kind":
         options.cluster_name = driver.NAME
     options.keep_cluster = True  # `make down` ends it; a failed run leaves it to be looked at
-
-
-def poll(what: str, look: Callable[[], T], good: Callable[[T], bool], seconds: float = 60.0) -> T:
-    """Look until it is good; after `seconds` fail with what was seen last."""
-    deadline = time.monotonic() + seconds
-    while True:
-        seen = look()
-        if good(seen):
-            return seen
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what}: not within {seconds:.0f} s; last seen: {seen!r}")
-        time.sleep(0.5)
-
-
-@dataclass(frozen=True)
-class Kubectl:
-    """kubectl in one namespace."""
-
-    namespace: str
-
-    def __call__(self, *arguments: str, stdin: str | None = None, check: bool = True) -> str:
-        return driver.kubectl("--namespace", self.namespace, *arguments, stdin=stdin, check=check)
-
-    def get(self, *arguments: str) -> Any:
-        """Objects as parsed JSON; None if there is no such object."""
-        text = self("get", *arguments, "-o", "json", "--ignore-not-found")
-        return json.loads(text) if text.strip() else None
-
-    def items(self, *arguments: str) -> list[Any]:
-        """The items of a list."""
-        return list(json.loads(self("get", *arguments, "-o", "json"))["items"])
-
-    def apply(self, *objects: Any) -> None:
-        """Server-side apply."""
-        listing = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
-        self("apply", "--server-side", "-f", "-", stdin=json.dumps(listing))
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,8 @@
 """The runner of demo and tests."""
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "hack"))
 
 from stages import Runner, Stage, StageError
 

@@ -1,0 +1,130 @@
+"""The demo: what the detector says of the video is what the same model finds in it offline."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+import cluster as driver
+from events import events
+from forward import forward, get
+from harness import Kubectl, poll
+from stages import ROOT
+
+WATCH_SECONDS = 180.0
+TARGET_SHARE = 0.95
+
+
+@pytest.fixture(scope="session")
+def people() -> Any:
+    """The demo's model file as a module: the same HOG, without Triton."""
+    specification = importlib.util.spec_from_file_location("people_model", ROOT / "demo" / "people" / "model.py")
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def recorded(demo: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray[Any, Any]]:
+    """Every frame of the camera's video, decoded here: digest -> RGB uint8 [576, 768, 3]."""
+    path: Path = tmp_path_factory.mktemp("video") / "vtest.mp4"
+    command = [driver.build("kubectl"), "--kubeconfig", driver.kubeconfig(), "--namespace", demo.namespace]
+    with path.open("wb") as sink:
+        subprocess.run(
+            [*command, "exec", "deployment/camera", "--", "cat", "/videos/vtest.mp4"], stdout=sink, check=True
+        )
+    with av.open(str(path)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert len(frames) > 700, "the whole surveillance video has 795 frames"
+    return {hashlib.blake2b(frame.tobytes(), digest_size=16).hexdigest(): frame for frame in frames}
+
+
+def boxes_of(event: dict[str, Any]) -> list[tuple[float, ...]]:
+    """The event's boxes in a fixed order, to a hundredth of a pixel."""
+    return sorted(tuple(round(float(value), 2) for value in found["box"]) for found in event["detections"])
+
+
+def test_every_inferred_frame_has_the_boxes_that_the_same_model_finds_offline(
+    demo: Kubectl, recorded: dict[str, np.ndarray[Any, Any]], people: Any
+) -> None:
+    detector = demo.get("edgedetector", "yard")
+    camera = detector["spec"]["cameras"][0]
+    with forward(demo.namespace, "deployment/yard-triton", 9091) as base:
+        seen = list(events(base, WATCH_SECONDS, digest=True))
+    seen = [event for event in seen if event["camera"] == camera["name"] and event["frame"].get("digest")]
+
+    unknown = [event["frame"]["digest"] for event in seen if event["frame"]["digest"] not in recorded]
+    assert unknown == [], "frames that are not in the video"
+    offline: dict[str, list[tuple[float, ...]]] = {}
+    for digest in {event["frame"]["digest"] for event in seen}:
+        boxes, _scores = people.detect(recorded[digest])[:2]
+        offline[digest] = sorted(tuple(round(float(value), 2) for value in box) for box in boxes)
+    different = [event for event in seen if boxes_of(event) != offline[event["frame"]["digest"]]]
+    assert different == []
+    assert sum(len(boxes) for boxes in offline.values()) > len(offline), (
+        "about 3.6 people a frame walk through the video"
+    )
+
+    expected = camera["frameRate"]["target"] * WATCH_SECONDS
+    print(f"{len(seen)} frames inferred of {expected:.0f} at the target rate, {len(offline)} different ones, all equal")
+    assert len(seen) >= TARGET_SHARE * expected
+
+
+def test_another_video_gives_other_detections(
+    demo: Kubectl, recorded: dict[str, np.ndarray[Any, Any]], people: Any
+) -> None:
+    before = demo.get("edgedetector", "yard")
+    other = json.loads(json.dumps(before["spec"]["cameras"]).replace("/vtest", "/mirrored"))
+    assert other != before["spec"]["cameras"]
+    pods = {pod["metadata"]["uid"] for pod in demo.items("pods", "-l", "app.kubernetes.io/component=triton")}
+    demo("patch", "edgedetector", "yard", "--type=merge", "-p", json.dumps({"spec": {"cameras": other}}))
+    try:
+        with forward(demo.namespace, "deployment/yard-triton", 9091) as base:
+
+            def strangers() -> list[dict[str, Any]]:
+                batch = list(events(base, 3.0, digest=True))
+                return [event for event in batch if event["frame"].get("digest") not in recorded]
+
+            seen = poll("frames of the other video", strangers, lambda batch: len(batch) >= 5, seconds=60)
+        known = {
+            tuple(boxes_of({"detections": [{"box": b} for b in people.detect(f)[0]]}))
+            for f in list(recorded.values())[::40]
+        }
+        assert any(event["detections"] for event in seen)
+        assert all(tuple(boxes_of(event)) not in known for event in seen if event["detections"])
+    finally:
+        demo(
+            "patch",
+            "edgedetector",
+            "yard",
+            "--type=merge",
+            "-p",
+            json.dumps({"spec": {"cameras": before["spec"]["cameras"]}}),
+        )
+    after = {pod["metadata"]["uid"] for pod in demo.items("pods", "-l", "app.kubernetes.io/component=triton")}
+    assert after == pods, "a camera change restarts no Triton pod"
+
+
+def test_the_annotated_picture_comes_from_the_live_stream(demo: Kubectl, tmp_path: Path) -> None:
+    with forward(demo.namespace, "deployment/yard-triton", 9091) as base:
+        boxes = poll(
+            "somebody in the picture",
+            lambda: json.loads(get(f"{base}/snapshot/gate.json")),
+            lambda frame: len(frame["detections"]) > 0,
+        )
+        path = tmp_path / "gate.jpg"
+        path.write_bytes(get(f"{base}/snapshot/gate.jpg"))
+    with av.open(str(path)) as picture:
+        frame = next(picture.decode(video=0))
+    assert (frame.width, frame.height) == (768, 576)
+    assert all(found["label"] == "person" for found in boxes["detections"])

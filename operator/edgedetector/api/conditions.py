@@ -1,0 +1,112 @@
+"""Names of conditions and of their reasons, and a condition as a value.
+
+The types follow kstatus: `Reconciling=True` reads as in progress, `Stalled=True` as failed, else `Ready` decides.
+A terminal error of the user therefore has to set `Stalled`: `Ready=False` alone reads as in progress for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+READY: Final = "Ready"
+RECONCILING: Final = "Reconciling"
+STALLED: Final = "Stalled"
+MODEL_READY: Final = "ModelReady"
+SERVER_READY: Final = "ServerReady"
+MEDIA_READY: Final = "MediaReady"
+STREAMS_READY: Final = "StreamsReady"
+SCALING_READY: Final = "ScalingReady"
+MONITORING_READY: Final = "MonitoringReady"
+# Informational: these two never gate Ready.
+DEGRADED: Final = "Degraded"
+TUNING_ACTIVE: Final = "TuningActive"
+
+ALL_TYPES: Final = (
+    READY,
+    RECONCILING,
+    STALLED,
+    MODEL_READY,
+    SERVER_READY,
+    MEDIA_READY,
+    STREAMS_READY,
+    SCALING_READY,
+    MONITORING_READY,
+    DEGRADED,
+    TUNING_ACTIVE,
+)
+GATING_TYPES: Final = (MODEL_READY, SERVER_READY, MEDIA_READY, STREAMS_READY, SCALING_READY, MONITORING_READY)
+
+TRUE: Final = "True"
+FALSE: Final = "False"
+UNKNOWN: Final = "Unknown"
+
+# Ready, Reconciling, Stalled
+REASON_DETECTING: Final = "Detecting"
+REASON_PENDING: Final = "Pending"
+REASON_PROGRESSING: Final = "Progressing"
+REASON_RECONCILED: Final = "Reconciled"
+REASON_RETRYING: Final = "Retrying"
+REASON_SUSPENDED: Final = "Suspended"
+REASON_DELETING: Final = "Deleting"
+REASON_INVALID_SPEC: Final = "InvalidSpec"
+REASON_PROFILE_NOT_FOUND: Final = "ProfileNotFound"
+REASON_INTERNAL_ERROR: Final = "InternalError"
+REASON_APPLY_FAILED: Final = "ApplyFailed"
+# Children in general
+REASON_AS_EXPECTED: Final = "AsExpected"
+REASON_DISABLED: Final = "Disabled"
+REASON_UNKNOWN: Final = "StateUnknown"
+# ServerReady, MediaReady: workloads
+REASON_ROLLING_OUT: Final = "RollingOut"
+REASON_UNSCHEDULABLE: Final = "Unschedulable"
+REASON_ACCELERATOR_TAKEN: Final = "AcceleratorTaken"
+REASON_ACCELERATOR_MISSING: Final = "AcceleratorMissing"
+REASON_IMAGE_PULL_FAILED: Final = "ImagePullFailed"
+REASON_CRASH_LOOPING: Final = "CrashLooping"
+REASON_CONFIG_MISSING: Final = "ConfigMissing"
+REASON_VOLUME_MISSING: Final = "VolumeMissing"
+REASON_UNAVAILABLE: Final = "Unavailable"
+# ModelReady
+REASON_MODELS_LOADED: Final = "ModelsLoaded"
+REASON_MODEL_LOADING: Final = "ModelLoading"
+REASON_MODEL_LOAD_FAILED: Final = "ModelLoadFailed"
+REASON_MODEL_SOURCE_MISSING: Final = "ModelSourceMissing"
+REASON_SERVING_CONFIG_DIFFERS: Final = "ServingConfigDiffers"
+# StreamsReady
+REASON_STREAMS_LIVE: Final = "StreamsLive"
+REASON_NO_CAMERAS: Final = "NoCameras"
+REASON_STREAMS_CONNECTING: Final = "StreamsConnecting"
+REASON_CAMERAS_FAILING: Final = "CamerasFailing"
+REASON_CAMERA_UNAUTHORIZED: Final = "CameraUnauthorized"
+REASON_SECRET_MISSING: Final = "SecretMissing"  # noqa: S105 - a reason, no secret
+# ScalingReady
+REASON_SCALING_ACTIVE: Final = "ScalingActive"
+REASON_METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
+REASON_REPLICAS_CAPPED: Final = "ReplicasCapped"
+# MonitoringReady
+REASON_MONITORING_CONFIGURED: Final = "MonitoringConfigured"
+REASON_MONITORING_NOT_INSTALLED: Final = "MonitoringNotInstalled"
+# Degraded, TuningActive
+REASON_NOT_DEGRADED: Final = "NotDegraded"
+REASON_TUNING_OFF: Final = "TuningOff"
+REASON_NOT_TUNING: Final = "NotTuning"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition without its times, which are the writer's business.
+
+    `status` is True, False or Unknown, as text; `reason` is CamelCase; `message` is one line for people and holds
+    no figure that changes at rest, since that would cause writes.
+    """
+
+    type: str
+    status: str
+    reason: str
+    message: str = ""
+
+    @property
+    def is_true(self) -> bool:
+        """Whether the condition holds."""
+        return self.status == TRUE

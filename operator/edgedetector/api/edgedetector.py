@@ -1,0 +1,357 @@
+"""The resource EdgeDetector as a frozen value.
+
+The classes have the shape of ``crds/edgedetector.dev_edgedetectors.yaml``, field by field (a test compares them), and
+the same defaults, so that a resource stored before a default existed parses to what the API server would give now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Final, Self
+
+from edgedetector.api.decode import decode
+from edgedetector.api.errors import InvalidSpecError
+from edgedetector.api.pods import LocalObject, Resources, Toleration
+from edgedetector.api.quantities import Fraction
+
+KIND: Final = "EdgeDetector"
+PLURAL: Final = "edgedetectors"
+
+
+@dataclass(frozen=True, slots=True)
+class KeyToPath:
+    """A key of a ConfigMap, and the relative path at which the model's source has it."""
+
+    key: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigMapSource:
+    """Model files in a ConfigMap; without `items` each key is a file of its own name."""
+
+    name: str
+    items: tuple[KeyToPath, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimSource:
+    """Model files in a directory of a volume; `path` is relative to the volume's root."""
+
+    claim_name: str
+    path: str = ""
+    read_only: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSource:
+    """One model file, fetched by the pod; `sha256` in lower-case hexadecimal digits."""
+
+    url: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSource:
+    """Where a model's files come from: exactly one of the three."""
+
+    config_map: ConfigMapSource | None = None
+    persistent_volume_claim: ClaimSource | None = None
+    http: HttpSource | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """An input or output: dims without the batch dimension, -1 for a variable one; data type as Triton names it."""
+
+    name: str
+    dims: tuple[int, ...]
+    data_type: str
+    format: str = "NONE"
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderSpec:
+    """How outputs become boxes; `confidence` and `iou` between 0 and 1."""
+
+    type: str = "none"
+    labels: tuple[str, ...] = ()
+    confidence: float = 0.4
+    iou: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class WarmupSpec:
+    """Requests that Triton runs before it calls a model loaded."""
+
+    enabled: bool = True
+    data: str = "Zero"
+    """Zero or Random."""
+    variable_dimension: int = 1
+    """Stands in for each dimension of -1."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A model; empty texts mean: as the accelerator profile says."""
+
+    name: str
+    source: ModelSource
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    backend: str = ""
+    model_file: str = ""
+    decoder: DecoderSpec = field(default_factory=DecoderSpec)
+    preprocessing: str = "none"
+    max_batch_size: int = 0
+    warmup: WarmupSpec = field(default_factory=WarmupSpec)
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ServingSpec:
+    """Where tuning starts; with tuning off, how every model is served."""
+
+    instances: int = 1
+    preferred_batch_sizes: tuple[int, ...] = ()
+    max_queue_delay: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class SecretKey:
+    """One key of a Secret of the same namespace."""
+
+    name: str
+    key: str = "url"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameRateSpec:
+    """Frames inferred a second."""
+
+    minimum: float = 1.0
+    target: float = 5.0
+    maximum: float = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class CameraSpec:
+    """A camera; `models` empty: all models. Higher `priority` is degraded later."""
+
+    name: str
+    url: str = field(default="", repr=False)
+    url_secret_ref: SecretKey | None = None
+    substream_url: str = field(default="", repr=False)
+    substream_url_secret_ref: SecretKey | None = None
+    credentials_secret_ref: LocalObject | None = None
+    models: tuple[str, ...] = ()
+    frame_rate: FrameRateSpec = field(default_factory=FrameRateSpec)
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyObjective:
+    """From the frame in the detector to its result."""
+
+    percentile: int = 99
+    max: timedelta = timedelta(milliseconds=50)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectiveSpec:
+    """What tuning must keep."""
+
+    latency: LatencyObjective = field(default_factory=LatencyObjective)
+
+
+@dataclass(frozen=True, slots=True)
+class HeadroomSpec:
+    """Shares that tuning leaves free. Source of the defaults: the reference deployment's rules."""
+
+    accelerator: Fraction = field(default_factory=lambda: Fraction(0.2))
+    cpu: Fraction = field(default_factory=lambda: Fraction(0.15))
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceBounds:
+    """Model instances a replica may have, per model."""
+
+    min: int = 1
+    max: int = 4
+
+
+@dataclass(frozen=True, slots=True)
+class BoundsSpec:
+    """What tuning may choose from."""
+
+    instances: InstanceBounds = field(default_factory=InstanceBounds)
+    max_queue_delay: timedelta = timedelta(milliseconds=5)
+
+
+@dataclass(frozen=True, slots=True)
+class TuningSpec:
+    """`mode` is Auto, Recommend or Off."""
+
+    mode: str = "Auto"
+    objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
+    headroom: HeadroomSpec = field(default_factory=HeadroomSpec)
+    bounds: BoundsSpec = field(default_factory=BoundsSpec)
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingSpec:
+    """Replicas of the inference pod; an autoscaler exists when the maximum is above the minimum."""
+
+    min_replicas: int = 1
+    max_replicas: int = 1
+    target_cpu_utilization: int = 80
+    """Percent of the Triton container's CPU request."""
+
+
+@dataclass(frozen=True, slots=True)
+class DegradationSpec:
+    """The ladder on overload; steps in order, least harmful first."""
+
+    enabled: bool = True
+    steps: tuple[str, ...] = ("ReduceFrameRate", "UseSubstream", "PauseCameras")
+    protected_priority: int = 100
+    """Cameras with this priority or a higher one are never paused."""
+    react_after: timedelta = timedelta(seconds=3)
+    recover_after: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class MqttOutput:
+    """Detections to an MQTT broker; the Secret holds username and password, the CA Secret ca.crt."""
+
+    url: str = field(repr=False)
+    topic_prefix: str = "edgedetector"
+    qos: int = 0
+    credentials_secret_ref: LocalObject | None = None
+    ca_secret_ref: LocalObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookOutput:
+    """Detections as HTTP POST requests; the Secret's key `token` is sent as a bearer token."""
+
+    url: str = field(repr=False)
+    timeout: timedelta = timedelta(seconds=2)
+    token_secret_ref: LocalObject | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OutputsSpec:
+    """Where detections go, besides metrics and the events on loopback."""
+
+    mqtt: MqttOutput | None = None
+    webhook: WebhookOutput | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MonitoringSpec:
+    """ServiceMonitor and PrometheusRule; `labels` are added to both, for Prometheus' selectors."""
+
+    enabled: bool = True
+    scrape_interval: timedelta = timedelta(seconds=10)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerResources:
+    """Requests and limits by container, over those of the profile and the operator's defaults."""
+
+    triton: Resources = field(default_factory=Resources)
+    detector: Resources = field(default_factory=Resources)
+    media: Resources = field(default_factory=Resources)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSpec:
+    """`.spec`, written by the user alone."""
+
+    accelerator_profile: str
+    models: tuple[ModelSpec, ...]
+    serving: ServingSpec = field(default_factory=ServingSpec)
+    cameras: tuple[CameraSpec, ...] = ()
+    tuning: TuningSpec = field(default_factory=TuningSpec)
+    scaling: ScalingSpec = field(default_factory=ScalingSpec)
+    degradation: DegradationSpec = field(default_factory=DegradationSpec)
+    outputs: OutputsSpec = field(default_factory=OutputsSpec)
+    monitoring: MonitoringSpec = field(default_factory=MonitoringSpec)
+    resources: ContainerResources = field(default_factory=ContainerResources)
+    image_pull_secrets: tuple[LocalObject, ...] = ()
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Toleration, ...] = ()
+    priority_class_name: str = ""
+    suspend: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeDetector:
+    """An EdgeDetector as the API server has it."""
+
+    name: str
+    namespace: str
+    uid: str
+    generation: int
+    spec: DetectorSpec
+    deleting: bool = False
+
+    @property
+    def suspend(self) -> bool:
+        """Whether the user wants nothing to run."""
+        return self.spec.suspend
+
+    @classmethod
+    def parse(cls, obj: Mapping[str, Any]) -> Self:
+        """Return the value of a Kubernetes object of kind EdgeDetector.
+
+        Raises
+        ------
+        InvalidSpecError
+            If a field is missing, has a wrong type, or contradicts another one.
+        """
+        metadata = obj["metadata"]
+        spec = decode(DetectorSpec, obj.get("spec") or {}, "spec")
+        _check(spec)
+        return cls(
+            name=metadata["name"],
+            namespace=metadata.get("namespace", "default"),
+            uid=metadata.get("uid", ""),
+            generation=metadata.get("generation", 0),
+            spec=spec,
+            deleting=metadata.get("deletionTimestamp") is not None,
+        )
+
+
+def _check(spec: DetectorSpec) -> None:
+    """Repeat the rules of the CRD without which planning would go wrong: an older CRD may be installed."""
+    if not spec.models:
+        raise InvalidSpecError("spec.models", "is empty", "add a model")
+    for model in spec.models:
+        _check_model(model, f"spec.models[{model.name}]")
+    names = {model.name for model in spec.models}
+    for camera in spec.cameras:
+        where = f"spec.cameras[{camera.name}]"
+        if bool(camera.url) == (camera.url_secret_ref is not None):
+            raise InvalidSpecError(where, "needs exactly one of url and urlSecretRef", "keep one of the two")
+        if camera.substream_url and camera.substream_url_secret_ref:
+            raise InvalidSpecError(where, "has substreamUrl and substreamUrlSecretRef", "keep one of the two")
+        if not names.issuperset(camera.models):
+            raise InvalidSpecError(f"{where}.models", "names a model that spec.models lacks", "correct the name")
+    if spec.scaling.max_replicas < spec.scaling.min_replicas:
+        raise InvalidSpecError("spec.scaling.maxReplicas", "is below minReplicas", "raise it")
+
+
+def _check_model(model: ModelSpec, where: str) -> None:
+    source = model.source
+    given = [kind for kind in (source.config_map, source.persistent_volume_claim, source.http) if kind]
+    if len(given) != 1:
+        raise InvalidSpecError(
+            f"{where}.source", "needs exactly one of configMap, persistentVolumeClaim and http", "keep one of them"
+        )
+    if not model.inputs or not model.outputs:
+        raise InvalidSpecError(where, "needs at least one input and one output", "describe the model's tensors")

@@ -1,0 +1,171 @@
+"""The resource AcceleratorProfile as a frozen value: all that is particular to a kind of accelerator, as data.
+
+The classes have the shape of ``crds/edgedetector.dev_acceleratorprofiles.yaml``, field by field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from edgedetector.api.decode import decode
+from edgedetector.api.pods import EnvironmentVariable, Resources, Toleration
+from edgedetector.api.quantities import Quantity
+
+KIND: Final = "AcceleratorProfile"
+PLURAL: Final = "acceleratorprofiles"
+
+
+@dataclass(frozen=True, slots=True)
+class AcceleratorResource:
+    """The extended resource that the vendor's device plugin gives to nodes; empty name: none is needed."""
+
+    name: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class PodSecurity:
+    """What the pod needs to open the device as a user other than root."""
+
+    supplemental_groups: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TritonSpec:
+    """The inference server of this accelerator."""
+
+    image: str
+    backend: str
+    version: str = ""
+    """Release of Triton, e.g. 23.07: what it can do differs by release."""
+    arguments: tuple[str, ...] = ()
+    environment: tuple[EnvironmentVariable, ...] = ()
+    instance_kind: str = "KIND_AUTO"
+    model_file: str = ""
+    """Name of a model's main file; ``{model}`` stands for the model's name."""
+    compile_command: tuple[str, ...] = ()
+    model_size_limit: Quantity = field(default_factory=lambda: Quantity("0"))
+    """Bytes; 0: no limit."""
+    shared_memory: Quantity = field(default_factory=lambda: Quantity("256Mi"))
+    resources: Resources = field(default_factory=Resources)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaSpec:
+    """The media server on nodes with this accelerator."""
+
+    image: str
+    arguments: tuple[str, ...] = ()
+    input_templates: Mapping[str, str] = field(default_factory=dict)
+    """Name -> ffmpeg input arguments with ``{input}``: the vendor's decoder flags."""
+    input_template: str = ""
+    """Which of them cameras use; empty: streams are passed through undecoded."""
+    on_accelerator_node: bool = False
+    resources: Resources = field(default_factory=Resources)
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterFile:
+    """A file that the exporter finds at `path`."""
+
+    path: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExistingExporter:
+    """An exporter that somebody else runs: its pods."""
+
+    namespace: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricMapping:
+    """One of our figures (`name`), the exporter's metric that holds it, and the factor from its unit to ours.
+
+    Ours: utilization as a share of 1, memory in bytes, temperature in degrees Celsius, power in watts.
+    """
+
+    name: str
+    metric: str
+    unit: str
+    verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterSpec:
+    """The vendor's metrics exporter, one a node; `existing` or an `image` that the operator runs."""
+
+    image: str = ""
+    command: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()
+    environment: tuple[EnvironmentVariable, ...] = ()
+    port: int = 9400
+    path: str = "/metrics"
+    files: tuple[ExporterFile, ...] = ()
+    privileged: bool = False
+    resources: Resources = field(default_factory=Resources)
+    existing: ExistingExporter | None = None
+    metrics: tuple[MetricMapping, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Capability:
+    """What the accelerator's Triton can do. Only a verified capability is relied upon."""
+
+    name: str
+    supported: bool = False
+    verified: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileSpec:
+    """`.spec` of an AcceleratorProfile."""
+
+    triton: TritonSpec
+    media: MediaSpec
+    description: str = ""
+    resource: AcceleratorResource = field(default_factory=AcceleratorResource)
+    runtime_class_name: str = ""
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Toleration, ...] = ()
+    pod_security: PodSecurity = field(default_factory=PodSecurity)
+    exporter: ExporterSpec | None = None
+    capabilities: tuple[Capability, ...] = ()
+
+    def can(self, capability: str) -> bool:
+        """Whether `capability` is supported and somebody has seen it work."""
+        return any(item.name == capability and item.supported and item.verified for item in self.capabilities)
+
+
+@dataclass(frozen=True, slots=True)
+class AcceleratorProfile:
+    """An AcceleratorProfile as the API server has it, or as it is shipped (then without `uid`)."""
+
+    name: str
+    uid: str
+    generation: int
+    spec: ProfileSpec
+    deleting: bool = False
+
+    @classmethod
+    def parse(cls, obj: Mapping[str, Any]) -> Self:
+        """Return the value of a Kubernetes object of kind AcceleratorProfile.
+
+        Raises
+        ------
+        InvalidSpecError
+            If a field is missing or has a wrong type.
+        """
+        metadata = obj["metadata"]
+        return cls(
+            name=metadata["name"],
+            uid=metadata.get("uid", ""),
+            generation=metadata.get("generation", 0),
+            spec=decode(ProfileSpec, obj.get("spec") or {}, "spec"),
+            deleting=metadata.get("deletionTimestamp") is not None,
+        )

@@ -1,0 +1,84 @@
+# Every image of EdgeDetector, a target each. images/build.py drives it (and hands the machine's registry settings in
+# as build secrets); plain BuildKit does too: `docker build --target operator .`
+#
+# No `# syntax=` line: it would pull a front end from a registry. This file uses only what BuildKit had in Docker 20.10.
+
+# Any Debian 12 root filesystem.
+ARG BASE_IMAGE=debian:bookworm-slim
+# Where the go2rtc binary comes from: the staged build of images/staged/go2rtc, or with a registry the upstream image,
+# `--build-arg GO2RTC_SOURCE=alexxit/go2rtc:1.9.14`.
+ARG GO2RTC_SOURCE=go2rtc-staged
+
+FROM ${BASE_IMAGE} AS base
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=secret,id=apt --mount=type=secret,id=sources --mount=type=secret,id=registry \
+    sh /run/with-registry apt-install ca-certificates \
+    && groupadd --gid 10001 edgedetector \
+    && useradd --uid 10001 --gid 10001 --no-log-init --home-dir /tmp --shell /usr/sbin/nologin edgedetector
+
+FROM base AS python
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=secret,id=apt --mount=type=secret,id=sources --mount=type=secret,id=registry \
+    sh /run/with-registry apt-install python3 libpython3.11
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+
+# Tools of the build itself; nothing of this stage is in an image.
+FROM python AS tools
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=secret,id=apt --mount=type=secret,id=sources --mount=type=secret,id=registry \
+    sh /run/with-registry apt-install python3-venv
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=secret,id=ca --mount=type=secret,id=registry \
+    --mount=type=cache,id=pip,target=/root/.cache/pip \
+    python3 -m venv /opt/tools \
+    && sh /run/with-registry /opt/tools/bin/pip install --disable-pip-version-check -q uv==0.13.9 hatchling==1.33.0
+ENV PATH=/opt/tools/bin:$PATH UV_LINK_MODE=copy UV_PYTHON=/usr/bin/python3 UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
+
+
+# ---- Triton on a CPU ---------------------------------------------------------------------------------------------
+# NVIDIA's own PyPI wheel nvidia-pytriton carries a real tritonserver with the python backend. It is laid out as
+# in NVIDIA's image: /opt/tritonserver/{bin,backends,lib}.
+FROM tools AS triton-2410-files
+ARG PYTRITON_VERSION=0.7.0
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=bind,source=images/triton-layout,target=/run/triton-layout \
+    --mount=type=secret,id=ca --mount=type=secret,id=registry \
+    --mount=type=cache,id=pip,target=/root/.cache/pip \
+    sh /run/with-registry sh /run/triton-layout ${PYTRITON_VERSION} /opt/tritonserver
+
+FROM tools AS triton-2307-files
+ARG PYTRITON_VERSION=0.4.0
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=bind,source=images/triton-layout,target=/run/triton-layout \
+    --mount=type=secret,id=ca --mount=type=secret,id=registry \
+    --mount=type=cache,id=pip,target=/root/.cache/pip \
+    sh /run/with-registry sh /run/triton-layout ${PYTRITON_VERSION} /opt/tritonserver
+
+# What python models may import. The backend's interpreter ignores virtual environments and PYTHONPATH but sees its
+# own directory. numpy 2 would make Triton answer with outputs of 0 bytes, without an error.
+FROM tools AS triton-packages
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=secret,id=ca --mount=type=secret,id=registry \
+    --mount=type=cache,id=uv,target=/root/.cache/uv \
+    sh /run/with-registry uv pip install -q --target /packages numpy==1.26.4 opencv-python-headless==4.11.0.86 \
+    && rm -rf /packages/bin /packages/numpy/*/tests /packages/numpy/tests /packages/.lock \
+    && python3 -m compileall -q /packages
+
+FROM python AS triton-runtime
+COPY --from=triton-packages /packages /opt/tritonserver/backends/python/
+ENV PATH=/opt/tritonserver/bin:$PATH LD_LIBRARY_PATH=/opt/tritonserver/lib
+USER 10001:10001
+EXPOSE 8000 8001 8002
+CMD ["tritonserver", "--help"]
+
+FROM triton-runtime AS triton-cpu
+COPY --from=triton-2410-files /opt/tritonserver /opt/tritonserver
+
+FROM triton-runtime AS triton-cpu-2307
+COPY --from=triton-2307-files /opt/tritonserver /opt/tritonserver
+
+FROM triton-cpu AS triton-cpu-test
+RUN --mount=type=bind,source=images/tests/triton.py,target=/run/test.py python3 /run/test.py 2.51.0
+
+FROM triton-cpu-2307 AS triton-cpu-2307-test
+RUN --mount=type=bind,source=images/tests/triton.py,target=/run/test.py python3 /run/test.py 2.36.0

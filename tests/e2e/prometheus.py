@@ -1,0 +1,41 @@
+"""Ask the Prometheus of the cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from forward import forward, get
+
+NAMESPACE = "monitoring"
+TARGET = "service/prometheus-operated"
+PORT = 9090
+
+
+@dataclass(frozen=True)
+class Prometheus:
+    """Prometheus' HTTP API at `base`."""
+
+    base: str
+
+    def query(self, expression: str) -> list[dict[str, Any]]:
+        """The series that an expression gives now."""
+        parameters = urllib.parse.urlencode({"query": expression})
+        answer = json.loads(get(f"{self.base}/api/v1/query?{parameters}"))
+        return list(answer["data"]["result"])
+
+    def alerts(self) -> dict[str, dict[str, Any]]:
+        """Alerting rules that are loaded, by name."""
+        answer = json.loads(get(f"{self.base}/api/v1/rules?type=alert"))
+        return {rule["name"]: rule for group in answer["data"]["groups"] for rule in group["rules"]}
+
+
+@contextlib.contextmanager
+def prometheus() -> Iterator[Prometheus]:
+    """Yield the cluster's Prometheus."""
+    with forward(NAMESPACE, TARGET, PORT) as base:
+        yield Prometheus(base)

@@ -1,0 +1,171 @@
+"""Each child exists, is owned and healthy, and is consumed by the program that it is for."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import tritonclient.grpc as triton
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+from tritonclient.utils import InferenceServerException
+
+from edgedetector.api import dataplane, names
+from forward import forward, get
+from harness import Kubectl, poll
+from prometheus import prometheus
+
+OWNED = (
+    "deployments", "services", "configmaps", "horizontalpodautoscalers",
+    "servicemonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(demo: Kubectl) -> Iterator[triton.InferenceServerClient]:
+    """Triton's gRPC port of the demo, as anybody in the cluster reaches it."""
+    with forward(demo.namespace, "service/yard-triton", names.PORT_TRITON_GRPC) as base:
+        client = triton.InferenceServerClient(base.removeprefix("http://"))
+        yield client
+        client.close()
+
+
+@pytest.fixture(scope="module")
+def accepted(demo: Kubectl) -> dataplane.ServingConfig:
+    """The serving configuration that the operator published."""
+    config = demo.get("configmap", names.serving("yard"))
+    return dataplane.from_json(dataplane.ServingConfig, config["data"][names.FILE_ACCEPTED])
+
+
+@pytest.mark.parametrize("kind", OWNED)
+def test_children_of_each_kind_exist_and_go_with_the_detector(demo: Kubectl, kind: str) -> None:
+    detector = demo.get("edgedetector", "yard")
+    children = poll(f"children of kind {kind}", lambda: demo.items(kind, "-l", f"{names.LABEL_DETECTOR}=yard"), len)
+    for child in children:
+        owners = [owner["uid"] for owner in child["metadata"]["ownerReferences"]]
+        assert owners == [detector["metadata"]["uid"]]
+
+
+def test_workloads_are_available_under_pod_security_restricted(demo: Kubectl) -> None:
+    for deployment in demo.items("deployments", "-l", f"{names.LABEL_DETECTOR}=yard"):
+        state = {c["type"]: c["status"] for c in deployment["status"]["conditions"]}
+        assert state["Available"] == "True", deployment["metadata"]["name"]
+    for pod in demo.items("pods", "-l", f"{names.LABEL_DETECTOR}=yard"):
+        assert pod["spec"]["automountServiceAccountToken"] is False
+
+
+def test_the_condition_ready_is_true_for_the_present_generation(demo: Kubectl) -> None:
+    detector = demo.get("edgedetector", "yard")
+    ready = next(c for c in detector["status"]["conditions"] if c["type"] == "Ready")
+    assert ready["status"] == "True"
+    assert detector["status"]["observedGeneration"] == detector["metadata"]["generation"]
+    assert [c["state"] for c in detector["status"]["cameras"]] == ["Live"]
+
+
+def test_triton_serves_the_configuration_that_was_published(
+    server: triton.InferenceServerClient, accepted: dataplane.ServingConfig
+) -> None:
+    for model in accepted.models:
+        wanted = text_format.Parse(model.config, model_config_pb2.ModelConfig())
+        loaded = server.get_model_config(model.name).config
+        assert server.is_model_ready(model.name)
+        assert loaded.max_batch_size == wanted.max_batch_size == model.max_batch_size
+        assert [(t.name, t.data_type, list(t.dims)) for t in loaded.input] == [
+            (t.name, t.data_type, list(t.dims)) for t in wanted.input
+        ]
+        assert [(t.name, t.data_type, list(t.dims)) for t in loaded.output] == [
+            (t.name, t.data_type, list(t.dims)) for t in wanted.output
+        ]
+        assert sum(group.count for group in loaded.instance_group) == model.instances
+        batching = loaded.dynamic_batching
+        assert batching.max_queue_delay_microseconds == model.max_queue_delay_microseconds
+        assert tuple(batching.preferred_batch_size) == model.preferred_batch_sizes
+        assert len(loaded.model_warmup) == len(wanted.model_warmup) > 0
+
+
+def test_tritons_control_api_is_closed_to_whoever_lacks_the_key(server: triton.InferenceServerClient) -> None:
+    with pytest.raises(InferenceServerException) as caught:
+        server.load_model("people")
+    assert "restricted" in str(caught.value).lower() or "unavailable" in str(caught.value).lower()
+    with pytest.raises(InferenceServerException):
+        server.get_model_repository_index()
+
+
+def test_the_media_server_runs_the_cameras_of_the_resource(demo: Kubectl) -> None:
+    detector = demo.get("edgedetector", "yard")
+    wanted = {names.stream(camera["name"]) for camera in detector["spec"]["cameras"]}
+    with forward(demo.namespace, f"service/{names.media('yard')}", names.PORT_GO2RTC_API) as base:
+        state = poll(
+            "one consumer a stream",
+            lambda: json.loads(get(f"{base}/state")),
+            lambda state: {s["stream"]: s["consumers"] for s in state["streams"]} == dict.fromkeys(wanted, 1),
+        )
+        assert all(stream["state"] == "Live" and stream["bytesReceived"] > 0 for stream in state["streams"])
+        with pytest.raises(urllib.error.HTTPError):
+            get(f"{base}/api/streams?src=exec:id")
+
+
+def test_the_autoscaler_reads_a_real_cpu_figure(demo: Kubectl) -> None:
+    def figures() -> list[Any]:
+        scaler = demo.get("hpa", names.triton("yard"))
+        metrics = scaler["status"].get("currentMetrics") or []
+        return [m["containerResource"]["current"]["averageUtilization"] for m in metrics if "containerResource" in m]
+
+    used = poll("a CPU figure", figures, lambda seen: bool(seen) and seen[0] > 0, seconds=150)
+    assert len(used) == 1
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        'nv_inference_request_success{model="people",namespace="demo"} > 0',
+        'edgedetector_camera_frames_total{camera="gate",result="inferred",namespace="demo"} > 0',
+        'edgedetector_camera_detections_total{camera="gate",namespace="demo"} > 0',
+    ],
+)
+def test_prometheus_has_the_series(demo: Kubectl, expression: str) -> None:
+    with prometheus() as server:
+        series = poll(expression, lambda: server.query(expression), len, seconds=120)
+    assert float(series[0]["value"][1]) > 0
+
+
+def test_prometheus_has_loaded_the_rules_of_the_detector_without_an_error(demo: Kubectl) -> None:
+    rule = demo.items("prometheusrules.monitoring.coreos.com", "-l", f"{names.LABEL_DETECTOR}=yard")[0]
+    wanted = {r["alert"] for group in rule["spec"]["groups"] for r in group["rules"] if "alert" in r}
+    with prometheus() as server:
+        loaded = poll("alert rules", server.alerts, lambda alerts: wanted <= alerts.keys(), seconds=120)
+        healthy = poll("evaluated rules", server.alerts, lambda a: all(a[n]["health"] == "ok" for n in wanted), 90)
+    assert wanted
+    assert all(loaded[name]["query"] for name in wanted)
+    assert all(not healthy[name].get("lastError") for name in wanted)
+
+
+def test_nothing_is_written_while_nothing_changes(demo: Kubectl) -> None:
+    """Two resyncs apart, every child and the resource itself have the version that they had."""
+
+    def versions() -> dict[str, str]:
+        kinds = "edgedetectors,deployments,services,configmaps,servicemonitors,prometheusrules"
+        everything = [*demo.items(kinds, "-l", f"{names.LABEL_DETECTOR}=yard"), demo.get("edgedetector", "yard")]
+        return {f"{o['kind']}/{o['metadata']['name']}": o["metadata"]["resourceVersion"] for o in everything}
+
+    history: list[dict[str, str]] = []
+
+    def same_for_a_while() -> bool:
+        history.append(versions())
+        return len(history) > 60 and all(seen == history[-1] for seen in history[-60:])
+
+    poll("half a minute without a write", same_for_a_while, bool, seconds=90)
+
+
+def test_a_child_that_is_deleted_comes_back(demo: Kubectl) -> None:
+    before = demo.get("service", names.triton("yard"))["metadata"]["uid"]
+    demo("delete", "service", names.triton("yard"))
+    poll(
+        "the Service again",
+        lambda: demo.get("service", names.triton("yard")),
+        lambda service: bool(service) and service["metadata"]["uid"] != before,
+        seconds=20,
+    )

@@ -82,3 +82,60 @@ RUN --mount=type=bind,source=images/tests/triton.py,target=/run/test.py python3 
 
 FROM triton-cpu-2307 AS triton-cpu-2307-test
 RUN --mount=type=bind,source=images/tests/triton.py,target=/run/test.py python3 /run/test.py 2.36.0
+
+
+# ---- The operator and the detector: one distribution, two sets of dependencies --------------------------------------
+FROM tools AS requirements
+WORKDIR /source
+COPY pyproject.toml uv.lock ./
+RUN for extra in operator detector; do \
+    uv export -q --frozen --no-dev --no-emit-project --no-header --no-annotate --extra "$extra" \
+    --output-file "/requirements/$extra.txt" || exit 1; done
+
+# The wheel's metadata wants a README; its text is no reason to build images anew.
+FROM tools AS wheel
+WORKDIR /source
+COPY pyproject.toml LICENSE ./
+COPY operator operator
+RUN touch README.md && hatchling build -t wheel -d /wheels
+
+FROM tools AS operator-packages
+COPY --from=requirements /requirements/operator.txt /requirements.txt
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=bind,source=images/install-packages,target=/run/install-packages \
+    --mount=type=secret,id=ca --mount=type=secret,id=registry \
+    --mount=type=cache,id=uv,target=/root/.cache/uv \
+    sh /run/with-registry sh /run/install-packages /requirements.txt
+
+FROM tools AS detector-packages
+COPY --from=requirements /requirements/detector.txt /requirements.txt
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=bind,source=images/install-packages,target=/run/install-packages \
+    --mount=type=secret,id=ca --mount=type=secret,id=registry \
+    --mount=type=cache,id=uv,target=/root/.cache/uv \
+    sh /run/with-registry sh /run/install-packages /requirements.txt
+
+FROM python AS operator
+COPY --from=operator-packages /opt/venv /opt/venv
+RUN --mount=type=bind,from=tools,source=/opt/tools/bin,target=/run/tools \
+    --mount=type=bind,from=wheel,source=/wheels,target=/run/wheels \
+    /run/tools/uv pip install -q --no-cache --no-deps --no-index --compile-bytecode --python /opt/venv /run/wheels/*.whl
+ENV PATH=/opt/venv/bin:$PATH
+USER 10001:10001
+CMD ["python", "-m", "edgedetector.controller"]
+
+FROM python AS detector
+COPY --from=detector-packages /opt/venv /opt/venv
+RUN --mount=type=bind,from=tools,source=/opt/tools/bin,target=/run/tools \
+    --mount=type=bind,from=wheel,source=/wheels,target=/run/wheels \
+    /run/tools/uv pip install -q --no-cache --no-deps --no-index --compile-bytecode --python /opt/venv /run/wheels/*.whl
+ENV PATH=/opt/venv/bin:$PATH
+USER 10001:10001
+EXPOSE 9090
+CMD ["python", "-m", "edgedetector.detector", "run"]
+
+FROM operator AS operator-test
+RUN --mount=type=bind,source=images/tests/operator.py,target=/run/test.py python /run/test.py
+
+FROM detector AS detector-test
+RUN --mount=type=bind,source=images/tests/detector.py,target=/run/test.py python /run/test.py

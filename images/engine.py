@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -56,8 +57,7 @@ class Engine:
         with log.open("ab") as stream:
             code = subprocess.run(command, env=self.environment(), stdout=stream, stderr=stream, check=False).returncode
         if code:
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-40:])
-            raise EngineError(f"docker {arguments[0]} failed, see {log}:\n{tail}")
+            raise EngineError(f"docker {arguments[0]} failed, see {log}:\n{failure(log.read_text(errors='replace'))}")
         return ""
 
     def has(self, image: str) -> bool:
@@ -67,6 +67,14 @@ class Engine:
         except EngineError:
             return False
         return True
+
+
+def failure(log: str) -> str:
+    """Return what the failed step printed, from a log of `docker build --progress plain`."""
+    lines = log.splitlines()
+    failed = [line.split()[0] for line in lines if re.match(r"#\d+ ERROR", line)]
+    printed = [line for line in lines if failed and line.startswith(failed[-1] + " ")]
+    return "\n".join((printed or lines)[-40:])
 
 
 @dataclass(frozen=True, slots=True)

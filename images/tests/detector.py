@@ -1,0 +1,73 @@
+"""Build test of the detector image: a video is decoded with the right pixels, and its libraries fit each other."""
+
+import importlib
+import importlib.metadata
+import io
+import pkgutil
+
+import av
+import cv2
+import numpy as np
+import tritonclient.grpc
+
+FRAMES = 5
+SIZE = (96, 64)
+TOLERANCE = 3.0
+"""Mean error of lossy coding in grey levels; a wrong plane or stride is tens."""
+
+
+def grey_ramp(index: int) -> "np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]":
+    """Return a BGR picture whose grey rises from left to right, brighter from frame to frame."""
+    ramp = np.linspace(40 + 10 * index, 180 + 10 * index, SIZE[0], dtype=np.uint8)
+    return np.repeat(np.tile(ramp, (SIZE[1], 1))[:, :, None], 3, axis=2)
+
+
+def check_decoding() -> None:
+    """Encode and decode a few frames; mjpeg, because the image needs no video encoder."""
+    data = io.BytesIO()
+    with av.open(data, "w", format="matroska") as output:
+        stream = output.add_stream("mjpeg", rate=10, options={"qscale": "2"})
+        stream.width, stream.height, stream.pix_fmt = *SIZE, "yuvj420p"
+        for index in range(FRAMES):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(grey_ramp(index), format="bgr24")))
+        output.mux(stream.encode())
+    data.seek(0)
+    with av.open(data) as source:
+        pictures = [frame.to_ndarray(format="bgr24") for frame in source.decode(video=0)]
+    errors = [float(np.abs(a.astype(int) - grey_ramp(i)).mean()) for i, a in enumerate(pictures)]
+    if len(errors) != FRAMES or max(errors) > TOLERANCE:
+        raise SystemExit(f"decoded {len(errors)} frames with errors {errors}")
+    if av.codec.Codec("h264", "r").name != "h264":
+        raise SystemExit("no H.264 decoder")
+    print(f"decoded {FRAMES} frames, mean error {max(errors):.2f} grey levels")
+
+
+def check_tensors() -> None:
+    """A tensor goes into a Triton request byte for byte, and a picture into a JPEG."""
+    tensor = tritonclient.grpc.InferInput("IMAGE", [1, SIZE[1], SIZE[0], 3], "UINT8")
+    tensor.set_data_from_numpy(grey_ramp(0)[None])
+    done, jpeg = cv2.imencode(".jpg", grey_ramp(0))
+    if not done or cv2.imdecode(jpeg, cv2.IMREAD_COLOR).shape != (SIZE[1], SIZE[0], 3):
+        raise SystemExit("OpenCV does not encode JPEG")
+
+
+def import_all(package: str) -> list[str]:
+    """Import every module below `package`; a missing dependency or a broken import ends the test."""
+    root = importlib.import_module(package)
+    names = [one.name for one in pkgutil.walk_packages(root.__path__, package + ".")]
+    for name in names:
+        if not name.endswith("__main__"):
+            importlib.import_module(name)
+    return names
+
+
+def main() -> None:
+    check_decoding()
+    check_tensors()
+    modules = [name for part in ("api", "triton", "detector", "media") for name in import_all(f"edgedetector.{part}")]
+    version = importlib.metadata.version("edgedetector")
+    print(f"edgedetector {version}: av {av.__version__}, cv2 {cv2.__version__}, {len(modules)} modules import")
+
+
+if __name__ == "__main__":
+    main()

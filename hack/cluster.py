@@ -38,7 +38,7 @@ def kubeconfig() -> Path:
     """Path of the kubeconfig of the cluster in use."""
     if existing():
         return Path(os.environ["KUBECONFIG"])
-    return state_directory() / "kubeconfig"
+    return state_directory() / NAME / "kubeconfig"
 
 
 def build(name: str) -> Path:

@@ -139,3 +139,49 @@ RUN --mount=type=bind,source=images/tests/operator.py,target=/run/test.py python
 
 FROM detector AS detector-test
 RUN --mount=type=bind,source=images/tests/detector.py,target=/run/test.py python /run/test.py
+
+
+# ---- The media server ----------------------------------------------------------------------------------------------
+# Without a registry the binary is the one that the local cluster's builder makes of go2rtc's Go module.
+FROM scratch AS go2rtc-staged
+COPY images/staged/go2rtc /usr/local/bin/go2rtc
+
+FROM ${GO2RTC_SOURCE} AS go2rtc-source
+
+FROM base AS go2rtc
+COPY --from=go2rtc-source /usr/local/bin/go2rtc /usr/local/bin/go2rtc
+USER 10001:10001
+EXPOSE 1984 8554
+CMD ["go2rtc"]
+
+FROM go2rtc AS go2rtc-test
+RUN --mount=type=bind,source=images/tests/go2rtc.bash,target=/run/test.bash bash /run/test.bash 1.9.14
+
+
+# ---- The demo's camera ---------------------------------------------------------------------------------------------
+# ffmpeg as a separate program: one static binary (GPL) of PyPI's imageio-ffmpeg, a sixth of Debian's with its libraries.
+FROM tools AS ffmpeg
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=secret,id=ca --mount=type=secret,id=registry \
+    --mount=type=cache,id=uv,target=/root/.cache/uv \
+    sh /run/with-registry uv pip install -q --no-deps --target /wheel imageio-ffmpeg==0.6.0 \
+    && install -m 0755 /wheel/imageio_ffmpeg/binaries/ffmpeg-* /usr/local/bin/ffmpeg && rm -r /wheel
+
+# Real people on a real street: vtest.avi of OpenCV's own samples. `mirrored` is the other picture for tests.
+FROM ffmpeg AS videos
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=bind,source=images/encode-videos,target=/run/encode-videos \
+    --mount=type=secret,id=apt --mount=type=secret,id=sources --mount=type=secret,id=registry \
+    sh /run/with-registry sh /run/encode-videos /videos
+
+FROM base AS camera
+COPY --from=ffmpeg /usr/local/bin/ffmpeg /usr/local/bin/ffmpeg
+COPY --from=videos /videos /videos
+COPY --from=go2rtc-source /usr/local/bin/go2rtc /usr/local/bin/go2rtc
+COPY demo/camera/go2rtc.yaml /etc/go2rtc.yaml
+USER 10001:10001
+EXPOSE 8554
+CMD ["go2rtc", "-config", "/etc/go2rtc.yaml"]
+
+FROM camera AS camera-test
+RUN --mount=type=bind,source=images/tests/camera.bash,target=/run/test.bash bash /run/test.bash vtest mirrored

@@ -129,11 +129,18 @@ class SecretKey:
 
 @dataclass(frozen=True, slots=True)
 class FrameRateSpec:
-    """Frames inferred a second."""
+    """Frames inferred a second; the minimum is 1 or the target if that is lower, the maximum 15 or the target."""
 
-    minimum: float = 1.0
     target: float = 5.0
-    maximum: float = 15.0
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @property
+    def range(self) -> tuple[float, float]:
+        """The minimum and the maximum in force."""
+        low = min(1.0, self.target) if self.minimum is None else self.minimum
+        high = max(15.0, self.target) if self.maximum is None else self.maximum
+        return low, high
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,20 @@ KIND: Final = "AcceleratorProfile"
 PLURAL: Final = "acceleratorprofiles"
 
 
+FACTORS: Final[Mapping[str, float]] = {
+    "ratio": 1.0,
+    "percent": 0.01,
+    "bytes": 1.0,
+    "kibibytes": 1024.0,
+    "mebibytes": 1024.0**2,
+    "megabytes": 1e6,
+    "celsius": 1.0,
+    "watts": 1.0,
+    "milliwatts": 0.001,
+}
+"""Factor from an exporter's unit to ours."""
+
+
 @dataclass(frozen=True, slots=True)
 class AcceleratorResource:
     """The extended resource that the vendor's device plugin gives to nodes; empty name: none is needed."""
@@ -84,7 +98,7 @@ class ExistingExporter:
 
 @dataclass(frozen=True, slots=True)
 class MetricMapping:
-    """One of our figures (`name`), the exporter's metric that holds it, and the factor from its unit to ours.
+    """One of our figures (`name`), the exporter's metric that holds it, and that metric's unit.
 
     Ours: utilization as a share of 1, memory in bytes, temperature in degrees Celsius, power in watts.
     """
@@ -93,6 +107,11 @@ class MetricMapping:
     metric: str
     unit: str
     verified: bool = False
+
+    @property
+    def factor(self) -> float:
+        """What the exporter's figure is multiplied by."""
+        return FACTORS[self.unit]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +126,9 @@ class ExporterSpec:
     path: str = "/metrics"
     files: tuple[ExporterFile, ...] = ()
     privileged: bool = False
+    run_as_user: int = 0
+    linux_capabilities: tuple[str, ...] = ()
+    """Added after all are dropped."""
     resources: Resources = field(default_factory=Resources)
     existing: ExistingExporter | None = None
     metrics: tuple[MetricMapping, ...] = ()

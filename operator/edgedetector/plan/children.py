@@ -7,7 +7,10 @@ from typing import Any, Final
 from edgedetector.api.dataplane import Probe, ServingConfig
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
-from edgedetector.plan.settings import Facts, Settings
+from edgedetector.plan import exporter, media, monitoring, triton
+from edgedetector.plan.dataplane import detector_map
+from edgedetector.plan.serving import serving_map
+from edgedetector.plan.settings import KIND_PROMETHEUS_RULE, KIND_SERVICE_MONITOR, Facts, Settings
 
 CHILD_KINDS: Final[tuple[tuple[str, str], ...]] = (
     ("v1", "ConfigMap"),
@@ -36,14 +39,46 @@ def detector_children(
 ) -> tuple[dict[str, Any], ...]:
     """Return the objects that an EdgeDetector needs, in its namespace and owned by it.
 
+    `accepted` is the serving configuration in force, which tuning may have changed; `probe` the one on trial.
+
     Raises
     ------
     InvalidSpecError
         If the detector asks for what cannot be planned with this profile.
     """
-    raise NotImplementedError
+    found = (
+        # Configuration before the pods that read it.
+        serving_map(detector, accepted, probe),
+        detector_map(detector),
+        media.media_map(detector, profile),
+        triton.service(detector),
+        triton.replicas_service(detector),
+        media.service(detector),
+        media.deployment(detector, profile, settings),
+        triton.deployment(detector, profile, settings, facts),
+        triton.autoscaler(detector),
+        _optional(facts, KIND_SERVICE_MONITOR, monitoring.service_monitor(detector)),
+        _optional(facts, KIND_PROMETHEUS_RULE, monitoring.prometheus_rule(detector, profile)),
+    )
+    return tuple(child for child in found if child is not None)
 
 
 def profile_children(profile: AcceleratorProfile, settings: Settings, facts: Facts) -> tuple[dict[str, Any], ...]:
-    """Return the exporter's objects, in the operator's namespace and owned by the profile."""
-    raise NotImplementedError
+    """Return the exporter's objects, in the operator's namespace and owned by the profile.
+
+    None, if the profile has no exporter or names one that somebody else runs.
+    """
+    spec = profile.spec.exporter
+    if spec is None or spec.existing is not None or not spec.image:
+        return ()
+    found = (
+        exporter.file_map(profile, spec, settings),
+        exporter.service(profile, spec, settings),
+        exporter.daemon_set(profile, spec, settings),
+        _optional(facts, KIND_SERVICE_MONITOR, exporter.service_monitor(profile, spec, settings)),
+    )
+    return tuple(child for child in found if child is not None)
+
+
+def _optional(facts: Facts, kind: str, child: dict[str, Any] | None) -> dict[str, Any] | None:
+    return child if kind in facts.optional_kinds else None

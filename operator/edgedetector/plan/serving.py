@@ -1,10 +1,21 @@
-"""The serving configuration that a specification asks for: where tuning starts."""
+"""The serving configuration that a specification asks for, and the ConfigMap that carries the one in force."""
 
 from __future__ import annotations
 
-from edgedetector.api.dataplane import ServingConfig
-from edgedetector.api.edgedetector import EdgeDetector
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+from edgedetector.api import names
+from edgedetector.api.dataplane import ModelServing, Probe, ServingConfig, to_json
+from edgedetector.api.edgedetector import EdgeDetector, ModelSpec
+from edgedetector.api.errors import InvalidSpecError
 from edgedetector.api.profile import AcceleratorProfile
+from edgedetector.plan.common import COMPONENT_SERVING, detector_metadata
+from edgedetector.plan.triton_config import Knobs, render
+
+ID_LENGTH = 16
+"""Hexadecimal digits of an id: 64 bits, far beyond the number of configurations that one detector ever has."""
 
 
 def serving_config(detector: EdgeDetector, profile: AcceleratorProfile) -> ServingConfig:
@@ -15,4 +26,80 @@ def serving_config(detector: EdgeDetector, profile: AcceleratorProfile) -> Servi
     InvalidSpecError
         If a model cannot be served so, e.g. a preferred batch size above the model's maximum.
     """
-    raise NotImplementedError
+    serving = detector.spec.serving
+    knobs = Knobs(
+        instances=serving.instances,
+        preferred_batch_sizes=tuple(sorted(set(serving.preferred_batch_sizes))),
+        max_queue_delay_microseconds=serving.max_queue_delay // timedelta(microseconds=1),
+    )
+    return identified(tuple(model_serving(model, knobs, profile) for model in detector.spec.models))
+
+
+def identified(models: tuple[ModelServing, ...]) -> ServingConfig:
+    """Return the configuration of these models with its id."""
+    content = to_json(ServingConfig(id="", models=models))
+    return ServingConfig(id=hashlib.sha256(content.encode()).hexdigest()[:ID_LENGTH], models=models)
+
+
+def model_serving(model: ModelSpec, knobs: Knobs, profile: AcceleratorProfile) -> ModelServing:
+    """Return how one model is served with these knobs.
+
+    Raises
+    ------
+    InvalidSpecError
+        If the knobs do not fit the model, or its source is of a kind that is not supported.
+    """
+    triton = profile.spec.triton
+    file = model_file(model, profile)
+    return ModelServing(
+        name=model.name,
+        instances=knobs.instances,
+        preferred_batch_sizes=knobs.preferred_batch_sizes if model.max_batch_size > 0 else (),
+        max_batch_size=model.max_batch_size,
+        max_queue_delay_microseconds=knobs.max_queue_delay_microseconds if model.max_batch_size > 0 else 0,
+        config=render(
+            model,
+            knobs,
+            backend=model.backend or triton.backend,
+            instance_kind=triton.instance_kind,
+            model_file=file,
+        ),
+        files=_files(model, file),
+    )
+
+
+def model_file(model: ModelSpec, profile: AcceleratorProfile) -> str:
+    """Return the name of a model's main file, in its source and in the repository."""
+    # Not str.format: a profile's text is never used as a template.
+    return model.model_file or profile.spec.triton.model_file.replace("{model}", model.name)
+
+
+def serving_map(detector: EdgeDetector, accepted: ServingConfig, probe: Probe | None) -> dict[str, Any]:
+    """Return ConfigMap NAME-serving; without a probe it lacks the probe's key."""
+    data = {names.FILE_ACCEPTED: to_json(accepted)}
+    if probe is not None:
+        data[names.FILE_PROBE] = to_json(probe)
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": detector_metadata(detector, names.serving(detector.name), COMPONENT_SERVING),
+        "data": data,
+    }
+
+
+def _files(model: ModelSpec, main: str) -> dict[str, str]:
+    if model.source.http is not None:
+        raise InvalidSpecError(
+            f"spec.models[{model.name}].source.http",
+            "is not supported by this release",
+            "bring the file by configMap or persistentVolumeClaim",
+        )
+    items = model.source.config_map.items if model.source.config_map else ()
+    if items and main not in {item.path for item in items}:
+        raise InvalidSpecError(
+            f"spec.models[{model.name}].source.configMap.items",
+            f"bring no file {main}, the model's main file",
+            "add it, or name another one in modelFile",
+        )
+    paths = sorted({item.path for item in items}) or [main]
+    return {f"1/{path}": path for path in paths}

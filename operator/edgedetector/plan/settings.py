@@ -17,6 +17,8 @@ class Settings:
     detector_image: str
     image_replacements: Mapping[str, str] = field(default_factory=dict)
     """Exact image -> image, for mirrors, air-gapped sites and the emulator."""
+    monitoring_labels: Mapping[str, str] = field(default_factory=dict)
+    """Added to the exporters' ServiceMonitors, which no EdgeDetector's `monitoring.labels` reach."""
 
     def image(self, image: str) -> str:
         """Return the image to run where a profile names `image`."""

@@ -1,0 +1,86 @@
+"""What the data plane is told: ConfigMap NAME-detector."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edgedetector.api import names
+from edgedetector.api.dataplane import (
+    Decoder,
+    DetectorCamera,
+    DetectorConfig,
+    DetectorModel,
+    FrameRate,
+    Tensor,
+    to_json,
+)
+from edgedetector.api.edgedetector import CameraSpec, EdgeDetector, ModelSpec, TensorSpec
+from edgedetector.plan.common import COMPONENT_DETECTOR, detector_metadata
+
+
+def detector_map(detector: EdgeDetector) -> dict[str, Any]:
+    """Return ConfigMap NAME-detector."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": detector_metadata(detector, names.detector_config(detector.name), COMPONENT_DETECTOR),
+        "data": {names.FILE_DETECTOR: to_json(detector_config(detector))},
+    }
+
+
+def detector_config(detector: EdgeDetector) -> DetectorConfig:
+    """Return the content of detector.json."""
+    spec = detector.spec
+    several = spec.scaling.max_replicas > 1
+    every_model = tuple(model.name for model in spec.models)
+    return DetectorConfig(
+        detector=detector.name,
+        namespace=detector.namespace,
+        generation=detector.generation,
+        triton_url=f"127.0.0.1:{names.PORT_TRITON_GRPC}",
+        media_url=f"rtsp://{names.media(detector.name)}.{detector.namespace}.svc:{names.PORT_GO2RTC_RTSP}",
+        replicas_host=f"{names.replicas(detector.name)}.{detector.namespace}.svc" if several else "",
+        models=tuple(_model(model) for model in spec.models),
+        cameras=tuple(_camera(camera, every_model) for camera in spec.cameras),
+        suspended=spec.suspend,
+    )
+
+
+def camera_streams(camera: CameraSpec) -> tuple[str, ...]:
+    """Return the stream ids of a camera in the media server: the main stream, and the sub-stream if there is one.
+
+    A slash cannot be part of a camera's name, so no two cameras share an id.
+    """
+    main = names.stream(camera.name)
+    if camera.substream_url or camera.substream_url_secret_ref:
+        return main, names.stream(f"{camera.name}/sub")
+    return (main,)
+
+
+def _camera(camera: CameraSpec, every_model: tuple[str, ...]) -> DetectorCamera:
+    minimum, maximum = camera.frame_rate.range
+    return DetectorCamera(
+        name=camera.name,
+        # The sub-stream where there is one: decoding it costs a quarter of the main stream's processor time.
+        stream=camera_streams(camera)[-1],
+        models=camera.models or every_model,
+        frame_rate=FrameRate(minimum=minimum, target=camera.frame_rate.target, maximum=maximum),
+        priority=camera.priority,
+    )
+
+
+def _model(model: ModelSpec) -> DetectorModel:
+    decoder = model.decoder
+    return DetectorModel(
+        name=model.name,
+        inputs=tuple(_tensor(tensor) for tensor in model.inputs),
+        outputs=tuple(_tensor(tensor) for tensor in model.outputs),
+        decoder=Decoder(type=decoder.type, labels=decoder.labels, confidence=decoder.confidence, iou=decoder.iou),
+        max_batch_size=model.max_batch_size,
+        preprocessing=model.preprocessing,
+    )
+
+
+def _tensor(tensor: TensorSpec) -> Tensor:
+    shape = "" if tensor.format == "NONE" else tensor.format
+    return Tensor(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type, format=shape)

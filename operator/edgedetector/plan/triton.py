@@ -1,0 +1,279 @@
+"""The inference pods: Triton and the detector beside it, their Services and their autoscaler."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from edgedetector.api import names
+from edgedetector.api.edgedetector import ConfigMapSource, EdgeDetector, ModelSpec
+from edgedetector.api.profile import AcceleratorProfile
+from edgedetector.plan.common import (
+    COMPONENT_REPLICAS,
+    RESTRICTED,
+    detector_labels,
+    detector_metadata,
+    detector_selector,
+    environment,
+    field_environment,
+    memory_volume,
+    pod_security_context,
+    present,
+    requests,
+    resources,
+    volume_name,
+)
+from edgedetector.plan.settings import Facts, Settings
+
+# HTTP is off and the rest of the control API needs a key that only this pod has: whoever can load a python model can
+# run code. `$$(` is Kubernetes' escape for `$(`. Strict readiness is off because a model that loads would take the pod
+# out of the Services.
+_START: Final = (
+    "exec tritonserver "
+    f"--model-repository={names.DIR_MODELS} --model-control-mode=explicit --exit-on-error=false "
+    "--strict-readiness=false --allow-http=false "
+    f"--allow-grpc=true --grpc-port={names.PORT_TRITON_GRPC} "
+    f"--allow-metrics=true --metrics-port={names.PORT_TRITON_METRICS} "
+    "--grpc-restricted-protocol=model-repository,shared-memory,trace,logging:"
+    f'admin="$$(cat {names.DIR_RUN}/{names.FILE_ADMIN_KEY})" "$@"'
+)
+_STARTUP_SECONDS: Final = 300  # the first start of a vendor's server reads gigabytes of libraries from a slow disk
+
+_MODELS: Final = {"name": "models", "mountPath": names.DIR_MODELS}
+_RUN: Final = {"name": "run", "mountPath": names.DIR_RUN}
+_SHM: Final = {"name": "shm", "mountPath": "/dev/shm"}  # noqa: S108 - where Triton and its clients share memory
+_SERVING: Final = {"name": "serving", "mountPath": names.DIR_SERVING, "readOnly": True}
+_DETECTOR: Final = {"name": "detector", "mountPath": names.DIR_DETECTOR, "readOnly": True}
+
+
+def deployment(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings, facts: Facts) -> dict[str, Any]:
+    """Return Deployment NAME-triton."""
+    spec: dict[str, Any] = {
+        "selector": {"matchLabels": detector_selector(detector, names.COMPONENT_TRITON)},
+        # No surge: the only accelerator is taken by the pod that is to be replaced. A replica that cannot be
+        # scheduled counts as unavailable and would use up the 1, so that nothing would ever be replaced.
+        "strategy": {
+            "type": "RollingUpdate",
+            "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1 + facts.unschedulable_replicas},
+        },
+        "revisionHistoryLimit": 2,
+        "template": {
+            "metadata": {"labels": detector_labels(detector, names.COMPONENT_TRITON)},
+            "spec": _pod(detector, profile, settings),
+        },
+    }
+    replicas = 0 if detector.suspend else detector.spec.scaling.min_replicas
+    if detector.suspend or not autoscaled(detector):
+        spec["replicas"] = replicas
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": detector_metadata(detector, names.triton(detector.name), names.COMPONENT_TRITON),
+        "spec": spec,
+    }
+
+
+def service(detector: EdgeDetector) -> dict[str, Any]:
+    """Return Service NAME-triton."""
+    ports = {
+        "grpc": names.PORT_TRITON_GRPC,
+        "metrics": names.PORT_TRITON_METRICS,
+        "detector": names.PORT_DETECTOR,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": detector_metadata(detector, names.triton(detector.name), names.COMPONENT_TRITON),
+        "spec": {
+            "selector": detector_selector(detector, names.COMPONENT_TRITON),
+            "ports": [_service_port(name, port) for name, port in ports.items()],
+        },
+    }
+
+
+def replicas_service(detector: EdgeDetector) -> dict[str, Any]:
+    """Return headless Service NAME-replicas: not ready pods too, since replicas decide themselves who is alive."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": detector_metadata(detector, names.replicas(detector.name), COMPONENT_REPLICAS),
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": detector_selector(detector, names.COMPONENT_TRITON),
+            "ports": [_service_port("detector", names.PORT_DETECTOR)],
+        },
+    }
+
+
+def autoscaled(detector: EdgeDetector) -> bool:
+    """Whether an autoscaler decides the number of replicas."""
+    return detector.spec.scaling.max_replicas > detector.spec.scaling.min_replicas
+
+
+def autoscaler(detector: EdgeDetector) -> dict[str, Any] | None:
+    """Return HorizontalPodAutoscaler NAME-triton, absent where minimum and maximum are equal.
+
+    It stays while the detector is suspended: an autoscaler leaves a Deployment with 0 replicas alone.
+    """
+    if not autoscaled(detector):
+        return None
+    scaling = detector.spec.scaling
+    target = {"type": "Utilization", "averageUtilization": scaling.target_cpu_utilization}
+    metric = {"name": "cpu", "container": names.CONTAINER_TRITON, "target": target}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": detector_metadata(detector, names.triton(detector.name), names.COMPONENT_TRITON),
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": names.triton(detector.name)},
+            "minReplicas": scaling.min_replicas,
+            "maxReplicas": scaling.max_replicas,
+            "metrics": [{"type": "ContainerResource", "containerResource": metric}],
+        },
+    }
+
+
+def _pod(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> dict[str, Any]:
+    spec = detector.spec
+    device = profile.spec
+    return present(
+        initContainers=[_model_repository(detector, settings)],
+        containers=[_triton(detector, profile, settings), _detector(detector, settings)],
+        volumes=_volumes(detector, profile),
+        securityContext=pod_security_context(device.pod_security.supplemental_groups),
+        runtimeClassName=device.runtime_class_name,
+        nodeSelector={**device.node_selector, **spec.node_selector},
+        tolerations=[toleration.manifest() for toleration in (*device.tolerations, *spec.tolerations)],
+        priorityClassName=spec.priority_class_name,
+        imagePullSecrets=[{"name": reference.name} for reference in spec.image_pull_secrets],
+        terminationGracePeriodSeconds=30,
+    ) | {"automountServiceAccountToken": False, "enableServiceLinks": False}
+
+
+def _model_repository(detector: EdgeDetector, settings: Settings) -> dict[str, Any]:
+    return {
+        "name": names.CONTAINER_MODEL_REPOSITORY,
+        "image": settings.detector_image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python", "-m", "edgedetector.detector", "prepare"],
+        "resources": resources(requests("10m", "64Mi")),
+        "securityContext": dict(RESTRICTED),
+        "volumeMounts": [_MODELS, _RUN, _SERVING, *_source_mounts(detector)],
+    }
+
+
+def _triton(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> dict[str, Any]:
+    triton = profile.spec.triton
+    limits = resources(detector.spec.resources.triton, triton.resources, requests("500m", "512Mi"))
+    if profile.spec.resource.name:
+        accelerator = {profile.spec.resource.name: str(profile.spec.resource.count)}
+        limits["limits"] = {**limits.get("limits", {}), **accelerator}
+        limits["requests"] = {**limits["requests"], **accelerator}
+    health = {"grpc": {"port": names.PORT_TRITON_GRPC}, "timeoutSeconds": 5}
+    return present(
+        name=names.CONTAINER_TRITON,
+        image=settings.image(triton.image),
+        imagePullPolicy="IfNotPresent",
+        command=["/bin/sh", "-c", _START, "tritonserver"],
+        args=list(triton.arguments),
+        env=environment(triton.environment),
+        ports=[_port("grpc", names.PORT_TRITON_GRPC), _port("metrics", names.PORT_TRITON_METRICS)],
+        startupProbe={**health, "periodSeconds": 1, "failureThreshold": _STARTUP_SECONDS},
+        readinessProbe={**health, "periodSeconds": 5, "failureThreshold": 3},
+        livenessProbe={**health, "periodSeconds": 10, "failureThreshold": 6},
+        resources=limits,
+        securityContext=dict(RESTRICTED),
+        volumeMounts=[
+            {**_MODELS, "readOnly": True},
+            {**_RUN, "readOnly": True},
+            _SHM,
+            {"name": "triton-tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of this container alone
+        ],
+    )
+
+
+def _detector(detector: EdgeDetector, settings: Settings) -> dict[str, Any]:
+    health = {"httpGet": {"path": "/healthz", "port": "detector"}, "timeoutSeconds": 5}
+    return {
+        "name": names.CONTAINER_DETECTOR,
+        "image": settings.detector_image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python", "-m", "edgedetector.detector", "run"],
+        "env": field_environment(POD_NAME="metadata.name", POD_NAMESPACE="metadata.namespace", POD_IP="status.podIP"),
+        "ports": [_port("detector", names.PORT_DETECTOR)],
+        "startupProbe": {**health, "periodSeconds": 1, "failureThreshold": 60},
+        "readinessProbe": {**health, "periodSeconds": 5, "failureThreshold": 3},
+        "livenessProbe": {**health, "periodSeconds": 10, "failureThreshold": 6},
+        "resources": resources(detector.spec.resources.detector, requests("100m", "256Mi")),
+        "securityContext": dict(RESTRICTED),
+        "volumeMounts": [
+            _MODELS,
+            _RUN,
+            _SHM,
+            _SERVING,
+            _DETECTOR,
+            {"name": "detector-tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of this container alone
+            *_source_mounts(detector),
+        ],
+    }
+
+
+def _volumes(detector: EdgeDetector, profile: AcceleratorProfile) -> list[dict[str, Any]]:
+    return [
+        {"name": "models", "emptyDir": {}},
+        memory_volume("run", "16Mi"),
+        memory_volume("shm", str(profile.spec.triton.shared_memory)),
+        {"name": "triton-tmp", "emptyDir": {}},
+        {"name": "detector-tmp", "emptyDir": {}},
+        {"name": "serving", "configMap": {"name": names.serving(detector.name)}},
+        {"name": "detector", "configMap": {"name": names.detector_config(detector.name)}},
+        *_source_volumes(detector),
+    ]
+
+
+def _source_volumes(detector: EdgeDetector) -> list[dict[str, Any]]:
+    """Return a volume for each ConfigMap use and one for each claim: a claim twice in a pod is one volume."""
+    found: dict[str, dict[str, Any]] = {}
+    for model in detector.spec.models:
+        source = model.source
+        if source.config_map:
+            found[_source_volume(model)] = {"configMap": _config_map_volume(source.config_map)}
+        elif source.persistent_volume_claim:
+            claim = source.persistent_volume_claim
+            reference = {"claimName": claim.claim_name, **present(readOnly=claim.read_only or None)}
+            found[_source_volume(model)] = {"persistentVolumeClaim": reference}
+    return [{"name": name, **volume} for name, volume in found.items()]
+
+
+def _config_map_volume(source: ConfigMapSource) -> dict[str, Any]:
+    # Not optional: a missing ConfigMap holds the pod, and the kubelet says so in its own words.
+    return present(name=source.name, items=[{"key": item.key, "path": item.path} for item in source.items])
+
+
+def _source_mounts(detector: EdgeDetector) -> list[dict[str, Any]]:
+    """Return the mounts of all sources, also for the running detector: a new model file needs no new pod then."""
+    return [
+        present(
+            name=_source_volume(model),
+            mountPath=f"{names.DIR_SOURCES}/{model.name}",
+            subPath=model.source.persistent_volume_claim.path if model.source.persistent_volume_claim else "",
+            readOnly=True,
+        )
+        for model in detector.spec.models
+        if not model.source.http
+    ]
+
+
+def _source_volume(model: ModelSpec) -> str:
+    claim = model.source.persistent_volume_claim
+    if claim:
+        return volume_name("claim", f"{claim.claim_name}/{claim.read_only}")
+    return volume_name("source", model.name)
+
+
+def _port(name: str, port: int) -> dict[str, Any]:
+    return {"name": name, "containerPort": port, "protocol": "TCP"}
+
+
+def _service_port(name: str, port: int) -> dict[str, Any]:
+    return {"name": name, "port": port, "targetPort": port, "protocol": "TCP"}

@@ -1,0 +1,145 @@
+"""Triton's config.pbtxt of a model, complete: Triton never merges it with anything.
+
+The text is rendered by a template from values only; a user's string is never part of a template and always quoted.
+Fields are those that Triton 23.07 knows, so that one rendering serves every release since.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import jinja2
+
+from edgedetector.api.edgedetector import ModelSpec, TensorSpec
+from edgedetector.api.errors import InvalidSpecError
+
+_TEMPLATE: Final = """\
+name: {{ model.name | quote }}
+backend: {{ backend | quote }}
+max_batch_size: {{ model.max_batch_size }}
+default_model_filename: {{ model_file | quote }}
+{% for kind, tensors in (("input", model.inputs), ("output", model.outputs)) %}
+{{ kind }} [
+{% for tensor in tensors %}
+  {
+    name: {{ tensor.name | quote }}
+    data_type: TYPE_{{ tensor.data_type }}
+{% if kind == "input" and tensor.format != "NONE" %}
+    format: FORMAT_{{ tensor.format }}
+{% endif %}
+    dims: [ {{ tensor.dims | join(", ") }} ]
+  }{{ "," if not loop.last }}
+{% endfor %}
+]
+{% endfor %}
+instance_group [
+  {
+    count: {{ knobs.instances }}
+    kind: {{ instance_kind }}
+  }
+]
+{% if model.max_batch_size > 0 %}
+dynamic_batching {
+{% if knobs.preferred_batch_sizes %}
+  preferred_batch_size: [ {{ knobs.preferred_batch_sizes | join(", ") }} ]
+{% endif %}
+  max_queue_delay_microseconds: {{ knobs.max_queue_delay_microseconds }}
+}
+{% endif %}
+{% for batch in warmup_batches %}
+model_warmup [
+  {
+    name: "batch-{{ batch }}"
+    batch_size: {{ batch }}
+{% for tensor in model.inputs %}
+    inputs {
+      key: {{ tensor.name | quote }}
+      value {
+        data_type: TYPE_{{ tensor.data_type }}
+        dims: [ {{ tensor | warmup_dims | join(", ") }} ]
+        {{ tensor | warmup_data }}: true
+      }
+    }
+{% endfor %}
+  }
+]
+{% endfor %}
+{% for key, value in parameters %}
+parameters {
+  key: {{ key | quote }}
+  value { string_value: {{ value | quote }} }
+}
+{% endfor %}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """What tuning turns: instances a replica, batch sizes to wait for (ascending), and how long to wait at most."""
+
+    instances: int = 1
+    preferred_batch_sizes: tuple[int, ...] = ()
+    max_queue_delay_microseconds: int = 0
+
+
+def render(model: ModelSpec, knobs: Knobs, *, backend: str, instance_kind: str, model_file: str) -> str:
+    """Return the text of config.pbtxt.
+
+    Raises
+    ------
+    InvalidSpecError
+        If a preferred batch size is above the model's maximum: Triton would refuse the file.
+    """
+    limit = model.max_batch_size
+    if limit > 0 and any(size > limit for size in knobs.preferred_batch_sizes):
+        raise InvalidSpecError(
+            "spec.serving.preferredBatchSizes",
+            f"holds a size above maxBatchSize {limit} of model {model.name}",
+            "remove it or raise maxBatchSize",
+        )
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - protobuf text, no HTML; `quote` escapes
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["quote"] = quote
+    environment.filters["warmup_dims"] = lambda tensor: _warmup_dims(tensor, model.warmup.variable_dimension)
+    environment.filters["warmup_data"] = lambda tensor: _warmup_data(tensor, model.warmup.data)
+    return environment.from_string(_TEMPLATE).render(
+        model=model,
+        knobs=knobs,
+        backend=backend,
+        instance_kind=instance_kind,
+        model_file=model_file,
+        warmup_batches=_warmup_batches(model, knobs),
+        parameters=sorted(model.parameters.items()),
+    )
+
+
+def quote(text: str) -> str:
+    """Return `text` as a string literal of protobuf's text format: octal escapes for all but printable ASCII."""
+    printable = range(0x20, 0x7F)
+    escaped = (
+        chr(byte) if byte in printable and byte not in b'"\\' else f"\\{byte:03o}"
+        for byte in text.encode("utf-8", "replace")
+    )
+    return '"' + "".join(escaped) + '"'
+
+
+def _warmup_batches(model: ModelSpec, knobs: Knobs) -> tuple[int, ...]:
+    """Return the batch sizes of the warm-up: one frame alone, and the largest batch that is waited for."""
+    if not model.warmup.enabled:
+        return ()
+    largest = max(knobs.preferred_batch_sizes, default=model.max_batch_size) if model.max_batch_size > 0 else 1
+    return (1, largest) if largest > 1 else (1,)
+
+
+def _warmup_dims(tensor: TensorSpec, variable: int) -> tuple[int, ...]:
+    return tuple(variable if dim < 0 else dim for dim in tensor.dims)
+
+
+def _warmup_data(tensor: TensorSpec, wanted: str) -> str:
+    # Triton has no random strings.
+    return "random_data" if wanted == "Random" and tensor.data_type != "STRING" else "zero_data"

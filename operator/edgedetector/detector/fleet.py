@@ -1,0 +1,134 @@
+"""All cameras that this replica serves, kept as detector.json wants them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final
+
+from edgedetector.api import names
+from edgedetector.api.dataplane import CameraState, DetectorCamera, DetectorConfig, DetectorModel
+from edgedetector.detector.camera import Camera
+from edgedetector.detector.documents import Document
+from edgedetector.detector.events import Hub
+from edgedetector.detector.guard import Guard
+from edgedetector.detector.inference import Model, UnsupportedModelError
+from edgedetector.detector.lifecycle import State
+from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.repository import Paths
+from edgedetector.detector.sharing import Peers, share
+
+log = logging.getLogger(__name__)
+
+POLL: Final = 1.0
+"""Seconds between looks at detector.json and at the replicas."""
+
+MakeCamera = Callable[[DetectorCamera, str], Camera]
+
+
+class Fleet:
+    """Starts, changes and stops cameras; one that is not changed is not touched.
+
+    Parameters
+    ----------
+    own
+        IP address of this pod.
+    make_camera
+        Makes a camera from its configuration and the URL of its stream.
+    """
+
+    def __init__(
+        self,
+        paths: Paths,
+        make_camera: MakeCamera,
+        *,
+        guard: Guard,
+        hub: Hub,
+        metrics: Metrics,
+        own: str,
+        peers: Peers | None = None,
+    ) -> None:
+        self._document = Document(paths.detector / names.FILE_DETECTOR, DetectorConfig)
+        self._make = make_camera
+        self._guard = guard
+        self._hub = hub
+        self._metrics = metrics
+        self._own = own
+        self._peers = peers or Peers()
+        self._lock = threading.Lock()
+        self._cameras: dict[str, Camera] = {}
+        self._models: dict[str, Model] = {}
+        self._model_configs: tuple[DetectorModel, ...] = ()
+        self._suspended: tuple[CameraState, ...] = ()
+
+    def run(self, stop: threading.Event, every_round: Callable[[], None]) -> None:
+        """Work until `stop` is set, then stop every camera."""
+        while True:
+            self.round()
+            every_round()
+            if stop.wait(POLL):
+                break
+        for camera in self._cameras.values():
+            camera.stop()
+
+    def round(self) -> None:
+        """Look once at configuration and replicas, and make the cameras fit."""
+        config = self._document.read()
+        if config is None:
+            return
+        self._set_models(config.models)
+        here = share((c.name for c in config.cameras), self._peers.of(config.replicas_host), self._own)
+        mine = {c.name: c for c in config.cameras if c.name in here and not config.suspended}
+        for name, camera in list(self._cameras.items()):
+            if name not in mine or camera.url != _url(config, mine[name]):
+                self._remove(camera)
+        for name, wanted in mine.items():
+            if name not in self._cameras:
+                self._add(wanted, _url(config, wanted))
+            self._cameras[name].configure(wanted, self._models)
+        states = (CameraState(c.name, State.SUSPENDED, "Suspended", "spec.suspend is true") for c in config.cameras)
+        self._suspended = tuple(states) if config.suspended else ()
+
+    @property
+    def generation(self) -> int:
+        """Generation of the detector.json in force, 0 before the first."""
+        return self._document.value.generation if self._document.value else 0
+
+    def states(self) -> tuple[CameraState, ...]:
+        """Return where each camera of this replica stands, by name."""
+        with self._lock:
+            cameras = sorted(self._cameras.values(), key=lambda camera: camera.name)
+        return tuple(camera.state() for camera in cameras) + self._suspended
+
+    def _add(self, config: DetectorCamera, url: str) -> None:
+        log.info("camera %s: reading %s", config.name, url)
+        camera = self._make(config, url)
+        camera.configure(config, self._models)
+        with self._lock:
+            self._cameras[config.name] = camera
+        camera.start(self._guard)
+
+    def _remove(self, camera: Camera) -> None:
+        log.info("camera %s: no longer served here", camera.name)
+        camera.stop()
+        with self._lock:
+            del self._cameras[camera.name]
+        self._hub.forget(camera.name)
+        self._metrics.remove_camera(camera.name)
+
+    def _set_models(self, configs: tuple[DetectorModel, ...]) -> None:
+        if configs == self._model_configs:
+            return
+        self._model_configs = configs
+        models: dict[str, Model] = {}
+        for config in configs:
+            try:
+                models[config.name] = Model(config)
+            except UnsupportedModelError as error:
+                log.error("%s", error)  # noqa: TRY400 - the message says it all
+        self._models = models
+
+
+def _url(config: DetectorConfig, camera: DetectorCamera) -> str:
+    return f"{config.media_url}/{camera.stream}"

@@ -1,0 +1,116 @@
+"""What the detector tells Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.process_collector import ProcessCollector
+
+from edgedetector.api.dataplane import CameraState, ModelState
+from edgedetector.detector.lifecycle import State
+
+# Seconds. From a fast device (8 ms) over the default objective (50 ms) to a camera that is hopelessly behind.
+_BUCKETS: Final = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
+_MODEL_STATES: Final = ("Loading", "Ready", "Failed")
+
+
+class Metrics:
+    """All series of the process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._models_shown: tuple[tuple[str, str], ...] = ()
+        self._serving_shown: tuple[str, str, str] | None = None
+        disable_created_metrics()  # a second series for each, which nobody asks for
+        self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        self.frames = Counter(
+            "edgedetector_camera_frames",
+            "Frames by what became of them: read = inferred + skipped + failed + in flight.",
+            ["camera", "result"],
+            registry=registry,
+        )
+        self.detections = Counter(
+            "edgedetector_camera_detections", "Objects found.", ["camera", "model", "label"], registry=registry
+        )
+        self.age = Histogram(
+            "edgedetector_camera_frame_age_seconds",
+            "From a frame's decoding to its result.",
+            ["camera"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.inference = Histogram(
+            "edgedetector_camera_inference_seconds",
+            "From request to answer of Triton, transport included.",
+            ["camera"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self.state = Gauge(
+            "edgedetector_camera_state", "1 for the present state.", ["camera", "state"], registry=registry
+        )
+        self.opened = Counter(
+            "edgedetector_camera_opens", "Attempts to open the stream.", ["camera"], registry=registry
+        )
+        self.target = Gauge(
+            "edgedetector_camera_target_frame_rate",
+            "Frames a second that are asked for.",
+            ["camera"],
+            registry=registry,
+        )
+        self.stages = Counter(
+            "edgedetector_stage_seconds",
+            "Wall time by stage: decode, convert, prepare, request, boxes.",
+            ["stage"],
+            registry=registry,
+        )
+        self.models = Gauge(
+            "edgedetector_model_state", "1 for the present state.", ["model", "state"], registry=registry
+        )
+        self.serving = Gauge(
+            "edgedetector_serving_config_info",
+            "Serving config in force.",
+            ["accepted", "probe", "outcome"],
+            registry=registry,
+        )
+
+    def add_camera(self, camera: str, rate: float) -> None:
+        """Let a camera's counters begin at 0, so that their first increase is not lost."""
+        for result in ("read", "skipped", "inferred", "failed"):
+            self.frames.labels(camera, result)
+        self.target.labels(camera).set(rate)
+
+    def remove_camera(self, camera: str) -> None:
+        """Drop the series of a camera that was removed."""
+        for metric in (self.frames, self.detections, self.age, self.inference, self.state, self.opened, self.target):
+            metric.remove_by_labels({"camera": camera})
+
+    def show(self, cameras: Iterable[CameraState], models: Iterable[ModelState], serving: tuple[str, str, str]) -> None:
+        """Set the gauges of states; `serving` is accepted id, probe id and outcome."""
+        for camera in cameras:
+            for state in State:
+                self.state.labels(camera.name, state).set(camera.state == state)
+        shown = tuple((model.name, model.state) for model in models)
+        if shown != self._models_shown:
+            self._models_shown = shown
+            self.models.clear()
+            for model, now in shown:
+                for name in _MODEL_STATES:
+                    self.models.labels(model, name).set(now == name)
+        if serving != self._serving_shown:
+            self._serving_shown = serving
+            self.serving.clear()
+            self.serving.labels(*serving).set(1)
+
+    def exposition(self) -> bytes:
+        """Return the text that Prometheus scrapes."""
+        return generate_latest(self.registry)

@@ -1,0 +1,49 @@
+"""Which frames of a camera are inferred: a grid of due times, met by the frame that arrives nearest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+# Weight of the newest gap in the moving average of the camera's own interval: settles in about ten frames.
+_SMOOTHING: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Pacer:
+    """Admits frames so that they come at the target rate, each as fresh as it can be. Times in seconds, monotonic.
+
+    A frame is admitted when it arrives after its due time less half the camera's own interval: with a tolerance of
+    zero a frame that is 1 ms early would be passed over and the next, a whole camera interval late, taken instead.
+    Due times lie on a grid, so that such jitter does not add up to a lower rate.
+    """
+
+    interval: float
+    """Between inferred frames: 1 / target rate."""
+    due: float | None = None
+    arrived: float | None = None
+    gap: float = 0.0
+    """Moving average of the time between frames of the camera."""
+
+    def admits(self, now: float) -> bool:
+        """Return whether a frame that arrives now is wanted."""
+        return self.due is None or now >= self.due - min(self.gap, self.interval) / 2
+
+    def seen(self, now: float) -> Pacer:
+        """Return the pacer after a frame arrived, whether it was admitted or not."""
+        if self.arrived is None:
+            return replace(self, arrived=now)
+        # A pause (camera gone for a while) says nothing about the camera's rate.
+        last = min(now - self.arrived, self.interval)
+        gap = last if self.gap == 0.0 else self.gap + _SMOOTHING * (last - self.gap)
+        return replace(self, arrived=now, gap=gap)
+
+    def admitted(self, now: float) -> Pacer:
+        """Return the pacer after a frame was admitted: the next is due one interval on, and never twice at once."""
+        due = now + self.interval if self.due is None else self.due + self.interval
+        # Behind by a whole interval, the grid starts anew: a backlog of due frames would be a burst.
+        return replace(self, due=now + self.interval if due <= now else due)
+
+    def at(self, rate: float) -> Pacer:
+        """Return the pacer for another target rate in frames a second; the grid starts anew."""
+        return Pacer(interval=1.0 / rate, arrived=self.arrived, gap=min(self.gap, 1.0 / rate))

@@ -1,0 +1,78 @@
+"""The detector's process: wires the stages, and ends with the first that fails."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from typing import Final
+
+from edgedetector.api import names
+from edgedetector.api.dataplane import DetectorCamera, DetectorConfig, DetectorState, to_json
+from edgedetector.detector import web
+from edgedetector.detector.camera import Camera
+from edgedetector.detector.documents import Document
+from edgedetector.detector.events import Hub
+from edgedetector.detector.fleet import Fleet
+from edgedetector.detector.guard import Guard
+from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.repository import Paths, Repository
+from edgedetector.detector.serving import Serving
+from edgedetector.triton.client import Client
+
+_LOOPBACK: Final = f"127.0.0.1:{names.PORT_TRITON_GRPC}"
+
+
+def run(paths: Paths, environment: Mapping[str, str]) -> int:
+    """Detect until SIGTERM; return the exit code.
+
+    Parameters
+    ----------
+    environment
+        POD_NAME and POD_IP; ports for a run outside a pod: DETECTOR_ADDRESS, DETECTOR_PORT, DETECTOR_EVENTS_PORT.
+    """
+    guard, hub, metrics = Guard(), Hub(), Metrics()
+    client = Client(_triton_url(paths), key=Repository(paths).key())
+    serving = Serving(paths, client, pod=environment.get("POD_NAME", ""))
+
+    def make_camera(config: DetectorCamera, url: str) -> Camera:
+        return Camera(config, url, client=client, hub=hub, metrics=metrics)
+
+    fleet = Fleet(paths, make_camera, guard=guard, hub=hub, metrics=metrics, own=environment.get("POD_IP", "127.0.0.1"))
+
+    def show() -> None:
+        known = state(serving, fleet)
+        metrics.show(known.cameras, known.models, (known.accepted_id, known.probe_id, known.probe_outcome))
+
+    port = int(environment.get("DETECTOR_PORT", names.PORT_DETECTOR))
+    events_port = int(environment.get("DETECTOR_EVENTS_PORT", names.PORT_DETECTOR_EVENTS))
+    public = web.public(
+        (environment.get("DETECTOR_ADDRESS", ""), port),
+        state=lambda: to_json(state(serving, fleet)),
+        exposition=metrics.exposition,
+    )
+    private = web.private(("127.0.0.1", events_port), hub)
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, lambda *_: guard.stop.set())
+    guard.start("serving", lambda: serving.run(guard.stop))
+    guard.start("cameras", lambda: fleet.run(guard.stop, show))
+    guard.start("http", lambda: public.run(guard.stop))
+    guard.start("events", lambda: private.run(guard.stop))
+    return guard.wait()
+
+
+def state(serving: Serving, fleet: Fleet) -> DetectorState:
+    """Return the answer of GET /state."""
+    trial = serving.trial
+    return DetectorState(
+        generation=fleet.generation,
+        accepted_id=serving.accepted_id,
+        probe_id=trial.id if trial else "",
+        probe_outcome=trial.outcome if trial else "",
+        models=serving.states,
+        cameras=fleet.states(),
+    )
+
+
+def _triton_url(paths: Paths) -> str:
+    config = Document(paths.detector / names.FILE_DETECTOR, DetectorConfig).read()
+    return (config.triton_url if config else "") or _LOOPBACK

@@ -1,0 +1,247 @@
+"""Keeps Triton's models as the serving configuration wants them, whoever restarts meanwhile.
+
+Level-triggered: every round compares what is wanted with what Triton says, and does one step per model. There is no
+memory of "done" that a restart of Triton, of this container or of the operator could make a lie.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from edgedetector.api import names
+from edgedetector.api.dataplane import ModelServing, ModelState, Probe, ServingConfig
+from edgedetector.detector import trial as trials
+from edgedetector.detector.applying import Failure, Seen, Step, step
+from edgedetector.detector.documents import Document
+from edgedetector.detector.repository import Paths, Repository
+from edgedetector.detector.trial import Outcome, Trial
+from edgedetector.triton.client import Client
+from edgedetector.triton.config import InvalidConfigError, differences, parse
+from edgedetector.triton.errors import TritonError
+
+log = logging.getLogger(__name__)
+
+POLL: Final = 0.25
+"""Seconds between looks at the files: with the refresh annotation the kubelet changes them within 0.2 s."""
+_REVIEW: Final = 1.0
+"""Seconds between looks at Triton while the files are the same; bounds how late its restart is noticed."""
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+def boottime() -> float:
+    """Return seconds since boot, time asleep included."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Serving:
+    """The applier of one pod.
+
+    Parameters
+    ----------
+    paths
+        Where the pod's files lie.
+    client
+        Triton, with the admin key.
+    pod
+        Name of this pod: probes for others are passed over.
+    clock
+        Seconds since boot.
+    """
+
+    def __init__(self, paths: Paths, client: Client, *, pod: str, clock: Callable[[], float] = boottime) -> None:
+        self._repository = Repository(paths)
+        self._client = client
+        self._pod = pod
+        self._clock = clock
+        self._boot = _BOOT_ID.read_text().strip()
+        self._accepted = Document(paths.serving / names.FILE_ACCEPTED, ServingConfig)
+        self._probe = Document(paths.serving / names.FILE_PROBE, Probe)
+        self._trial: Trial | None = self._repository.trial()
+        self._failures: dict[str, Failure] = {}
+        self._reviewed: tuple[str, float] = ("", 0.0)
+        self._lock = threading.Lock()
+        self._states: dict[str, ModelState] = {}
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set."""
+        while not stop.wait(POLL):
+            self.round()
+
+    def round(self) -> None:
+        """Look once, and do what is to do."""
+        accepted = self._accepted.read()
+        if accepted is None:
+            return
+        probe = self._probe.read()
+        self._set_trial(trials.judge(probe, self._trial, pod=self._pod, now=self._clock(), boot=self._boot))
+        wanted = trials.target(accepted, probe, self._trial)
+        at, now = self._reviewed, self._clock()
+        if at[0] == wanted.id and now - at[1] < _REVIEW and not self._unsettled(wanted):
+            return
+        self._reviewed = (wanted.id, now)
+        for model in wanted.models:
+            self._serve(wanted.id, model)
+        self._unload(keep={model.name for model in wanted.models})
+        self._end_failed_trial(accepted, wanted)
+
+    @property
+    def accepted_id(self) -> str:
+        """Id of the accepted configuration."""
+        accepted = self._accepted.value
+        return accepted.id if accepted else ""
+
+    @property
+    def trial(self) -> Trial | None:
+        """The probe on trial in this pod, or that was."""
+        return self._trial
+
+    @property
+    def states(self) -> tuple[ModelState, ...]:
+        """What Triton really serves, by model name."""
+        with self._lock:
+            return tuple(state for _, state in sorted(self._states.items()))
+
+    def _unsettled(self, wanted: ServingConfig) -> bool:
+        with self._lock:
+            known = {name: state.state for name, state in self._states.items()}
+        return any(known.get(model.name, "Loading") == "Loading" for model in wanted.models)
+
+    def _set_trial(self, trial: Trial | None) -> None:
+        if trial == self._trial:
+            return
+        # On disk first: a crash in between must not give the probe a second life.
+        self._repository.remember_trial(trial)
+        before, self._trial = self._trial, trial
+        if trial is None:
+            log.info("probe %s was withdrawn", before.id if before else "")
+        elif before is None or before.id != trial.id or before.outcome != trial.outcome:
+            log.info("probe %s: %s %s", trial.id, trial.outcome, trial.message)
+
+    def _serve(self, serving_id: str, model: ModelServing) -> None:
+        seen = self._look(model)
+        failure = self._failures.get(model.name)
+        match step(model, seen, failure, self._clock()):
+            case Step.WAIT:
+                self._report(ModelState(model.name, "Loading", "Triton does not answer yet"))
+            case Step.LOAD:
+                self._load(serving_id, model, seen)
+            case Step.RESTORE:
+                self._restore(model)
+            case Step.NOTHING if failure is None or failure.config != model.config:
+                self._settle(serving_id, model, seen)
+            case Step.NOTHING:
+                self._report_failure(model, failure.message, seen)
+
+    def _settle(self, serving_id: str, model: ModelServing, seen: Seen) -> None:
+        good = self._repository.good(model.name)
+        if good is None or good[0] != serving_id:
+            self._repository.remember_good(model.name, serving_id, model.config)
+        self._failures.pop(model.name, None)
+        self._report(ModelState(model.name, "Ready", "", serving_id, seen.instances))
+
+    def _look(self, model: ModelServing) -> Seen:
+        good = self._repository.good(model.name)
+        seen = Seen(live=self._client.is_live(), good=good[1] if good else None)
+        try:
+            if not seen.live or not self._client.is_ready(model.name):
+                return seen
+            actual = self._client.config(model.name)
+        except TritonError:
+            return seen
+        count = sum(group.count for group in actual.instance_group)
+        try:
+            found = differences(parse(model.config), actual)
+        except InvalidConfigError as error:
+            found = (str(error),)
+        return replace(seen, ready=True, differences=found, instances=count)
+
+    def _load(self, serving_id: str, model: ModelServing, before: Seen) -> None:
+        with self._lock:
+            known = self._states.get(model.name)
+        if known is None or known.state != "Ready":
+            self._report(ModelState(model.name, "Loading", "the model is being loaded"))
+        started = time.monotonic()
+        try:
+            parse(model.config)
+            self._repository.write_config(model.name, model.config)
+            self._client.load(model.name)
+            after = self._verified(model)
+        except TritonError as error:
+            if error.retry:
+                log.warning("%s", error)
+                return
+            self._fail(model, str(error), before)
+        except (InvalidConfigError, _NotInForceError, OSError) as error:
+            self._fail(model, str(error), before)
+        else:
+            log.info("model %s serves %s after %.2f s", model.name, serving_id, time.monotonic() - started)
+            self._repository.remember_good(model.name, serving_id, model.config)
+            self._failures.pop(model.name, None)
+            self._report(ModelState(model.name, "Ready", "", serving_id, after.instances))
+
+    def _verified(self, model: ModelServing) -> Seen:
+        seen = self._look(model)
+        if seen.differences or not seen.ready:
+            raise _NotInForceError("; ".join(seen.differences) or "the model is not ready after its load")
+        return seen
+
+    def _fail(self, model: ModelServing, message: str, seen: Seen) -> None:
+        log.error("model %s: %s", model.name, message)
+        self._failures[model.name] = Failure(model.config, message, self._clock())
+        if seen.good is not None:
+            # Otherwise a restart of Triton would meet the broken file before we do.
+            self._repository.write_config(model.name, seen.good)
+        self._report_failure(model, message, seen)
+
+    def _report_failure(self, model: ModelServing, message: str, seen: Seen) -> None:
+        good = self._repository.good(model.name)
+        still = f"; still serving {good[0]}" if good and seen.ready else ""
+        self._report(
+            ModelState(model.name, "Failed", message + still, good[0] if still and good else "", seen.instances)
+        )
+
+    def _restore(self, model: ModelServing) -> None:
+        good = self._repository.good(model.name)
+        if good is None:
+            return
+        try:
+            self._repository.write_config(model.name, good[1])
+            self._client.load(model.name)
+            log.info("model %s serves %s again", model.name, good[0])
+        except TritonError as error:
+            log.warning("model %s: the last good configuration: %s", model.name, error)
+
+    def _unload(self, keep: set[str]) -> None:
+        with self._lock:
+            self._states = {name: state for name, state in self._states.items() if name in keep}
+        for name in self._repository.remembered() - keep:
+            try:
+                self._client.unload(name)
+            except TritonError as error:
+                log.warning("%s", error)
+                if error.retry:
+                    continue
+            self._repository.forget(name)
+            self._failures.pop(name, None)
+
+    def _end_failed_trial(self, accepted: ServingConfig, wanted: ServingConfig) -> None:
+        trial = self._trial
+        if trial is None or trial.outcome != Outcome.RUNNING or wanted is accepted:
+            return
+        failures = [self._failures[m.name] for m in wanted.models if m.name in self._failures]
+        if failures:
+            self._set_trial(trials.failed(trial, failures[0].message))
+
+    def _report(self, state: ModelState) -> None:
+        with self._lock:
+            self._states[state.name] = state
+
+
+class _NotInForceError(Exception):
+    """Triton said that the load succeeded, but serves something else."""

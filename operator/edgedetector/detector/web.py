@@ -1,0 +1,137 @@
+"""HTTP of the detector: figures for everybody in the cluster, pictures and events on loopback only."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar, Final
+from urllib.parse import parse_qs, urlsplit
+
+from edgedetector.detector import picture
+from edgedetector.detector.events import Hub
+
+log = logging.getLogger(__name__)
+
+_KEEPALIVE: Final = 5.0
+"""Seconds after which a silent event stream gets a comment, by which a listener that has gone is noticed."""
+_SNAPSHOT: Final = re.compile(r"/snapshot/([a-z0-9]([-a-z0-9.]*[a-z0-9])?)\.(jpg|json)")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Status, type and body of a response."""
+
+    body: bytes
+    kind: str = "application/json"
+    status: HTTPStatus = HTTPStatus.OK
+
+
+NOT_FOUND: Final = Answer(b"not found\n", "text/plain", HTTPStatus.NOT_FOUND)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 30.0
+    """Seconds: a client that sends nothing must not hold a thread for ever."""
+    answer: ClassVar[Callable[[str], Answer]]
+
+    def do_GET(self) -> None:
+        self.send(type(self).answer(self.path))
+
+    def send(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.kind)
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def log_message(self, *args: Any) -> None:
+        """Log no requests: probes and scrapes would drown the rest."""
+
+
+class Server(ThreadingHTTPServer):
+    """A server to which a client that goes away is no error."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's signature
+        """Log anything but a client that went away."""
+        if not isinstance(error := sys.exception(), OSError):
+            log.error("a request failed", exc_info=error)
+
+    def run(self, stop: threading.Event) -> None:
+        """Serve until `stop` is set."""
+        server = threading.Thread(target=self.serve_forever, daemon=True)
+        server.start()
+        stop.wait()
+        self.shutdown()
+        self.server_close()
+
+
+def public(address: tuple[str, int], *, state: Callable[[], str], exposition: Callable[[], bytes]) -> Server:
+    """Return the server of /metrics, /state and /healthz: no pictures, no names of what was seen."""
+
+    def answer(path: str) -> Answer:
+        match urlsplit(path).path:
+            case "/metrics":
+                return Answer(exposition(), "text/plain; version=0.0.4; charset=utf-8")
+            case "/state":
+                return Answer(state().encode())
+            case "/healthz":
+                return Answer(b"ok\n", "text/plain")
+        return NOT_FOUND
+
+    return Server(address, type("Public", (_Handler,), {"answer": staticmethod(answer)}))
+
+
+def private(address: tuple[str, int], hub: Hub) -> Server:
+    """Return the server of /events and /snapshot/CAMERA.{jpg,json}, for an address on loopback."""
+
+    class Private(_Handler):
+        def do_GET(self) -> None:
+            url = urlsplit(self.path)
+            if url.path == "/events":
+                _stream(self, hub, digest=parse_qs(url.query).get("digest") == ["1"])
+            elif found := _SNAPSHOT.fullmatch(url.path):
+                self.send(_snapshot(hub, found[1], found[3]))
+            else:
+                self.send(NOT_FOUND)
+
+    return Server(address, Private)
+
+
+def _snapshot(hub: Hub, camera: str, kind: str) -> Answer:
+    results = hub.latest(camera)
+    if not results:
+        return NOT_FOUND
+    if kind == "json":
+        return Answer(json.dumps([result.document() for result in results]).encode())
+    return Answer(picture.jpeg(picture.annotate(results)), "image/jpeg")
+
+
+def _stream(handler: _Handler, hub: Hub, *, digest: bool) -> None:
+    """Send server-sent events until the listener goes; events that it was too slow for are counted, never hidden."""
+    handler.send_response(HTTPStatus.OK)
+    handler.send_header("Content-Type", "text/event-stream")
+    handler.send_header("Cache-Control", "no-store")
+    handler.send_header("Connection", "close")
+    handler.end_headers()
+    handler.close_connection = True
+    with hub.listen(digest=digest) as listener:
+        handler.wfile.write(b": listening\n\n")
+        while True:
+            events, dropped = hub.take(listener, _KEEPALIVE)
+            lines = [f"data: {event}\n\n" for event in events] or [": nothing new\n\n"]
+            if dropped:
+                lines.insert(0, f'event: dropped\ndata: {{"count": {dropped}}}\n\n')
+            handler.wfile.write("".join(lines).encode())
+            handler.wfile.flush()

@@ -1,0 +1,167 @@
+"""A thin client of one Triton over gRPC: every call has a time-out, every error is one of `errors`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+from tritonclient import grpc as triton_grpc
+from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+
+from edgedetector.api import names
+from edgedetector.triton.errors import TritonError, UnavailableError, translate
+
+Array = npt.NDArray[Any]
+
+_CHANNEL_ARGUMENTS: Final = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.primary_user_agent", "edgedetector"),
+    # gRPC waits up to 120 s between attempts by default; a restarted Triton must be found at once.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds for which each kind of call may take."""
+
+    query: float = 2.0
+    infer: float = 10.0
+    load: float = 120.0
+    """An engine of 500 MB loads in under 1 s, a python model in about 2 s; the rest is for slow disks."""
+
+
+class Client:
+    """One server. Safe for many threads, as the channel under it is.
+
+    Parameters
+    ----------
+    url
+        host:port of Triton's gRPC endpoint.
+    key
+        Value for the restricted protocols; without it loads are refused.
+    """
+
+    def __init__(self, url: str, *, key: str = "", timeouts: Timeouts | None = None) -> None:
+        self._client = triton_grpc.InferenceServerClient(url, channel_args=_CHANNEL_ARGUMENTS)
+        self._headers = {names.RESTRICTED_PROTOCOL_HEADER: key} if key else None
+        self._timeouts = timeouts or Timeouts()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._client.close()
+
+    def is_live(self) -> bool:
+        """Return whether a server answers; never raises."""
+        try:
+            with _ours("server live"):
+                return bool(self._client.is_server_live(client_timeout=self._timeouts.query))
+        except TritonError:
+            return False
+
+    def is_ready(self, model: str) -> bool:
+        """Return whether a model can be asked.
+
+        Raises
+        ------
+        UnavailableError, DeadlineError
+            If the server itself does not answer.
+        """
+        with _ours(f"ready {model}"):
+            return bool(self._client.is_model_ready(model, client_timeout=self._timeouts.query))
+
+    def config(self, model: str) -> Any:
+        """Return the model's configuration in force, a ``ModelConfig`` protobuf with Triton's defaults filled in."""
+        with _ours(f"config {model}"):
+            return self._client.get_model_config(model, client_timeout=self._timeouts.query).config
+
+    def statistics(self, model: str) -> Any:
+        """Return the ``ModelStatistics`` protobuf of a model; its counters start anew at a full reload."""
+        with _ours(f"statistics {model}"):
+            answer = self._client.get_inference_statistics(model, client_timeout=self._timeouts.query)
+        if not answer.model_stats:
+            raise UnavailableError(f"statistics {model}: no version is loaded")
+        return answer.model_stats[0]
+
+    def version(self) -> str:
+        """Return the server's version."""
+        with _ours("server metadata"):
+            return str(self._client.get_server_metadata(client_timeout=self._timeouts.query).version)
+
+    def load(self, model: str) -> None:
+        """Load or reload a model from its files in the repository; the old one serves until the new one is ready.
+
+        Raises
+        ------
+        RejectedError
+            If it does not load; the one before goes on serving.
+        RefusedError
+            If the key is wrong.
+        """
+        with _ours(f"load {model}"):
+            self._client.load_model(model, headers=self._headers, client_timeout=self._timeouts.load)
+
+    def unload(self, model: str) -> None:
+        """Unload a model."""
+        with _ours(f"unload {model}"):
+            self._client.unload_model(model, headers=self._headers, client_timeout=self._timeouts.load)
+
+    def repository(self) -> dict[str, str]:
+        """Return name -> state (``READY``, ``UNAVAILABLE``, ...) of every model in the repository."""
+        with _ours("repository index"):
+            answer = self._client.get_model_repository_index(headers=self._headers, client_timeout=self._timeouts.query)
+        return {entry.name: entry.state for entry in answer.models}
+
+    def infer(
+        self, model: str, inputs: Mapping[str, Array], outputs: Sequence[str], *, timeout: float | None = None
+    ) -> dict[str, Array]:
+        """Ask a model.
+
+        Parameters
+        ----------
+        inputs
+            Contiguous arrays by input name, with the batch dimension if the model has one.
+        outputs
+            Names of the outputs wanted.
+        timeout
+            Seconds; the default of `Timeouts.infer` otherwise.
+
+        Returns
+        -------
+        dict of str to numpy.ndarray
+            The outputs by name.
+        """
+        with _ours(f"infer {model}"):
+            result = self._client.infer(
+                model,
+                [_input(name, array) for name, array in inputs.items()],
+                outputs=[triton_grpc.InferRequestedOutput(name) for name in outputs],
+                client_timeout=timeout or self._timeouts.infer,
+            )
+        return {name: result.as_numpy(name) for name in outputs}
+
+
+def _input(name: str, array: Array) -> Any:
+    tensor = triton_grpc.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
+    tensor.set_data_from_numpy(np.ascontiguousarray(array))
+    return tensor
+
+
+@contextmanager
+def _ours(operation: str) -> Iterator[None]:
+    try:
+        yield
+    except InferenceServerException as error:
+        raise translate(operation, str(error.status()), str(error.message())) from None

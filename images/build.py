@@ -6,9 +6,9 @@ python3 images/build.py --plan         only say which images and archives the pr
 python3 images/build.py --clean        end what an interrupted build left behind (processes, mounts, sockets)
 python3 images/build.py --purge        --clean, and delete the layer store, the base and every archive too
 
-A target is a stage of the Dockerfile that has a build test, a stage NAME-test. An image's tag holds a hash of everything
-that enters it, so an archive that exists is right, and nothing at all is started when all exist. EDGEDETECTOR_CACHE
-holds archives and layers, EDGEDETECTOR_STATE the running engine's socket. EDGEDETECTOR_BASE_IMAGE names a Debian 12
+A target is a stage of the Dockerfile that has a build test, a stage NAME-test. An image's tag holds a hash of all that
+enters it, so an archive that exists is right, and nothing at all is started when all exist. EDGEDETECTOR_CACHE holds
+archives and layers, EDGEDETECTOR_STATE the running engine's socket. EDGEDETECTOR_BASE_IMAGE names a Debian 12
 image that the engine can get, instead of one made here. Needs only Python 3.11; missing Debian packages are installed.
 """
 
@@ -55,19 +55,23 @@ class Job:
 
     @property
     def done(self) -> bool:
+        """Tell whether there is nothing left to do."""
         return self.archive.exists() and self.tested.exists()
 
 
 def say(text: str) -> None:
+    """Report progress, on standard error."""
     print(f"images: {text}", file=sys.stderr, flush=True)
 
 
 def cache() -> Path:
+    """Return the directory of archives and layers."""
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return Path(os.environ.get("EDGEDETECTOR_CACHE") or home / "edgedetector") / "images"
 
 
 def places() -> engine.Places:
+    """Return where an engine of our own may write."""
     state = Path(os.environ.get("EDGEDETECTOR_STATE") or "/var/lib/edgedetector-node")
     return engine.Places(cache() / "docker", state / "images")
 

@@ -98,6 +98,7 @@ def closure(stages: Mapping[str, Stage], target: str, root: Path, overlay: Mappi
 
 
 def is_executable(path: Path) -> bool:
+    """Tell whether the owner may execute the file: the one bit of its mode that enters an image."""
     return bool(path.stat().st_mode & 0o100)
 
 

@@ -17,11 +17,11 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
@@ -86,10 +86,12 @@ class Places:
 
     @property
     def socket(self) -> Path:
+        """Path of the engine's socket."""
         return self.run / "docker.sock"
 
     @property
     def pid_file(self) -> Path:
+        """Path of the engine's pid file."""
         return self.run / "docker.pid"
 
 
@@ -103,7 +105,10 @@ def install(packages: Sequence[tuple[str, str]]) -> None:
     print(f"images: installing {' '.join(missing)}", file=sys.stderr, flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     lock = ["-o", "DPkg::Lock::Timeout=600", "-q"]
-    for command in (["apt-get", *lock, "update"], ["apt-get", *lock, "install", "-y", "--no-install-recommends", *missing]):
+    for command in (
+        ["apt-get", *lock, "update"],
+        ["apt-get", *lock, "install", "-y", "--no-install-recommends", *missing],
+    ):
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
             raise EngineError(f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
@@ -150,14 +155,15 @@ def engine(places: Places) -> Iterator[Engine]:
 
 def stop(places: Places) -> None:
     """End what an interrupted run may have left: a dockerd of ours, its containerd, mounts. Keeps the layer store."""
-    pids = [pid for pid in _own_processes(places)]
-    for pid in pids:
+    for pid in _own_processes(places):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while _own_processes(places):
+    while left := _own_processes(places):
+        if time.monotonic() > deadline + STOP_SECONDS:
+            raise EngineError(f"these processes of an earlier build do not end: {left}")
         if time.monotonic() > deadline:
-            for pid in _own_processes(places):
+            for pid in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         time.sleep(0.05)
@@ -198,26 +204,23 @@ def _wait_until_up(own: Engine, process: subprocess.Popen[bytes], places: Places
 
 
 def _own_processes(places: Places) -> list[int]:
-    """Processes whose command line names our run directory as their --exec-root, socket or configuration."""
+    """Return the engine's processes: those whose command line names something in our run directory."""
     found: list[int] = []
     marker = f"{places.run}/".encode()
-    for entry in os.listdir("/proc"):
-        if not entry.isdigit() or int(entry) == os.getpid():
-            continue
+    for entry in Path("/proc").glob("[0-9]*"):
         try:
-            with open(f"/proc/{entry}/cmdline", "rb") as stream:  # noqa: PTH123
-                words = stream.read().split(b"\0")
+            words = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        program = os.path.basename(words[0])  # noqa: PTH119
+        program = words[0].rpartition(b"/")[2]
         if program in {b"dockerd", b"containerd", b"containerd-shim-runc-v2"} and any(marker in w for w in words[1:]):
-            found.append(int(entry))
+            found.append(int(entry.name))
     return found
 
 
 def _mounts_below(places: Places) -> list[str]:
     """Mount points below our directories, deepest first."""
-    with open("/proc/self/mountinfo", encoding="utf-8") as stream:  # noqa: PTH123
-        points = [line.split()[4].replace("\\040", " ") for line in stream]
+    lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    points = [line.split()[4].replace("\\040", " ") for line in lines]
     tops = (f"{places.store}/", f"{places.run}/")
     return sorted((point for point in points if point.startswith(tops)), key=len, reverse=True)

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import configparser
 import hashlib
-import os
 import platform
 import shlex
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 SUITE = "bookworm"
 DEBIAN_MIRROR = "http://deb.debian.org/debian"
@@ -45,9 +44,8 @@ def secrets(environment: Mapping[str, str]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     bundles = [environment[name] for name in CA_VARIABLES if environment.get(name)] + [pip.get("cert", "")]
     for bundle in bundles:
-        if bundle and os.path.isfile(bundle):  # noqa: PTH113
-            with open(bundle, "rb") as stream:  # noqa: PTH123
-                found["ca"] = stream.read()
+        if bundle and Path(bundle).is_file():
+            found["ca"] = Path(bundle).read_bytes()
             break
     settings = {name: environment[name] for name in PASSED_VARIABLES if environment.get(name)}
     index = settings.get("PIP_INDEX_URL", pip.get("index-url", ""))
@@ -65,7 +63,7 @@ def secrets(environment: Mapping[str, str]) -> dict[str, bytes]:
 
 
 def sources(environment: Mapping[str, str]) -> str:
-    """Return a sources.list: the public one, or of EDGEDETECTOR_DEBIAN_MIRROR (the URL of a mirror of Debian's main)."""
+    """Return a sources.list: the public one, or of EDGEDETECTOR_DEBIAN_MIRROR (URL of a mirror of Debian's main)."""
     own = environment.get("EDGEDETECTOR_DEBIAN_MIRROR")
     return f"deb {own} {SUITE} main\n" if own else PUBLIC_SOURCES
 
@@ -118,5 +116,5 @@ def make_base(archive: Path, environment: Mapping[str, str]) -> None:
 
 def _pip_settings() -> dict[str, str]:
     parser = configparser.ConfigParser(interpolation=None)
-    parser.read([os.path.expanduser(path) for path in PIP_CONFIGS])  # noqa: PTH111
+    parser.read([Path(path).expanduser() for path in PIP_CONFIGS])
     return dict(parser["global"]) if parser.has_section("global") else {}

@@ -43,7 +43,7 @@ def check_decoding() -> None:
 
 
 def check_tensors() -> None:
-    """A tensor goes into a Triton request byte for byte, and a picture into a JPEG."""
+    """Put a picture into a Triton request and into a JPEG: the libraries agree on numpy."""
     tensor = tritonclient.grpc.InferInput("IMAGE", [1, SIZE[1], SIZE[0], 3], "UINT8")
     tensor.set_data_from_numpy(grey_ramp(0)[None])
     done, jpeg = cv2.imencode(".jpg", grey_ramp(0))
@@ -62,6 +62,7 @@ def import_all(package: str) -> list[str]:
 
 
 def main() -> None:
+    """Run the test; anything wrong ends it with an error."""
     check_decoding()
     check_tensors()
     modules = [name for part in ("api", "triton", "detector", "media") for name in import_all(f"edgedetector.{part}")]

@@ -8,6 +8,9 @@ import importlib
 import importlib.metadata
 import pkgutil
 
+import kopf
+from kubernetes.aio import client
+
 import edgedetector
 
 
@@ -22,9 +25,7 @@ def import_all(package: str) -> list[str]:
 
 
 async def check_clients() -> None:
-    """A client of kubernetes.aio opens, and an unreachable server is an error, not a hang."""
-    from kubernetes.aio import client
-
+    """Open a client of kubernetes.aio; an unreachable server is an error, not a hang."""
     configuration = client.Configuration()
     configuration.host = "http://127.0.0.1:9"
     async with client.ApiClient(configuration) as api:
@@ -41,8 +42,7 @@ async def check_clients() -> None:
 
 
 def main() -> None:
-    import kopf
-
+    """Run the test; anything wrong ends it with an error."""
     registry = kopf.OperatorRegistry()
 
     @kopf.on.create("edgedetector.dev", "v1alpha1", "edgedetectors", registry=registry)

@@ -40,14 +40,15 @@ CONFIG = """
 name: "probe"
 backend: "python"
 max_batch_size: 4
-input [ { name: "IMAGE" data_type: TYPE_UINT8 dims: [ -1, -1, 3 ] }, { name: "SCALE" data_type: TYPE_FP32 dims: [ 1 ] } ]
+input [ { name: "IMAGE" data_type: TYPE_UINT8 dims: [ -1, -1, 3 ] } ]
+input [ { name: "SCALE" data_type: TYPE_FP32 dims: [ 1 ] } ]
 output [ { name: "GREY" data_type: TYPE_UINT8 dims: [ -1, -1 ] }, { name: "MEAN" data_type: TYPE_FP32 dims: [ 1 ] } ]
 instance_group [ { count: 1 kind: KIND_CPU } ]
 """
 
 
 def free_port() -> int:
-    """Builds may share the machine's network, hence no fixed ports."""
+    """Return a free port; builds may share the machine's network, hence no fixed ports."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -64,6 +65,7 @@ def call(url: str, body: dict[str, Any] | None = None) -> bytes:
 
 
 def wait_until_ready(server: "subprocess.Popen[bytes]", url: str) -> None:
+    """Poll until the server is ready; its end or a minute is an error."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
@@ -94,6 +96,7 @@ def check_values(url: str) -> None:
 
 
 def main(version: str) -> None:
+    """Run the test against the tritonserver on the PATH."""
     http, grpc, metrics = free_port(), free_port(), free_port()
     url = f"http://127.0.0.1:{http}/v2"
     with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,110 @@
+"""The `denglin-ks20` profile as shipped, on the emulated accelerator: images are replaced and nothing else.
+
+What answers here is a test double of the card; its figures say nothing about a real one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import cluster as driver
+from edgedetector.api import dataplane, names
+from events import events
+from forward import forward
+from harness import Kubectl, poll
+from prometheus import prometheus
+
+PROFILE = "denglin-ks20"
+RESOURCE = "denglin.com/gpu"
+NODE_FEATURE = "feature.node.kubernetes.io/pci-0b40_1e27.present"
+ENGINE = json.dumps({"emulatedEngine": {"precision": "fp16", "maxBatch": 32}})
+DETECTOR: dict[str, Any] = {
+    "apiVersion": names.API_VERSION,
+    "kind": "EdgeDetector",
+    "metadata": {"name": "ks20"},
+    "spec": {
+        "acceleratorProfile": PROFILE,
+        "models": [
+            {
+                "name": "people",
+                "source": {"configMap": {"name": "engine"}},
+                "maxBatchSize": 32,
+                "inputs": [{"name": "images", "dims": [3, 640, 640], "dataType": "FP16"}],
+                "outputs": [{"name": "output0", "dims": [84, 8400], "dataType": "FP16"}],
+                "decoder": {"type": "yolov8", "labels": ["person"]},
+            }
+        ],
+        "serving": {"instances": 2, "preferredBatchSizes": [2, 4, 8], "maxQueueDelay": "1ms"},
+        "cameras": [
+            {"name": "gate", "url": "rtsp://camera.demo:8554/vtest", "models": ["people"], "frameRate": {"target": 5}}
+        ],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def ks20(demo: Kubectl) -> Iterator[Kubectl]:
+    """A namespace with an EdgeDetector on the KS20 profile; the node has one card as far as the scheduler knows."""
+    node = json.loads(driver.kubectl("get", "nodes", "-o", "json"))["items"][0]["metadata"]["name"]
+    driver.kubectl("label", "node", node, f"{NODE_FEATURE}=true", "--overwrite")
+    driver.kubectl(
+        "patch", "node", node, "--subresource=status", "--type=merge",
+        "-p", json.dumps({"status": {"capacity": {RESOURCE: "1"}, "allocatable": {RESOURCE: "1"}}}),
+    )  # fmt: skip
+    runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "denglin"}}
+    driver.kubectl("apply", "-f", "-", stdin=json.dumps(runtime | {"handler": "denglin"}))
+    driver.kubectl("create", "namespace", "ks20")
+    driver.kubectl("label", "namespace", "ks20", "pod-security.kubernetes.io/enforce=restricted")
+    kubectl = Kubectl("ks20")
+    engine = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "engine"},
+        "data": {"people.engine": ENGINE},
+    }
+    kubectl.apply(engine, DETECTOR)
+    yield kubectl
+    driver.kubectl("delete", "namespace", "ks20")
+
+
+def test_detections_flow_through_the_card(ks20: Kubectl) -> None:
+    def ready() -> Any:
+        status = (ks20.get("edgedetector", "ks20") or {}).get("status", {})
+        return {c["type"]: (c["status"], c["reason"], c["message"]) for c in status.get("conditions", [])}
+
+    poll("Ready", ready, lambda conditions: conditions.get("Ready", ("",))[0] == "True", seconds=180)
+    with forward("ks20", "deployment/ks20-triton", names.PORT_DETECTOR_EVENTS) as base:
+        seen = list(events(base, 10.0))
+    assert len(seen) >= 30, "5 frames a second for 10 s, less what a busy machine skips"
+    assert {event["camera"] for event in seen} == {"gate"}
+
+
+def test_the_pod_asks_for_what_the_profile_says(ks20: Kubectl) -> None:
+    profile = json.loads(driver.kubectl("get", "acceleratorprofile", PROFILE, "-o", "json"))["spec"]
+    pod = poll("a pod", lambda: ks20.items("pods", "-l", f"{names.LABEL_COMPONENT}=triton"), len)[0]
+    container = next(c for c in pod["spec"]["containers"] if c["name"] == names.CONTAINER_TRITON)
+    assert container["resources"]["limits"][RESOURCE] == "1"
+    assert pod["spec"]["runtimeClassName"] == profile["runtimeClassName"] == "denglin"
+    assert pod["spec"]["nodeSelector"] == profile["nodeSelector"]
+    assert {t["key"] for t in profile["tolerations"]} <= {t["key"] for t in pod["spec"]["tolerations"]}
+
+
+def test_the_model_configuration_names_the_vendors_backend(ks20: Kubectl) -> None:
+    config = ks20.get("configmap", names.serving("ks20"))["data"][names.FILE_ACCEPTED]
+    (model,) = dataplane.from_json(dataplane.ServingConfig, config).models
+    assert 'backend: "dlnne"' in model.config
+    assert "KIND_MODEL" in model.config
+    assert "people.engine" in model.config
+    assert (model.instances, model.preferred_batch_sizes) == (2, (2, 4, 8))
+
+
+def test_prometheus_reads_the_exporter_under_the_vendors_names(ks20: Kubectl) -> None:
+    with prometheus() as server:
+        used = poll("utilisation", lambda: server.query("DCGM_FI_DEV_GPU_UTIL > 0"), len, seconds=120)
+        memory = poll("memory", lambda: server.query("DCGM_FI_DEV_FB_USED > 0"), len, seconds=60)
+    assert 0 < float(used[0]["value"][1]) <= 100
+    assert float(memory[0]["value"][1]) > 0

@@ -1,0 +1,7 @@
+"""`python -m emulator` is `python -m emulator.device`."""
+
+import sys
+
+from emulator.device import main
+
+sys.exit(main())

@@ -1,0 +1,117 @@
+"""The device's figures under the vendor exporter's metric names, in Prometheus' text format.
+
+The names follow `DCGM_FI_DEV_*`, as the exporter of the reference deployment does; which of them appear is decided by
+the same kind of CSV file that it reads. What only an emulation can know is named `emulated_accelerator_*`.
+"""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from emulator.model import DeviceState, Reading
+    from emulator.profile import DeviceProfile
+
+EMULATED: Final = "(EMULATED: simulated by software, no such hardware is present) "
+# What the vendor's file for the KS20 asks for, in case that no file is there to read.
+KS20_METRICS: Final = frozenset({"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_FB_USED"})
+
+
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A gauge of the vendor's exporter."""
+
+    name: str
+    text: str
+    value: float
+
+
+def requested(path: Path) -> frozenset[str]:
+    """Return the metric names that a vendor's CSV file asks for (name, type, help; `#` starts a comment).
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.reader(file) if row and not row[0].lstrip().startswith("#")]
+    return frozenset(row[0].strip() for row in rows)
+
+
+def vendor_gauges(profile: DeviceProfile, reading: Reading) -> list[Gauge]:
+    """Return every gauge that the emulation can fill, in the vendor's units."""
+    free = max(0.0, profile.memory.total - reading.memory_used)
+    return [
+        Gauge("DCGM_FI_DEV_GPU_UTIL", "GPU utilization (in %).", round(reading.utilisation * 100)),
+        Gauge("DCGM_FI_DEV_FB_USED", "Framebuffer memory used (in MB).", round(reading.memory_used)),
+        Gauge("DCGM_FI_DEV_FB_FREE", "Framebuffer memory free (in MB).", round(free)),
+        Gauge("DCGM_FI_DEV_FB_TOTAL", "Framebuffer memory (in MB).", round(profile.memory.total)),
+        Gauge("DCGM_FI_DEV_GPU_TEMP", "GPU temperature (in C).", round(reading.temperature)),
+        Gauge("DCGM_FI_DEV_POWER_USAGE", "Power draw (in W).", round(reading.power, 1)),
+        Gauge("DCGM_FI_DEV_PCIE_LINK_GEN", "PCIe generation in use.", profile.link.generation),
+        Gauge("DCGM_FI_DEV_PCIE_LINK_WIDTH", "PCIe lanes in use.", profile.link.lanes),
+        Gauge("DCGM_FI_DEV_CLOCK_THROTTLE_REASONS", "Throttling reasons bitmask (0x40: thermal).",
+              0x40 if reading.throttled else 0),
+    ]  # fmt: skip
+
+
+class _Collector:
+    """The state at one moment as metric families."""
+
+    def __init__(
+        self, profile: DeviceProfile, state: DeviceState, reading: Reading, only: frozenset[str] | None, host: str
+    ) -> None:
+        self.profile, self.state, self.reading, self.only = profile, state, reading, only
+        self.labels = {
+            "gpu": "0",
+            "UUID": f"EMULATED-{profile.name}",
+            "device": "emulated0",
+            "modelName": f"Emulated {profile.name}",
+            "Hostname": host,
+        }
+
+    def collect(self) -> Iterator[Metric]:
+        for gauge in vendor_gauges(self.profile, self.reading):
+            if self.only is None or gauge.name in self.only:
+                yield self._family(GaugeMetricFamily, gauge.name, gauge.text, gauge.value)
+        if self.only is None:
+            yield from self._truth()
+
+    def _truth(self) -> Iterator[Metric]:
+        """Yield what only an emulation can know."""
+        totals, gauge, counter = self.state.totals, GaugeMetricFamily, CounterMetricFamily
+        prefix = "emulated_accelerator"
+        yield self._family(gauge, f"{prefix}_instances", "Engine instances that are loaded.", self.reading.instances)
+        yield self._family(
+            gauge, f"{prefix}_host_utilisation_ratio", "Simulated host CPU, 0 to 1.", self.reading.host_utilisation
+        )
+        yield self._family(counter, f"{prefix}_executions", "Batches executed.", totals.executions)
+        yield self._family(counter, f"{prefix}_images", "Images executed.", totals.images)
+        yield self._family(counter, f"{prefix}_link_bytes", "Simulated bytes over the link.", totals.link_bytes)
+        yield self._family(counter, f"{prefix}_switches", "Turns from one instance to another.", totals.switches)
+        yield self._family(counter, f"{prefix}_refused", "Loads and batches that were refused.", totals.refused)
+
+    def _family(
+        self, kind: type[GaugeMetricFamily | CounterMetricFamily], name: str, text: str, value: float
+    ) -> GaugeMetricFamily | CounterMetricFamily:
+        family = kind(name, EMULATED + text, labels=list(self.labels))
+        family.add_metric(list(self.labels.values()), value)
+        return family
+
+
+def exposition(
+    profile: DeviceProfile, state: DeviceState, reading: Reading, *, only: frozenset[str] | None, host: str
+) -> bytes:
+    """Return the text that Prometheus scrapes; `only` restricts it to these names, None shows everything."""
+    registry = CollectorRegistry()
+    registry.register(_Collector(profile, state, reading, only, host))
+    return generate_latest(registry)

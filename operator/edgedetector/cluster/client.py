@@ -1,0 +1,153 @@
+"""Requests to the API server, on plain dicts.
+
+The typed models of the client library refuse partial objects, and its dynamic client discovers what the table in
+`kinds` already says. So this uses only the transport and authentication of `kubernetes.aio`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+
+from edgedetector.cluster import errors, kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from kubernetes.aio.client import ApiClient
+
+Object = dict[str, Any]
+
+# Seconds; a pass has a deadline of its own, this one ends a request on a connection that died silently.
+REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=20.0)
+
+_APPLY: Final = "application/apply-patch+yaml"
+_MERGE: Final = "application/merge-patch+json"
+_JSON_PATCH: Final = "application/json-patch+json"
+
+
+class Client:
+    """The few requests that the operator makes. Every failure is a `ClusterError`.
+
+    Parameters
+    ----------
+    api
+        Authenticated transport.
+    on_request
+        Called after each request with the verb, the kind, the outcome ("ok" or the error's code) and the seconds.
+    """
+
+    def __init__(self, api: ApiClient, on_request: Callable[[str, str, str, float], None] | None = None) -> None:
+        self._api = api
+        self._on_request = on_request or (lambda _verb, _kind, _outcome, _seconds: None)
+
+    async def get(self, kind: kinds.Kind, namespace: str, name: str) -> Object | None:
+        """Return the object, or None if it does not exist."""
+        try:
+            return await self._request("GET", kind, kind.path(namespace, name))
+        except errors.NotFoundError:
+            return None
+
+    async def list(self, kind: kinds.Kind, namespace: str = "", selector: str = "") -> tuple[Object, ...]:
+        """Return the objects that carry the labels; an empty namespace means all of them."""
+        query = [("labelSelector", selector)] if selector else []
+        answer = await self._request("GET", kind, kind.path(namespace), query=query)
+        head = {"apiVersion": kind.api_version, "kind": kind.kind}
+        return tuple(head | item for item in answer.get("items") or ())
+
+    async def apply(self, body: Object, manager: str) -> Object:
+        """Server-side apply, taking over fields that others hold; an unknown field is an error."""
+        kind = kinds.of(body["apiVersion"], body["kind"])
+        metadata = body["metadata"]
+        path = kind.path(metadata.get("namespace", ""), metadata["name"])
+        query = [("fieldManager", manager), ("force", "true"), ("fieldValidation", "Strict")]
+        return await self._request("PATCH", kind, path, body=body, content_type=_APPLY, query=query)
+
+    async def delete(self, obj: Object) -> None:
+        """Delete exactly this object: one that has taken its name meanwhile is left alone."""
+        kind, metadata = kinds.of(obj["apiVersion"], obj["kind"]), obj["metadata"]
+        body = {
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "propagationPolicy": "Background",
+            "preconditions": {"uid": metadata["uid"]},
+        }
+        try:
+            await self._request("DELETE", kind, kind.path(metadata.get("namespace", ""), metadata["name"]), body=body)
+        except (errors.NotFoundError, errors.ConflictError):
+            return  # gone, or another one: either way the object meant is no more
+
+    async def replace_status(self, obj: Object, status: Object, manager: str) -> Object:
+        """Make the status exactly this one, whoever wrote what into it before."""
+        kind, metadata = kinds.of(obj["apiVersion"], obj["kind"]), obj["metadata"]
+        path = kind.path(metadata.get("namespace", ""), metadata["name"], "status")
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
+            {"op": "add", "path": "/status", "value": status},
+        ]
+        query = [("fieldManager", manager), ("fieldValidation", "Strict")]
+        return await self._request("PATCH", kind, path, body=patch, content_type=_JSON_PATCH, query=query)
+
+    async def annotate(self, obj: Object, annotations: dict[str, str], manager: str) -> None:
+        """Set annotations of an object that may vanish at any moment."""
+        kind, metadata = kinds.of(obj["apiVersion"], obj["kind"]), obj["metadata"]
+        body = {"metadata": {"uid": metadata["uid"], "annotations": annotations}}
+        path = kind.path(metadata.get("namespace", ""), metadata["name"])
+        try:
+            await self._request("PATCH", kind, path, body=body, content_type=_MERGE, query=[("fieldManager", manager)])
+        except (errors.NotFoundError, errors.ConflictError):
+            return
+
+    async def create(self, body: Object) -> Object:
+        """Create an object."""
+        kind = kinds.of(body["apiVersion"], body["kind"])
+        return await self._request("POST", kind, kind.path(body["metadata"].get("namespace", "")), body=body)
+
+    async def served(self, api_version: str, wanted: Iterable[str]) -> frozenset[str]:
+        """Return which of the wanted kinds the API server serves in this group version right now."""
+        path = kinds.Kind(api_version, "APIResourceList", "").path().rstrip("/")
+        try:
+            answer = await self._request("GET", kinds.Kind(api_version, "APIResourceList", ""), path)
+        except errors.NotFoundError:
+            return frozenset()
+        return frozenset(item["kind"] for item in answer.get("resources") or ()) & frozenset(wanted)
+
+    async def _request(
+        self,
+        method: str,
+        kind: kinds.Kind,
+        path: str,
+        *,
+        body: Any = None,
+        content_type: str = "application/json",
+        query: Iterable[tuple[str, str]] = (),
+    ) -> Object:
+        request = f"{method} {path}"
+        started, outcome = time.monotonic(), "ok"
+        try:
+            return await self._send(method, path, body, content_type, list(query))
+        except Exception as error:  # noqa: BLE001 - the one place where errors become ours
+            ours = errors.from_exception(error, request)
+            outcome = ours.code
+            raise ours from None  # the library's exception holds headers and bodies: never into a log
+        finally:
+            self._on_request(method, kind.kind, outcome, time.monotonic() - started)
+
+    async def _send(self, method: str, path: str, body: Any, content_type: str, query: list[tuple[str, str]]) -> Object:
+        serialized = await self._api.param_serialize(
+            method,
+            path,
+            query_params=query,
+            header_params={"Accept": "application/json", "Content-Type": content_type},
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        answer = await self._api.call_api(*serialized, _request_timeout=REQUEST_TIMEOUT)
+        data = await answer.read()
+        if not 200 <= answer.status <= 299:  # noqa: PLR2004 - what HTTP calls success
+            raise errors.from_status(answer.status, data.decode(errors="replace"), f"{method} {path}")
+        parsed: Object = json.loads(data)
+        return parsed

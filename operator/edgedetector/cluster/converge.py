@@ -1,0 +1,87 @@
+"""Make the live children equal the desired ones, with no write where nothing differs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgedetector.cluster import diff, kinds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from edgedetector.cluster.client import Client, Object
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one pass did to the children."""
+
+    applied: tuple[str, ...] = ()
+    """One entry an apply that was sent: "Kind/name: first differing field"."""
+    unchanged: tuple[str, ...] = ()
+    """Those of `applied` that the API server found to change nothing."""
+    pruned: tuple[str, ...] = ()
+
+
+def key_of(obj: Object) -> tuple[str, str, str, str]:
+    """Identity of an object across lists: apiVersion, kind, namespace, name."""
+    metadata = obj["metadata"]
+    return obj["apiVersion"], obj["kind"], metadata.get("namespace", ""), metadata["name"]
+
+
+def owned_by(obj: Object, uid: str) -> bool:
+    """Tell whether the object names this owner; a label alone could be anybody's."""
+    return any(owner.get("uid") == uid for owner in obj["metadata"].get("ownerReferences") or ())
+
+
+async def gather(
+    client: Client, child_kinds: Iterable[tuple[str, str]], namespace: str, selector: str, served: frozenset[str]
+) -> tuple[Object, ...]:
+    """List the children of every kind that the API server serves."""
+    found: list[Object] = []
+    for api_version, name in child_kinds:
+        if name not in kinds.OPTIONAL or name in served:
+            found.extend(await client.list(kinds.of(api_version, name), namespace, selector))
+    return tuple(found)
+
+
+async def converge(
+    client: Client, desired: Iterable[Object], live: Iterable[Object], owner_uid: str, manager: str
+) -> Outcome:
+    """Apply what differs; then, and only if every apply succeeded, delete the owner's children that are not wanted.
+
+    A failure in between leaves an unwanted child too much, never a wanted one too few.
+    """
+    present = {key_of(obj): obj for obj in live}
+    wanted = {key_of(obj): obj for obj in desired}
+    applied: list[str] = []
+    unchanged: list[str] = []
+    for key, obj in wanted.items():
+        before = present.get(key)
+        field = "new" if before is None else diff.difference(obj, before, manager)
+        if not field:
+            continue
+        after = await client.apply(obj, manager)
+        entry = f"{key[1]}/{key[3]}: {field}"
+        applied.append(entry)
+        if before is not None and version(after) == version(before):
+            unchanged.append(entry)
+    pruned = [
+        obj for key, obj in present.items() if key not in wanted and owned_by(obj, owner_uid) and not leaving(obj)
+    ]
+    for obj in pruned:
+        await client.delete(obj)
+    return Outcome(
+        tuple(applied), tuple(unchanged), tuple(f"{obj['kind']}/{obj['metadata']['name']}" for obj in pruned)
+    )
+
+
+def version(obj: Object) -> Any:
+    """Return the resourceVersion, which changes with every write and only then."""
+    return obj["metadata"].get("resourceVersion")
+
+
+def leaving(obj: Object) -> bool:
+    """Tell whether somebody has already deleted the object."""
+    return bool(obj["metadata"].get("deletionTimestamp"))

@@ -1,0 +1,158 @@
+"""One pass over an EdgeDetector: gather, plan, apply, prune, status."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from edgedetector import plan
+from edgedetector.api import conditions, errors, names
+from edgedetector.api.edgedetector import EdgeDetector
+from edgedetector.api.profile import AcceleratorProfile
+from edgedetector.cluster import converge, kinds
+from edgedetector.controller import refresh
+from edgedetector.controller.logs import about
+from edgedetector.observe import gather, kubelet, scrape
+from edgedetector.status import compose, document
+from edgedetector.status.cameras import merge
+from edgedetector.status.view import View
+
+if TYPE_CHECKING:
+    from edgedetector.api.conditions import Condition
+    from edgedetector.cluster.client import Object
+    from edgedetector.controller.keys import Key
+    from edgedetector.controller.shell import Shell
+    from edgedetector.observe.snapshot import PodView, Snapshot
+
+logger = logging.getLogger(__name__)
+
+# A pod waits for a device while the old one ends: only one that waits longer has no place to go.
+UNSCHEDULABLE_AFTER: Final = timedelta(seconds=60)
+
+# Seconds until the next look at a detector that is on its way, should no event come.
+BUSY: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one look at the cluster found of a detector."""
+
+    children: tuple[Object, ...]
+    pods: tuple[Object, ...]
+    snapshot: Snapshot
+
+
+@dataclass(slots=True)
+class DetectorReconciler:
+    """Brings EdgeDetectors to where they should be."""
+
+    shell: Shell
+    scraper: scrape.Scraper[Key]
+    uses: Callable[[Key, str], None]
+    """Told which profile a detector uses; "" when the detector is gone."""
+
+    async def reconcile(self, key: Key) -> float | None:
+        """Do one pass; see `loop.Reconciler`."""
+        obj = await self.shell.client.get(kinds.EDGEDETECTOR, key.namespace, key.name)
+        if obj is None or converge.leaving(obj):
+            self.scraper.forget(key)
+            self.uses(key, "")
+            return None
+        await self._greet(obj)
+        try:
+            view = await self._converge(key, obj)
+        except errors.UserError as error:
+            # Only a changed resource helps, and that is an event. What runs, runs on.
+            await self._write(obj, compose.judge_error(error), None)
+            return self.shell.resync()
+        except Exception as error:
+            await self._write(obj, compose.judge_error(_reported(error)), None)
+            raise
+        judged = compose.judge(view)
+        await self._write(obj, judged, view)
+        return self._pace(key, view, judged)
+
+    async def _converge(self, key: Key, obj: Object) -> View:
+        """Make the children what the specification asks for and return what is to be seen of them."""
+        detector = EdgeDetector.parse(obj)
+        self.uses(key, detector.spec.accelerator_profile)
+        profile = await self._profile(detector.spec.accelerator_profile)
+        accepted = plan.serving_config(detector, profile)
+        seen = await self._gather(key)
+        facts = plan.Facts(seen.snapshot.served, self._unschedulable(seen.snapshot.pods))
+        desired = plan.detector_children(detector, profile, self.shell.settings, facts, accepted)
+        if await self.shell.converge(key, desired, seen.children, detector.uid):
+            seen = await self._gather(key)  # what was seen before is no longer true
+        for pod, digest in refresh.stale_pods(seen.pods, desired):
+            await self.shell.client.annotate(pod, {names.ANNOTATION_REFRESH: digest}, names.FIELD_MANAGER)
+        return View(detector, accepted, seen.snapshot, merge(detector.spec.cameras, seen.snapshot))
+
+    async def _profile(self, name: str) -> AcceleratorProfile:
+        obj = await self.shell.client.get(kinds.ACCELERATOR_PROFILE, "", name)
+        if obj is None or converge.leaving(obj):
+            raise errors.MissingProfileError(name)
+        return AcceleratorProfile.parse(obj)
+
+    async def _gather(self, key: Key) -> Seen:
+        client, selector = self.shell.client, f"{names.LABEL_DETECTOR}={key.name}"
+        served = await self.shell.discovery.served()
+        children = await converge.gather(client, plan.CHILD_KINDS, key.namespace, selector, served)
+        pods = await client.list(kinds.POD, key.namespace, selector)
+        views = tuple(kubelet.pod(pod) for pod in pods)
+        answers = await self.scraper.observe(key, scrape.targets(views))
+        return Seen(children, pods, gather.snapshot(children, views, answers, served))
+
+    def _unschedulable(self, pods: tuple[PodView, ...]) -> int:
+        return sum(1 for pod in pods if pod.component == names.COMPONENT_TRITON and self._waiting(pod) <= timedelta(0))
+
+    def _waiting(self, pod: PodView) -> timedelta:
+        """Return for how long the pod may still wait before it counts as having no place to go."""
+        if not pod.unschedulable_since or pod.leaving:
+            return timedelta.max
+        return datetime.fromisoformat(pod.unschedulable_since) + UNSCHEDULABLE_AFTER - self.shell.now()
+
+    async def _greet(self, obj: Object) -> None:
+        """Give a new detector conditions before anything else: to many tools none at all means all is well."""
+        if not (obj.get("status") or {}).get("conditions"):
+            await self._write(obj, compose.judge_pending(), None)
+
+    async def _write(self, obj: Object, judged: tuple[Condition, ...], view: View | None) -> None:
+        """Write the status if it differs from the live one, and tell of a new state of Ready."""
+        before: dict[str, Any] = obj.get("status") or {}
+        now = self.shell.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        wanted = document.status(obj, judged, view, now)
+        if wanted == before:
+            return
+        after = await self.shell.client.replace_status(obj, wanted, names.FIELD_MANAGER)
+        obj["status"] = after.get("status") or wanted
+        for condition in compose.transitions(judged, before.get("conditions") or ()):
+            if condition.type == conditions.READY:
+                logger.info(
+                    "%s", condition.message, extra=about(f"EdgeDetector/{_place(obj)}", reason=condition.reason)
+                )
+                await self.shell.tell(
+                    obj, condition, warning=any(c.type == conditions.STALLED and c.is_true for c in judged)
+                )
+
+    def _pace(self, key: Key, view: View, judged: tuple[Condition, ...]) -> float:
+        """Ask the pods of a detector on its way more often, and look again when a waiting pod's time is over."""
+        busy = any(condition.type == conditions.RECONCILING and condition.is_true for condition in judged)
+        options = self.shell.options
+        self.scraper.pace(key, options.scrape_busy if busy else options.scrape_rest)
+        pending = [self._waiting(pod).total_seconds() for pod in view.snapshot.pods if pod.unschedulable_since]
+        soon = [seconds for seconds in pending if 0 < seconds < timedelta.max.total_seconds()]
+        return min([BUSY if busy else self.shell.resync(), *soon])
+
+
+def _reported(error: Exception) -> errors.OperatorError:
+    """Return what the status says of an error: of a defect only that it is one, since its text may hold anything."""
+    if isinstance(error, errors.OperatorError):
+        return error
+    return errors.PermanentError(f"defect in the operator ({type(error).__name__}): its log has the details")
+
+
+def _place(obj: Object) -> str:
+    return f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"

@@ -1,0 +1,94 @@
+"""How the operator is told what to do: command line over environment over defaults."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+N = TypeVar("N", int, float)
+
+PREFIX = "EDGEDETECTOR_"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Settings of the process; durations in seconds."""
+
+    operator_namespace: str
+    detector_image: str
+    image_replacements: Mapping[str, str] = field(default_factory=dict)
+    namespaces: tuple[str, ...] = ()
+    """Where EdgeDetectors are served; empty: everywhere."""
+    workers: int = 4
+    """Passes under way at once."""
+    resync: float = 300.0
+    """A deletion that fell into a gap of the watch is never signalled: this finds it. Spread by a tenth."""
+    scrape_busy: float = 2.0
+    """Between two questions to the pods of a detector that is changing."""
+    scrape_rest: float = 5.0
+    """Between two questions to the pods of a detector at rest."""
+    port: int = 9090
+    """HTTP: /metrics, /healthz."""
+    log_level: str = "INFO"
+    log_format: str = "json"
+
+
+def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> Options:
+    """Return the options; a mistake ends the process with a usage message.
+
+    Every flag has a variable: --detector-image is EDGEDETECTOR_DETECTOR_IMAGE.
+    """
+    variables = os.environ if environment is None else environment
+    parser = argparse.ArgumentParser(prog="python -m edgedetector.controller", description=__doc__)
+
+    def flag(name: str, help_text: str, default: str) -> None:
+        variable = PREFIX + name.upper().replace("-", "_")
+        parser.add_argument(f"--{name}", default=variables.get(variable, default), help=f"{help_text} [{variable}]")
+
+    flag("operator-namespace", "namespace of the operator, where exporters run", "edgedetector-system")
+    flag("detector-image", "image of the detector container", "edgedetector/detector:latest")
+    flag("image-replacements", "JSON object: exact image of a profile -> image to run", "{}")
+    flag("namespaces", "comma-separated namespaces to serve; empty: all", "")
+    flag("workers", "passes under way at once", "4")
+    flag("resync", "seconds between two full looks at a resource", "300")
+    flag("scrape-busy", "seconds between questions to the pods of a changing detector", "2")
+    flag("scrape-rest", "seconds between questions to the pods of a detector at rest", "5")
+    flag("port", "port of /metrics and /healthz", "9090")
+    flag("log-level", "DEBUG, INFO, WARNING or ERROR", "INFO")
+    flag("log-format", "json or text", "json")
+    values = parser.parse_args(arguments)
+    try:
+        return Options(
+            operator_namespace=values.operator_namespace,
+            detector_image=values.detector_image,
+            image_replacements=_replacements(values.image_replacements),
+            namespaces=tuple(part.strip() for part in values.namespaces.split(",") if part.strip()),
+            workers=_positive(int(values.workers), "workers"),
+            resync=_positive(float(values.resync), "resync"),
+            scrape_busy=_positive(float(values.scrape_busy), "scrape-busy"),
+            scrape_rest=_positive(float(values.scrape_rest), "scrape-rest"),
+            port=int(values.port),
+            log_level=values.log_level.upper(),
+            log_format=values.log_format,
+        )
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def _replacements(text: str) -> dict[str, str]:
+    document = json.loads(text or "{}")
+    if not isinstance(document, dict) or not all(isinstance(value, str) for value in document.values()):
+        raise ValueError("image-replacements: expected a JSON object of texts")
+    return document
+
+
+def _positive(value: N, name: str) -> N:
+    if value <= 0:
+        raise ValueError(f"{name}: must be above 0")
+    return value

@@ -1,0 +1,72 @@
+"""What every reconciler works with: the client, the clock, the settings, and a few deeds that all of them do."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from edgedetector.api import names
+from edgedetector.cluster import converge, events
+from edgedetector.cluster.errors import ClusterError
+from edgedetector.controller.logs import about
+
+if TYPE_CHECKING:
+    import random
+
+    from edgedetector.api.conditions import Condition
+    from edgedetector.cluster.client import Client, Object
+    from edgedetector.controller.discovery import Discovery
+    from edgedetector.controller.keys import Key
+    from edgedetector.controller.metrics import Metrics
+    from edgedetector.controller.options import Options
+    from edgedetector.plan import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def utc_now() -> datetime:
+    """Return the time of day."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Shell:
+    """The imperative side of reconciling."""
+
+    client: Client
+    discovery: Discovery
+    settings: Settings
+    options: Options
+    metrics: Metrics
+    rng: random.Random
+    now: Callable[[], datetime] = utc_now
+    instance: str = "edgedetector"
+    """Name of this process in Events."""
+
+    def resync(self) -> float:
+        """Return seconds until the next look if nothing happens, spread so that detectors do not march in step."""
+        return self.options.resync * self.rng.uniform(0.9, 1.1)
+
+    async def converge(self, key: Key, desired: Iterable[Object], live: Iterable[Object], owner_uid: str) -> bool:
+        """Apply and prune; tell whether anything was written."""
+        outcome = await converge.converge(self.client, desired, live, owner_uid, names.FIELD_MANAGER)
+        for entry in outcome.applied:
+            result = "unchanged" if entry in outcome.unchanged else "changed"
+            self.metrics.applies.labels(entry.partition("/")[0], result).inc()
+        for entry in outcome.pruned:
+            self.metrics.applies.labels(entry.partition("/")[0], "pruned").inc()
+        if outcome.applied or outcome.pruned:
+            said = about(key, applied=outcome.applied, unchanged=outcome.unchanged, pruned=outcome.pruned)
+            logger.info("children converged", extra=said)
+        return bool(outcome.applied or outcome.pruned)
+
+    async def tell(self, obj: Object, condition: Condition, *, warning: bool) -> None:
+        """Post an Event; one that cannot be posted is no reason to fail a pass."""
+        body = events.event(obj, condition, warning=warning, now=self.now(), instance=self.instance, salt=self.rng)
+        try:
+            await self.client.create(body)
+        except ClusterError as error:
+            logger.warning("event not posted: %s", error, extra=about(obj["metadata"]["name"]))

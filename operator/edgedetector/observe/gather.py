@@ -1,0 +1,62 @@
+"""From listed objects and answers of pods to one `Snapshot`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from edgedetector.api import names
+from edgedetector.api.dataplane import DetectorState
+from edgedetector.go2rtc.state import MediaState
+from edgedetector.observe import kubelet
+from edgedetector.observe.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from edgedetector.observe.snapshot import PodView
+
+Object = dict[str, Any]
+
+
+def snapshot(
+    children: Iterable[Object],
+    pods: Iterable[PodView],
+    answers: Mapping[str, DetectorState | MediaState],
+    served: frozenset[str],
+) -> Snapshot:
+    """Return what is known of a detector at this moment.
+
+    Parameters
+    ----------
+    children
+        Live objects of the detector.
+    pods
+        Its pods.
+    answers
+        What pods say of themselves, by pod name.
+    served
+        Optional kinds that the API server serves.
+    """
+    found = {(obj["kind"], obj["metadata"]["name"]): obj for obj in children}
+    pods = tuple(pods)
+    scaler = next((obj for (kind, _), obj in found.items() if kind == "HorizontalPodAutoscaler"), None)
+    return Snapshot(
+        workloads={name: kubelet.workload(obj) for (kind, name), obj in found.items() if kind == "Deployment"},
+        scaler=kubelet.scaler(scaler) if scaler is not None else None,
+        pods=pods,
+        states={pod: answer for pod, answer in answers.items() if isinstance(answer, DetectorState)},
+        media=_media(pods, answers),
+        served=served,
+    )
+
+
+def _media(pods: Iterable[PodView], answers: Mapping[str, DetectorState | MediaState]) -> MediaState | None:
+    """Return the answer of the media server's pod; during a roll, of one that the Service already sends readers to."""
+    said = [
+        (pod.ready, pod.name, answer)
+        for pod in pods
+        if pod.component == names.COMPONENT_MEDIA
+        and not pod.leaving
+        and isinstance(answer := answers.get(pod.name), MediaState)
+    ]
+    return max(said, key=lambda entry: entry[:2])[2] if said else None

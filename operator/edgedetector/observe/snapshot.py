@@ -1,0 +1,92 @@
+"""What one pass saw of a detector's children: one frozen value, from which status is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from edgedetector.api.dataplane import DetectorState
+from edgedetector.go2rtc.state import MediaState
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a pod does not run, in the scheduler's or the kubelet's words.
+
+    The message holds nothing that changes while the problem stays the same: no back-off times, no pod names.
+    """
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodView:
+    """A pod of a detector."""
+
+    name: str
+    uid: str
+    component: str
+    node: str = ""
+    ip: str = ""
+    ready: bool = False
+    leaving: bool = False
+    unschedulable_since: str = ""
+    """RFC 3339, UTC; empty while the pod has a node."""
+    problem: Problem | None = None
+    running: frozenset[str] = frozenset()
+    """Names of the containers that run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A Deployment or DaemonSet as its controller reports it."""
+
+    name: str
+    current: bool
+    """The controller has seen the present generation."""
+    desired: int
+    updated: int
+    available: int
+    failure: str = ""
+    """Why no pods can be made at all (quota, Pod Security admission), in the controller's words."""
+
+    @property
+    def rolled_out(self) -> bool:
+        """Whether every desired pod is of the present generation and available."""
+        return self.current and self.updated >= self.desired and self.available >= self.desired
+
+
+@dataclass(frozen=True, slots=True)
+class ScalerCondition:
+    """A condition of the HorizontalPodAutoscaler: status is True, False or Unknown."""
+
+    status: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scaler:
+    """A HorizontalPodAutoscaler as its controller reports it."""
+
+    conditions: Mapping[str, ScalerCondition] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Children, pods and what the pods say of themselves, at one moment."""
+
+    workloads: Mapping[str, Workload] = field(default_factory=dict)
+    """By name of the Deployment."""
+    scaler: Scaler | None = None
+    pods: tuple[PodView, ...] = ()
+    states: Mapping[str, DetectorState] = field(default_factory=dict)
+    """Answers of /state by pod name; a pod that did not answer is absent."""
+    media: MediaState | None = None
+    served: frozenset[str] = frozenset()
+    """Optional kinds that the API server serves."""
+
+    def of(self, component: str) -> tuple[PodView, ...]:
+        """Return the pods of a component that nobody has deleted."""
+        return tuple(pod for pod in self.pods if pod.component == component and not pod.leaving)

@@ -1,0 +1,81 @@
+"""One state for each camera, out of what the replicas and the media server say about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from edgedetector.api import conditions, names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from edgedetector.api.dataplane import CameraState
+    from edgedetector.api.edgedetector import CameraSpec
+    from edgedetector.observe.snapshot import Snapshot
+
+LIVE: Final = "Live"
+CONNECTING: Final = "Connecting"
+SUSPENDED: Final = "Suspended"
+UNAUTHORIZED: Final = "Unauthorized"
+FAILING: Final = "Failing"
+
+# Best first: while cameras move between replicas, the one that has the picture knows best.
+_ORDER: Final = (LIVE, CONNECTING, "Stalled", FAILING, UNAUTHORIZED, SUSPENDED)
+
+# States that somebody has to mend; the others pass by themselves.
+BROKEN: Final = frozenset({"Stalled", FAILING, UNAUTHORIZED})
+
+_SECRET_MISSING: Final = "MissingSecret"  # noqa: S105 - a state of the media server's stream
+_STREAM_INVALID: Final = "Invalid"
+
+
+@dataclass(frozen=True, slots=True)
+class CameraView:
+    """A camera of the specification and where it stands."""
+
+    name: str
+    state: str
+    reason: str = ""
+    message: str = ""
+    since: str = ""
+    detecting: bool = False
+
+
+def merge(cameras: Iterable[CameraSpec], snapshot: Snapshot) -> tuple[CameraView, ...]:
+    """Return a view of each camera, in the order of the specification."""
+    reported: dict[str, list[CameraState]] = {}
+    for pod in sorted(snapshot.states):
+        for state in snapshot.states[pod].cameras:
+            reported.setdefault(state.name, []).append(state)
+    held = _held_streams(snapshot)
+    return tuple(_view(camera.name, reported.get(camera.name, []), held) for camera in cameras)
+
+
+def _held_streams(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
+    """Return reason and message of the streams that the media server cannot even try, by stream."""
+    if snapshot.media is None:
+        return {}
+    reasons = {_SECRET_MISSING: conditions.REASON_SECRET_MISSING, _STREAM_INVALID: conditions.REASON_INVALID_SPEC}
+    return {
+        stream.stream: (reasons[stream.state], stream.message)
+        for stream in snapshot.media.streams
+        if stream.state in reasons
+    }
+
+
+def _view(name: str, reported: list[CameraState], held: dict[str, tuple[str, str]]) -> CameraView:
+    best = min(reported, key=_rank, default=None)
+    detecting = any(state.detecting and state.state == LIVE for state in reported)
+    since = best.since if best else ""
+    if names.stream(name) in held and (best is None or best.state != LIVE):
+        reason, message = held[names.stream(name)]
+        return CameraView(name, FAILING, reason, message, since)
+    if best is None:
+        return CameraView(name, CONNECTING, conditions.REASON_PENDING, "no inference pod has taken the camera yet")
+    return CameraView(name, best.state, best.reason, best.message, since, detecting)
+
+
+def _rank(state: CameraState) -> tuple[bool, int]:
+    place = _ORDER.index(state.state) if state.state in _ORDER else len(_ORDER)
+    return not state.detecting, place

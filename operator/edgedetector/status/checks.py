@@ -1,0 +1,188 @@
+"""The checks of a detector, in the order in which one depends on another.
+
+Each is a function of the `View` that gives status, reason, message and whether somebody has to act. Messages say what
+is and what helps; they hold no figure that changes while nothing happens, since each change is a write.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from edgedetector.api import conditions, names
+from edgedetector.status.cameras import BROKEN, CONNECTING, LIVE, UNAUTHORIZED
+from edgedetector.status.view import Verdict, View, blocked, fine, progressing, unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from edgedetector.api.dataplane import DetectorState, ModelServing
+    from edgedetector.observe.snapshot import PodView, Workload
+    from edgedetector.status.cameras import CameraView
+
+# Of many alike things a message names the first few: it stays one line with 1,000 cameras too.
+NAMED: Final = 3
+
+
+def server_ready(view: View) -> Verdict:
+    """Judge whether the inference pods of the present generation are up."""
+    if view.detector.suspend:
+        return _suspended()
+    workload = view.snapshot.workloads.get(names.triton(view.detector.name))
+    pods = view.snapshot.of(names.COMPONENT_TRITON)
+    verdict = _workload(workload, pods)
+    if verdict.reason == conditions.REASON_UNSCHEDULABLE and workload is not None and workload.available > 0:
+        # One replica more than there are accelerators is the autoscaler's affair: the others serve.
+        return fine(conditions.REASON_AS_EXPECTED, "the inference pods that fit the nodes are up")
+    return verdict
+
+
+def media_ready(view: View) -> Verdict:
+    """Judge whether the media server is up and has the present cameras."""
+    if view.detector.suspend:
+        return _suspended()
+    workload = view.snapshot.workloads.get(names.media(view.detector.name))
+    verdict = _workload(workload, view.snapshot.of(names.COMPONENT_MEDIA))
+    if verdict.status != conditions.TRUE:
+        return verdict
+    media = view.snapshot.media
+    if media is None:
+        return unknown("the media server has not answered yet")
+    if media.generation != view.detector.generation:
+        return progressing(conditions.REASON_PROGRESSING, "the media server has not taken the new cameras yet")
+    if not media.ready:
+        return progressing(conditions.REASON_PROGRESSING, media.message or "the media server is starting")
+    return fine(conditions.REASON_AS_EXPECTED, "the media server has the cameras of this generation")
+
+
+def model_ready(view: View) -> Verdict:
+    """Judge whether every inference pod serves every model with the accepted configuration."""
+    if view.detector.suspend:
+        return _suspended()
+    states = tuple(view.snapshot.states.values())
+    if not states:
+        return unknown("no inference pod has answered yet")
+    for model in view.accepted.models:
+        for state in states:
+            verdict = _model(model, state, view.accepted.id)
+            if verdict.status != conditions.TRUE:
+                return verdict
+    return fine(conditions.REASON_MODELS_LOADED, _list([model.name for model in view.accepted.models]) + " loaded")
+
+
+def _model(model: ModelServing, state: DetectorState, accepted: str) -> Verdict:
+    found = next((item for item in state.models if item.name == model.name), None)
+    if found is not None and found.state == "Failed":
+        return blocked(conditions.REASON_MODEL_LOAD_FAILED, f"model {model.name}: {found.message or 'does not load'}")
+    if found is None or found.state != "Ready":
+        return progressing(conditions.REASON_MODEL_LOADING, f"model {model.name} is loading")
+    on_trial = state.probe_outcome == "Running" and found.serving_id == state.probe_id
+    if state.accepted_id != accepted or (found.serving_id != accepted and not on_trial):
+        return progressing(
+            conditions.REASON_SERVING_CONFIG_DIFFERS, f"model {model.name} is taking its new serving configuration"
+        )
+    return fine(conditions.REASON_MODELS_LOADED, "")
+
+
+def streams_ready(view: View) -> Verdict:
+    """Judge whether every camera is live and frames of it are inferred."""
+    if view.detector.suspend:
+        return _suspended()
+    if not view.cameras:
+        return fine(conditions.REASON_NO_CAMERAS, "no cameras are configured")
+    broken = [camera for camera in view.cameras if camera.state in BROKEN]
+    if broken:
+        return blocked(_camera_reason(broken), _cameras(broken, len(view.cameras)))
+    waiting = [camera for camera in view.cameras if not (camera.state == LIVE and camera.detecting)]
+    if waiting:
+        return progressing(conditions.REASON_STREAMS_CONNECTING, _cameras(waiting, len(view.cameras)))
+    if any(state.generation != view.detector.generation for state in view.snapshot.states.values()):
+        return progressing(conditions.REASON_PROGRESSING, "the inference pods are taking the new configuration")
+    return fine(conditions.REASON_STREAMS_LIVE, f"all {len(view.cameras)} cameras are live and detecting")
+
+
+def _camera_reason(broken: Sequence[CameraView]) -> str:
+    if all(camera.state == UNAUTHORIZED for camera in broken):
+        return conditions.REASON_CAMERA_UNAUTHORIZED
+    if all(camera.reason == conditions.REASON_SECRET_MISSING for camera in broken):
+        return conditions.REASON_SECRET_MISSING
+    return conditions.REASON_CAMERAS_FAILING
+
+
+def _cameras(some: Sequence[CameraView], total: int) -> str:
+    said = [f"{camera.name}: {_camera(camera)}" for camera in some[:NAMED]]
+    more = f"; and {len(some) - NAMED} more" if len(some) > NAMED else ""
+    return f"{len(some)} of {total} cameras do not detect: {'; '.join(said)}{more}"
+
+
+def _camera(camera: CameraView) -> str:
+    if camera.message:
+        return camera.message
+    if camera.state == LIVE:
+        return "live, no frame inferred yet"
+    return "connecting" if camera.state == CONNECTING else camera.reason or camera.state
+
+
+def scaling_ready(view: View) -> Verdict:
+    """Judge whether the autoscaler can read its metric and move."""
+    scaling = view.detector.spec.scaling
+    if view.detector.suspend or scaling.min_replicas == scaling.max_replicas:
+        return fine(conditions.REASON_DISABLED, "the number of replicas is fixed")
+    held = [pod for pod in view.snapshot.of(names.COMPONENT_TRITON) if pod.unschedulable_since]
+    if held and held[0].problem:
+        return blocked(conditions.REASON_REPLICAS_CAPPED, f"no room for another replica: {held[0].problem.message}")
+    if view.snapshot.scaler is None:
+        return progressing(conditions.REASON_PROGRESSING, "the autoscaler is being created")
+    found = view.snapshot.scaler.conditions
+    for name in ("AbleToScale", "ScalingActive"):
+        if name in found and found[name].status == conditions.FALSE:
+            return blocked(conditions.REASON_METRICS_UNAVAILABLE, found[name].message or found[name].reason)
+    if "ScalingActive" not in found:
+        return unknown("the autoscaler has not looked at the replicas yet")
+    return fine(conditions.REASON_SCALING_ACTIVE, "the autoscaler reads the CPU use of the replicas")
+
+
+def monitoring_ready(view: View) -> Verdict:
+    """Judge whether Prometheus is told what to scrape and when to alert."""
+    if not view.detector.spec.monitoring.enabled:
+        return fine(conditions.REASON_DISABLED, "monitoring is switched off in the specification")
+    missing = sorted({"PrometheusRule", "ServiceMonitor"} - view.snapshot.served)
+    if missing:
+        text = f"{' and '.join(missing)} are not served here: install the Prometheus Operator or set monitoring.enabled"
+        return blocked(
+            conditions.REASON_MONITORING_NOT_INSTALLED, f"{text} to false; they are created as soon as they are"
+        )
+    return fine(conditions.REASON_MONITORING_CONFIGURED, "ServiceMonitor and PrometheusRule exist")
+
+
+CHECKS: Final[tuple[tuple[str, Callable[[View], Verdict]], ...]] = (
+    (conditions.SERVER_READY, server_ready),
+    (conditions.MEDIA_READY, media_ready),
+    (conditions.MODEL_READY, model_ready),
+    (conditions.STREAMS_READY, streams_ready),
+    (conditions.SCALING_READY, scaling_ready),
+    (conditions.MONITORING_READY, monitoring_ready),
+)
+
+# Detections flow without an autoscaler's metric and without Prometheus: those two inform and gate nothing.
+GATING: Final = (conditions.SERVER_READY, conditions.MEDIA_READY, conditions.MODEL_READY, conditions.STREAMS_READY)
+
+
+def _suspended() -> Verdict:
+    return progressing(conditions.REASON_SUSPENDED, "the detector is suspended")
+
+
+def _workload(workload: Workload | None, pods: Iterable[PodView]) -> Verdict:
+    if workload is None:
+        return progressing(conditions.REASON_PROGRESSING, "being created")
+    if workload.rolled_out:
+        return fine(conditions.REASON_AS_EXPECTED, f"all {workload.desired} pods are up")
+    if workload.failure:
+        return blocked(conditions.REASON_UNAVAILABLE, workload.failure)
+    for pod in pods:
+        if pod.problem is not None and not pod.ready:
+            return blocked(pod.problem.reason, pod.problem.message)
+    return progressing(conditions.REASON_ROLLING_OUT, "pods are starting")
+
+
+def _list(items: Sequence[str]) -> str:
+    return ", ".join(items[:NAMED]) + (f" and {len(items) - NAMED} more" if len(items) > NAMED else "")

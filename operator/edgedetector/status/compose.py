@@ -1,0 +1,104 @@
+"""From verdicts to the status document."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from edgedetector.api import conditions
+from edgedetector.api.conditions import Condition
+from edgedetector.api.errors import RetryError
+from edgedetector.status.checks import CHECKS, GATING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from edgedetector.api.errors import OperatorError
+    from edgedetector.status.view import Verdict, View
+
+Json = dict[str, Any]
+
+# A condition's message, as the CRD bounds it.
+MAX_MESSAGE: Final = 1024
+
+
+def judge(view: View) -> tuple[Condition, ...]:
+    """Return all conditions of a detector whose children were planned and applied."""
+    verdicts = {name: check(view) for name, check in CHECKS}
+    head = _ready(verdicts, suspended=view.detector.suspend)
+    return (*head, *(Condition(name, v.status, v.reason, v.message) for name, v in verdicts.items()))
+
+
+def judge_error(error: OperatorError) -> tuple[Condition, ...]:
+    """Return the conditions of a detector that could not be planned or applied: what runs, runs on as it was."""
+    retry = isinstance(error, RetryError)
+    return _triple(conditions.FALSE, error.reason, str(error), reconciling=retry, stalled=not retry)
+
+
+def judge_pending() -> tuple[Condition, ...]:
+    """Return the conditions of a detector seen for the first time: without any, tools would take it for done."""
+    return _triple(conditions.UNKNOWN, conditions.REASON_PENDING, "seen, not yet acted upon", reconciling=True)
+
+
+def _ready(verdicts: Mapping[str, Verdict], *, suspended: bool) -> tuple[Condition, ...]:
+    """Roll up: a check that needs somebody explains more than one that is merely waiting for it."""
+    failing = [verdicts[name] for name in GATING if verdicts[name].status != conditions.TRUE]
+    if not failing:
+        return _triple(conditions.TRUE, conditions.REASON_DETECTING, verdicts[GATING[-1]].message)
+    cause = next((verdict for verdict in failing if verdict.blocked), failing[0])
+    return _triple(
+        conditions.FALSE,
+        cause.reason,
+        cause.message,
+        reconciling=not cause.blocked and not suspended,
+        stalled=cause.blocked,
+    )
+
+
+def _triple(
+    ready: str, reason: str, message: str, *, reconciling: bool = False, stalled: bool = False
+) -> tuple[Condition, ...]:
+    """Return Ready, Reconciling and Stalled, of which at most one is True."""
+    off = conditions.REASON_SUSPENDED if reason == conditions.REASON_SUSPENDED else conditions.REASON_RECONCILED
+    return (
+        Condition(conditions.READY, ready, reason, message),
+        _flag(conditions.RECONCILING, on=reconciling, reason=reason, message=message, off=off),
+        _flag(conditions.STALLED, on=stalled, reason=reason, message=message, off=conditions.REASON_AS_EXPECTED),
+    )
+
+
+def _flag(name: str, *, on: bool, reason: str, message: str, off: str) -> Condition:
+    return Condition(name, conditions.TRUE, reason, message) if on else Condition(name, conditions.FALSE, off)
+
+
+def timed(wanted: Iterable[Condition], before: Iterable[Json], generation: int, now: str) -> list[Json]:
+    """Return conditions as they stand in a status.
+
+    The time of a condition whose status is unchanged is kept, and so is a condition that nobody judged this time.
+    """
+    old = {item["type"]: item for item in before}
+    new = {condition.type: _entry(condition, old.get(condition.type), generation, now) for condition in wanted}
+    return list({**old, **new}.values())
+
+
+def _entry(condition: Condition, before: Json | None, generation: int, now: str) -> Json:
+    unchanged = before is not None and before.get("status") == condition.status
+    since = before.get("lastTransitionTime", now) if before is not None and unchanged else now
+    return {
+        "type": condition.type,
+        "status": condition.status,
+        "reason": condition.reason,
+        "message": condition.message[:MAX_MESSAGE],
+        "lastTransitionTime": since,
+        "observedGeneration": generation,
+    }
+
+
+def transitions(wanted: Iterable[Condition], before: Iterable[Json]) -> tuple[Condition, ...]:
+    """Return the conditions whose status, or whose reason while not True, is new: those worth an Event."""
+    old = {item["type"]: (item.get("status"), item.get("reason")) for item in before}
+    return tuple(
+        condition
+        for condition in wanted
+        if old.get(condition.type) != (condition.status, condition.reason)
+        and not (old.get(condition.type, ("",))[0] == condition.status == conditions.TRUE)
+    )

@@ -1,0 +1,52 @@
+"""What status is decided from, and what a decision looks like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgedetector.api import conditions
+from edgedetector.api.dataplane import ServingConfig
+from edgedetector.api.edgedetector import EdgeDetector
+from edgedetector.observe.snapshot import Snapshot
+from edgedetector.status.cameras import CameraView
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A detector, the serving configuration that is accepted for it, and what was seen of its children."""
+
+    detector: EdgeDetector
+    accepted: ServingConfig
+    snapshot: Snapshot
+    cameras: tuple[CameraView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What one check says: a condition without its type."""
+
+    status: str
+    reason: str
+    message: str
+    blocked: bool = False
+    """Waiting will not help: somebody has to change something, in the cluster or at the camera."""
+
+
+def fine(reason: str, message: str) -> Verdict:
+    """Return the verdict that the condition holds."""
+    return Verdict(conditions.TRUE, reason, message)
+
+
+def progressing(reason: str, message: str) -> Verdict:
+    """Return the verdict that the condition does not hold yet and will without anybody's help."""
+    return Verdict(conditions.FALSE, reason, message)
+
+
+def blocked(reason: str, message: str) -> Verdict:
+    """Return the verdict that the condition does not hold and somebody has to act."""
+    return Verdict(conditions.FALSE, reason, message, blocked=True)
+
+
+def unknown(message: str) -> Verdict:
+    """Return the verdict that nothing is known yet."""
+    return Verdict(conditions.UNKNOWN, conditions.REASON_UNKNOWN, message)

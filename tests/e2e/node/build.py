@@ -8,12 +8,9 @@ its directory is printed. What is built already is only printed. Progress goes t
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-
-from localnode import binaries, wheels  # noqa: E402  (the package lies beside this script, not on the path)
+from localnode import binaries, wheels
 
 
 def main() -> None:
@@ -21,7 +18,11 @@ def main() -> None:
     programs = {name for recipe in binaries.RECIPES.values() for name in (*recipe.outputs, *recipe.links)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "names", nargs="+", metavar="NAME", choices=sorted(programs | {"helm"} | set(binaries.RECIPES)), help="see above"
+        "names",
+        nargs="+",
+        metavar="NAME",
+        choices=sorted(programs | {"helm"} | set(binaries.RECIPES)),
+        help="see above",
     )
     for name in parser.parse_args().names:
         print(locate(name), flush=True)

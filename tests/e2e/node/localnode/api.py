@@ -56,4 +56,6 @@ def kubectl(cluster: paths.Cluster, arguments: Sequence[str], text: str | None =
 
 def apply(cluster: paths.Cluster, manifests: str) -> None:
     """Server-side apply of YAML documents."""
-    kubectl(cluster, ["apply", "--server-side", "--force-conflicts", "--field-manager=local-node", "-f", "-"], manifests)
+    kubectl(
+        cluster, ["apply", "--server-side", "--force-conflicts", "--field-manager=local-node", "-f", "-"], manifests
+    )

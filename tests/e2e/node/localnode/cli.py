@@ -104,7 +104,7 @@ def _export_kubeconfig(options: argparse.Namespace) -> None:
 def _export_logs(options: argparse.Namespace) -> None:
     folder = options.folder or Path.cwd() / f"{options.name}-logs"
     shutil.copytree(paths.Cluster(options.name).logs, folder, dirs_exist_ok=True)
-    print(f"Exported logs for cluster \"{options.name}\" to:\n{folder}")
+    print(f'Exported logs for cluster "{options.name}" to:\n{folder}')
 
 
 def _load_docker_image(options: argparse.Namespace) -> None:
@@ -136,5 +136,3 @@ def _set_capacity(options: argparse.Namespace) -> None:
     amounts = {pair[1]: pair[2] for pair in pairs if pair is not None}
     patch = json.dumps({"status": {"capacity": amounts, "allocatable": amounts}})
     print(api.kubectl(node, ["patch", "node", node.node, "--subresource=status", "--type=merge", "-p", patch]), end="")
-
-

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from . import (
     api,
@@ -88,10 +89,10 @@ def _prepare(cluster: paths.Cluster, audit_log: str) -> None:
         kubeconfig.write(cluster.kubeconfig if name == "admin" else cluster.home / "kubeconfigs" / name, text)
 
 
-def _node(cluster: paths.Cluster, folder: object) -> programs.Node:
+def _node(cluster: paths.Cluster, folder: Path) -> programs.Node:
     return programs.Node(
         cluster=cluster,
-        binaries=paths.Path(str(folder)),
+        binaries=folder,
         address=sandbox.link(cluster).node,
         audit_log=json.loads((cluster.home / "audit").read_text()),
     )
@@ -123,9 +124,7 @@ def _start(cluster: paths.Cluster, node: programs.Node) -> None:
         run("kube-proxy", programs.kube_proxy)
         images.ensure_pause(cluster)
         base = (paths.SOURCE / "manifests" / "base.yaml").read_text()
-        api.apply(
-            cluster, base.replace("DNS_ADDRESS", settings.DNS_SERVICE).replace("NODE_ADDRESS", node.address)
-        )
+        api.apply(cluster, base.replace("DNS_ADDRESS", settings.DNS_SERVICE).replace("NODE_ADDRESS", node.address))
         run("coredns", programs.coredns)
     with progress.stage("node Ready"):
         await_started(lambda: api.node_is_ready(cluster), "the node is Ready", "kubelet", "containerd")

@@ -45,23 +45,17 @@ def missing(wanted: Mapping[str, str]) -> list[str]:
 
 
 def _install(packages: list[str]) -> None:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     apt = ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=600"]
-    with progress.stage(f"install {' '.join(packages)}", expect="about 25 s"):
-        if not _known(packages):
-            subprocess.run([*apt, "update"], check=True, env=environment)
-        with _services_stay_down():
-            subprocess.run(
-                [*apt, "install", "--yes", "--no-install-recommends", *packages],
-                check=True,
-                env=environment,
-                stdout=subprocess.DEVNULL,
-            )
+    install = [*apt, "install", "--yes", "--no-install-recommends", *packages]
 
+    def run(command: list[str]) -> bool:
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        return subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False).returncode == 0
 
-def _known(packages: list[str]) -> bool:
-    shown = subprocess.run(["apt-cache", "show", "--no-all-versions", *packages], capture_output=True, text=True)
-    return shown.returncode == 0
+    with progress.stage(f"install {' '.join(packages)}", expect="about 25 s"), _services_stay_down():
+        # The lists may be missing or too old for what the archive still has; then they are fetched, and once more.
+        if not run(install) and not (run([*apt, "update"]) and run(install)):
+            raise SystemExit(f"ERROR: apt-get could not install {' '.join(packages)}")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ _NAMESPACE = "k8s.io"
 
 def is_listening(cluster: paths.Cluster) -> bool:
     """Whether containerd answers."""
-    return subprocess.run([*_ctr(cluster), "version"], capture_output=True).returncode == 0
+    return subprocess.run([*_ctr(cluster), "version"], capture_output=True, check=False).returncode == 0
 
 
 def names(cluster: paths.Cluster) -> set[str]:
@@ -31,7 +31,7 @@ def load_docker_image(cluster: paths.Cluster, image: str) -> None:
     """Import an image from the Docker daemon that the environment names; raises SystemExit when either side fails."""
     saving = subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE)
     importing = subprocess.run(
-        [*_ctr(cluster), "images", "import", "-"], stdin=saving.stdout, stdout=subprocess.DEVNULL
+        [*_ctr(cluster), "images", "import", "-"], stdin=saving.stdout, stdout=subprocess.DEVNULL, check=False
     )
     if saving.stdout is not None:
         saving.stdout.close()

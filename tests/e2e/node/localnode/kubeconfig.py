@@ -43,7 +43,7 @@ def write(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", dir=file.parent, delete=False) as partial:  # mode 0600
         partial.write(text)
-    os.replace(partial.name, file)
+    Path(partial.name).replace(file)
 
 
 def users_file(explicit: str | None) -> Path:
@@ -69,7 +69,7 @@ def forget(cluster: paths.Cluster, target: Path) -> None:
         return
     kubectl = [str(binaries.program("kubectl")), "--kubeconfig", str(target), "config"]
     for what in ("delete-context", "delete-cluster", "delete-user"):
-        subprocess.run([*kubectl, what, cluster.context], capture_output=True)
-    shown = subprocess.run([*kubectl, "current-context"], capture_output=True, text=True)
+        subprocess.run([*kubectl, what, cluster.context], capture_output=True, check=False)
+    shown = subprocess.run([*kubectl, "current-context"], check=False, capture_output=True, text=True)
     if shown.stdout.strip() == cluster.context:
-        subprocess.run([*kubectl, "unset", "current-context"], capture_output=True)
+        subprocess.run([*kubectl, "unset", "current-context"], check=False, capture_output=True)

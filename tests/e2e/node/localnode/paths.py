@@ -13,8 +13,8 @@ SOURCE = Path(__file__).resolve().parent.parent
 
 def cache() -> Path:
     """Content-addressed results: built binaries and image archives. Safe to delete at any time."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return Path(os.environ.get("EDGEDETECTOR_CACHE") or os.path.join(base, "edgedetector"))
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("EDGEDETECTOR_CACHE") or base / "edgedetector")
 
 
 def state() -> Path:

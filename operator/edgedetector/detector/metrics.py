@@ -29,7 +29,7 @@ class Metrics:
     def __init__(self) -> None:
         self._models_shown: tuple[tuple[str, str], ...] = ()
         self._serving_shown: tuple[str, str, str] | None = None
-        disable_created_metrics()  # a second series for each, which nobody asks for
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self.frames = Counter(

@@ -64,7 +64,7 @@ def _colour(label: str) -> Colour:
 def _box(canvas: Image, detection: Detection, scale: float) -> None:
     colour = _colour(detection.label)
     left, top, right, bottom = (round(value) for value in detection.box)
-    thickness = max(1, round(3 * scale))
+    thickness = max(2, round(3 * scale))
     cv2.rectangle(canvas, (left, top), (right, bottom), colour, thickness, cv2.LINE_AA)
     text = f"{detection.label} {detection.score:.2f}"
     (width, height), base = cv2.getTextSize(text, _FONT, scale, 1)

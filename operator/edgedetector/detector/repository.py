@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import filecmp
 import json
 import os
 import secrets
@@ -85,6 +86,9 @@ class Repository:
     def copy_files(self, serving: ModelServing) -> None:
         """Copy a model's files from its source: those of `files`, or without any all of the source as version 1.
 
+        Files that are equal already are not touched: for Triton a newer file is a changed model, which it loads all
+        anew where only the instances changed.
+
         Raises
         ------
         OSError
@@ -94,6 +98,8 @@ class Repository:
         """
         source = _inside(self._paths.sources, serving.name)
         directory = self._directory(serving.name)
+        if not source.is_dir() and not serving.files:
+            return  # The files came with the volume that the repository is.
         (directory / "1").mkdir(parents=True, exist_ok=True)
         for target, origin in (serving.files or _everything(source)).items():
             self._copy(_inside(source, origin), _inside(directory, target))
@@ -147,6 +153,8 @@ class Repository:
 
     @staticmethod
     def _copy(origin: Path, target: Path) -> None:
+        if target.exists() and filecmp.cmp(origin, target, shallow=False):
+            return
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = target.with_name(f".{target.name}.partial")
         # Not copystat: a ConfigMap's file is owned by root and read-only, the copy must be replaceable.

@@ -19,7 +19,7 @@ from edgedetector.api.dataplane import ModelServing, ModelState, Probe, ServingC
 from edgedetector.detector import trial as trials
 from edgedetector.detector.applying import Failure, Seen, Step, step
 from edgedetector.detector.documents import Document
-from edgedetector.detector.repository import Paths, Repository
+from edgedetector.detector.repository import InvalidNameError, Paths, Repository
 from edgedetector.detector.trial import Outcome, Trial
 from edgedetector.triton.client import Client
 from edgedetector.triton.config import InvalidConfigError, differences, parse
@@ -169,6 +169,7 @@ class Serving:
         started = time.monotonic()
         try:
             parse(model.config)
+            self._repository.copy_files(model)
             self._repository.write_config(model.name, model.config)
             self._client.load(model.name)
             after = self._verified(model)
@@ -177,7 +178,7 @@ class Serving:
                 log.warning("%s", error)
                 return
             self._fail(model, str(error), before)
-        except (InvalidConfigError, _NotInForceError, OSError) as error:
+        except (InvalidConfigError, InvalidNameError, _NotInForceError, OSError) as error:
             self._fail(model, str(error), before)
         else:
             log.info("model %s serves %s after %.2f s", model.name, serving_id, time.monotonic() - started)

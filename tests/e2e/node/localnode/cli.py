@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import api, binaries, cluster, images, kubeconfig, paths, progress
+from . import api, binaries, cluster, images, kubeconfig, paths, progress, sandbox
 
 if TYPE_CHECKING:
     Verbs = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -57,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
     verbs.add_parser("version", help="print the version").set_defaults(run=_version)
     capacity = _verb(verbs, "set-capacity", _set_capacity, "give the node extended resources (not in kind)")
     capacity.add_argument("resources", nargs="+", metavar="NAME=COUNT", help="such as denglin.com/gpu=1")
+    inside = _verb(verbs, "exec", _exec, "run a command in the node's namespaces, as `docker exec` would (not in kind)")
+    inside.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND ARGUMENT...")
     return parser
 
 
@@ -125,6 +127,11 @@ def _delete(options: argparse.Namespace) -> None:
     wanted = paths.Cluster(options.name)
     kubeconfig.forget(wanted, kubeconfig.users_file(options.kubeconfig))
     cluster.delete(wanted)
+
+
+def _exec(options: argparse.Namespace) -> None:
+    command = sandbox.enter(_existing(options), options.command[1:])
+    os.execvp(command[0], command)  # noqa: S606  (no shell is what is wanted)
 
 
 def _set_capacity(options: argparse.Namespace) -> None:

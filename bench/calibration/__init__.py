@@ -1,0 +1,1 @@
+"""Closed-loop load on the emulated accelerator through a real Triton, against the reference's ladder."""

@@ -77,13 +77,6 @@ COPY --from=triton-2410-files /opt/tritonserver /opt/tritonserver
 FROM triton-runtime AS triton-cpu-2307
 COPY --from=triton-2307-files /opt/tritonserver /opt/tritonserver
 
-FROM triton-cpu AS triton-cpu-test
-RUN --mount=type=bind,source=images/tests/triton.py,target=/run/test.py python3 /run/test.py 2.51.0
-
-FROM triton-cpu-2307 AS triton-cpu-2307-test
-RUN --mount=type=bind,source=images/tests/triton.py,target=/run/test.py python3 /run/test.py 2.36.0
-
-
 # ---- The operator and the detector: one distribution, two sets of dependencies --------------------------------------
 FROM tools AS requirements
 WORKDIR /source
@@ -107,13 +100,20 @@ RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=cache,id=uv,target=/root/.cache/uv \
     sh /run/with-registry sh /run/install-packages /requirements.txt
 
-FROM tools AS detector-packages
+FROM tools AS compiler
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=secret,id=apt --mount=type=secret,id=sources --mount=type=secret,id=registry \
+    sh /run/with-registry apt-install tcc
+
+FROM compiler AS detector-packages
 COPY --from=requirements /requirements/detector.txt /requirements.txt
 RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=bind,source=images/install-packages,target=/run/install-packages \
+    --mount=type=bind,source=images/without-gpl,target=/run/without-gpl \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
     --mount=type=cache,id=uv,target=/root/.cache/uv \
-    sh /run/with-registry sh /run/install-packages /requirements.txt
+    sh /run/with-registry sh /run/install-packages /requirements.txt \
+    && python3 /run/without-gpl /opt/venv/lib/python3.11/site-packages
 
 FROM python AS operator
 COPY --from=operator-packages /opt/venv /opt/venv
@@ -134,12 +134,6 @@ USER 10001:10001
 EXPOSE 9090
 CMD ["python", "-m", "edgedetector.detector", "run"]
 
-FROM operator AS operator-test
-RUN --mount=type=bind,source=images/tests/operator.py,target=/run/test.py python /run/test.py
-
-FROM detector AS detector-test
-RUN --mount=type=bind,source=images/tests/detector.py,target=/run/test.py python /run/test.py
-
 
 # ---- The media server ----------------------------------------------------------------------------------------------
 # Without a registry the binary is the one that the local cluster's builder makes of go2rtc's Go module.
@@ -153,10 +147,6 @@ COPY --from=go2rtc-source /usr/local/bin/go2rtc /usr/local/bin/go2rtc
 USER 10001:10001
 EXPOSE 1984 8554
 CMD ["go2rtc"]
-
-FROM go2rtc AS go2rtc-test
-RUN --mount=type=bind,source=images/tests/go2rtc.bash,target=/run/test.bash bash /run/test.bash 1.9.14
-
 
 # ---- The demo's camera ---------------------------------------------------------------------------------------------
 # ffmpeg as a separate program: one static binary (GPL) of PyPI's imageio-ffmpeg, a sixth of Debian's with its libraries.
@@ -183,5 +173,59 @@ USER 10001:10001
 EXPOSE 8554
 CMD ["go2rtc", "-config", "/etc/go2rtc.yaml"]
 
+# ---- The emulated accelerator, for tests: no such hardware is present, every figure is simulated ---------------------
+FROM triton-cpu AS emulated-triton
+COPY emulator/backend/model.py /opt/tritonserver/backends/dlnne/model.py
+
+FROM tools AS exporter-packages
+COPY --from=requirements /requirements/operator.txt /requirements.txt
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=secret,id=ca --mount=type=secret,id=registry \
+    --mount=type=cache,id=uv,target=/root/.cache/uv \
+    sh /run/with-registry uv pip install -q --target /packages --constraint /requirements.txt prometheus-client \
+    && rm -f /packages/.lock && python3 -m compileall -q /packages
+
+FROM python AS emulated-exporter
+COPY --from=exporter-packages /packages /opt/emulator
+COPY emulator /opt/emulator/emulator
+WORKDIR /opt/emulator
+USER 10001:10001
+EXPOSE 9400 9401
+ENTRYPOINT ["python3", "-m", "emulator.device"]
+
+
+# ---- Build tests: each image does its main thing once. NAME-test is never shipped -------------------------------------
+FROM operator AS operator-test
+RUN --mount=type=bind,source=images/tests/operator.py,target=/run/test.py python /run/test.py
+
+FROM detector AS detector-test
+RUN --mount=type=bind,source=images/tests/detector.py,target=/run/test.py \
+    --mount=type=bind,from=videos,source=/videos,target=/run/videos \
+    python /run/test.py /run/videos/vtest.mp4 /run/videos/mirrored.mp4
+
+FROM triton-cpu AS triton-cpu-test
+RUN --mount=type=bind,source=images/tests/triton.py,target=/run/tests/triton.py \
+    --mount=type=bind,source=images/tests/tritonserver.py,target=/run/tests/tritonserver.py \
+    python3 /run/tests/triton.py 2.51.0
+
+FROM triton-cpu-2307 AS triton-cpu-2307-test
+RUN --mount=type=bind,source=images/tests/triton.py,target=/run/tests/triton.py \
+    --mount=type=bind,source=images/tests/tritonserver.py,target=/run/tests/tritonserver.py \
+    python3 /run/tests/triton.py 2.36.0
+
+FROM go2rtc AS go2rtc-test
+RUN --mount=type=bind,source=images/tests/go2rtc.bash,target=/run/test.bash bash /run/test.bash 1.9.14
+
 FROM camera AS camera-test
 RUN --mount=type=bind,source=images/tests/camera.bash,target=/run/test.bash bash /run/test.bash vtest mirrored
+
+FROM emulated-triton AS emulated-triton-test
+RUN --mount=type=bind,source=images/tests/emulated_triton.py,target=/run/tests/emulated_triton.py \
+    --mount=type=bind,source=images/tests/tritonserver.py,target=/run/tests/tritonserver.py \
+    --mount=type=bind,from=emulated-exporter,source=/opt/emulator,target=/run/emulator \
+    python3 /run/tests/emulated_triton.py /run/emulator
+
+FROM emulated-exporter AS emulated-exporter-test
+RUN --mount=type=bind,source=images/tests/emulated_exporter.py,target=/run/tests/emulated_exporter.py \
+    --mount=type=bind,source=images/tests/tritonserver.py,target=/run/tests/tritonserver.py \
+    python3 /run/tests/emulated_exporter.py

@@ -1,9 +1,13 @@
-"""Build test of the detector image: a video is decoded with the right pixels, and its libraries fit each other."""
+"""Build test of the detector image: video is decoded with the right pixels, its libraries fit, no GPL code is in it.
+
+Usage: detector.py VIDEO MIRRORED, two H.264 files of 795 pictures, of which the second is the first mirrored.
+"""
 
 import importlib
 import importlib.metadata
 import io
 import pkgutil
+import sys
 
 import av
 import cv2
@@ -11,6 +15,7 @@ import numpy as np
 import tritonclient.grpc
 
 FRAMES = 5
+VIDEO_FRAMES = 795
 SIZE = (96, 64)
 TOLERANCE = 3.0
 """Mean error of lossy coding in grey levels; a wrong plane or stride is tens."""
@@ -22,8 +27,8 @@ def grey_ramp(index: int) -> "np.ndarray[tuple[int, int, int], np.dtype[np.uint8
     return np.repeat(np.tile(ramp, (SIZE[1], 1))[:, :, None], 3, axis=2)
 
 
-def check_decoding() -> None:
-    """Encode and decode a few frames; mjpeg, because the image needs no video encoder."""
+def check_pixels() -> None:
+    """Encode and decode a few known pictures; as mjpeg, because the image holds no H.264 encoder."""
     data = io.BytesIO()
     with av.open(data, "w", format="matroska") as output:
         stream = output.add_stream("mjpeg", rate=10, options={"qscale": "2"})
@@ -34,12 +39,41 @@ def check_decoding() -> None:
     data.seek(0)
     with av.open(data) as source:
         pictures = [frame.to_ndarray(format="bgr24") for frame in source.decode(video=0)]
-    errors = [float(np.abs(a.astype(int) - grey_ramp(i)).mean()) for i, a in enumerate(pictures)]
+    errors = [float(np.abs(picture.astype(int) - grey_ramp(i)).mean()) for i, picture in enumerate(pictures)]
     if len(errors) != FRAMES or max(errors) > TOLERANCE:
         raise SystemExit(f"decoded {len(errors)} frames with errors {errors}")
-    if av.codec.Codec("h264", "r").name != "h264":
-        raise SystemExit("no H.264 decoder")
     print(f"decoded {FRAMES} frames, mean error {max(errors):.2f} grey levels")
+
+
+def check_video(path: str, mirrored: str) -> None:
+    """Decode real H.264 video: every picture is there, and the first two files' pictures mirror each other."""
+    first = []
+    for name in (path, mirrored):
+        with av.open(name) as source:
+            pictures = 0
+            for frame in source.decode(video=0):
+                if pictures == 0:
+                    first.append(frame.to_ndarray(format="gray").astype(int))
+                pictures += 1
+        if pictures != VIDEO_FRAMES:
+            raise SystemExit(f"{name}: decoded {pictures} of {VIDEO_FRAMES} pictures")
+    apart, mirror = np.abs(first[0] - first[1]).mean(), np.abs(first[0] - first[1][:, ::-1]).mean()
+    if not mirror < TOLERANCE < apart:
+        raise SystemExit(f"pictures differ by {apart:.1f} grey levels, mirrored by {mirror:.1f}")
+    print(f"decoded 2 x {VIDEO_FRAMES} pictures of {first[0].shape}")
+
+
+def check_no_gpl() -> None:
+    """Open each GPL encoder of PyAV's wheel: their code is gone, so that is an error."""
+    for name in ("libx264", "libx265"):
+        with av.open(io.BytesIO(), "w", format="matroska") as output:
+            stream = output.add_stream(name, rate=10)
+            stream.width, stream.height, stream.pix_fmt = *SIZE, "yuv420p"
+            try:
+                stream.encode(av.VideoFrame.from_ndarray(grey_ramp(0), format="bgr24"))
+            except av.error.ExternalError:
+                continue
+        raise SystemExit(f"{name} encodes: its GPL library is in the image")
 
 
 def check_tensors() -> None:
@@ -61,9 +95,11 @@ def import_all(package: str) -> list[str]:
     return names
 
 
-def main() -> None:
+def main(path: str, mirrored: str) -> None:
     """Run the test; anything wrong ends it with an error."""
-    check_decoding()
+    check_pixels()
+    check_video(path, mirrored)
+    check_no_gpl()
     check_tensors()
     modules = [name for part in ("api", "triton", "detector", "media") for name in import_all(f"edgedetector.{part}")]
     version = importlib.metadata.version("edgedetector")
@@ -71,4 +107,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1], sys.argv[2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from edgedetector.api import names
 from edgedetector.api.dataplane import (
@@ -16,6 +16,9 @@ from edgedetector.api.dataplane import (
 )
 from edgedetector.api.edgedetector import CameraSpec, EdgeDetector, ModelSpec, TensorSpec
 from edgedetector.plan.common import COMPONENT_DETECTOR, detector_metadata
+
+# Decoders whose outputs are laid out alike.
+_SAME_HEAD: Final = {"yolov11": "yolov8"}
 
 
 def detector_map(detector: EdgeDetector) -> dict[str, Any]:
@@ -75,12 +78,17 @@ def _model(model: ModelSpec) -> DetectorModel:
         name=model.name,
         inputs=tuple(_tensor(tensor) for tensor in model.inputs),
         outputs=tuple(_tensor(tensor) for tensor in model.outputs),
-        decoder=Decoder(type=decoder.type, labels=decoder.labels, confidence=decoder.confidence, iou=decoder.iou),
+        decoder=Decoder(
+            type=_SAME_HEAD.get(decoder.type, decoder.type),
+            labels=decoder.labels,
+            confidence=decoder.confidence,
+            iou=decoder.iou,
+        ),
         max_batch_size=model.max_batch_size,
         preprocessing=model.preprocessing,
     )
 
 
 def _tensor(tensor: TensorSpec) -> Tensor:
-    shape = "" if tensor.format == "NONE" else tensor.format
+    shape = "" if tensor.format == "NONE" else f"FORMAT_{tensor.format}"
     return Tensor(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type, format=shape)

@@ -85,7 +85,7 @@ class ProfileReconciler:
         except errors.UserError as error:
             await self._write(obj, profiles.judge_error(error))
             return self.shell.resync()
-        await self._write(obj, profiles.judge(exporter, in_use=bool(self.uses.users(key.name))))
+        await self._write(obj, profiles.judge(exporter, in_use=bool(self.uses.users(key.name))), exporter)
         return self.shell.resync()
 
     async def _converge(self, key: Key, obj: Object) -> Workload | None:
@@ -104,14 +104,16 @@ class ProfileReconciler:
         place = self.shell.settings.operator_namespace
         return await converge.gather(self.shell.client, plan.PROFILE_CHILD_KINDS, place, selector, served)
 
-    async def _write(self, obj: Object, judged: tuple[Condition, ...]) -> None:
+    async def _write(self, obj: Object, judged: tuple[Condition, ...], exporter: Workload | None = None) -> None:
         before = obj.get("status") or {}
         generation = obj["metadata"]["generation"]
         now = self.shell.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        wanted = {
+        wanted: dict[str, Any] = {
             "observedGeneration": generation,
             "conditions": compose.timed(judged, before.get("conditions") or (), generation, now),
         }
+        if exporter is not None:
+            wanted["exporters"] = {"desired": exporter.desired, "ready": exporter.available}
         if wanted != before:
             await self.shell.client.replace_status(obj, wanted, names.FIELD_MANAGER)
 

@@ -40,14 +40,16 @@ class CameraView:
     message: str = ""
     since: str = ""
     detecting: bool = False
+    replica: str = ""
+    """Inference pod that serves it."""
 
 
 def merge(cameras: Iterable[CameraSpec], snapshot: Snapshot) -> tuple[CameraView, ...]:
     """Return a view of each camera, in the order of the specification."""
-    reported: dict[str, list[CameraState]] = {}
+    reported: dict[str, list[tuple[str, CameraState]]] = {}
     for pod in sorted(snapshot.states):
         for state in snapshot.states[pod].cameras:
-            reported.setdefault(state.name, []).append(state)
+            reported.setdefault(state.name, []).append((pod, state))
     held = _held_streams(snapshot)
     return tuple(_view(camera.name, reported.get(camera.name, []), held) for camera in cameras)
 
@@ -64,18 +66,18 @@ def _held_streams(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
     }
 
 
-def _view(name: str, reported: list[CameraState], held: dict[str, tuple[str, str]]) -> CameraView:
-    best = min(reported, key=_rank, default=None)
-    detecting = any(state.detecting and state.state == LIVE for state in reported)
-    since = best.since if best else ""
+def _view(name: str, reported: list[tuple[str, CameraState]], held: dict[str, tuple[str, str]]) -> CameraView:
+    pod, best = min(reported, key=_rank, default=("", None))
     if names.stream(name) in held and (best is None or best.state != LIVE):
         reason, message = held[names.stream(name)]
-        return CameraView(name, FAILING, reason, message, since)
+        return CameraView(name, FAILING, reason, message, best.since if best else "")
     if best is None:
         return CameraView(name, CONNECTING, conditions.REASON_PENDING, "no inference pod has taken the camera yet")
-    return CameraView(name, best.state, best.reason, best.message, since, detecting)
+    detecting = best.detecting and best.state == LIVE
+    return CameraView(name, best.state, best.reason, best.message, best.since, detecting, pod)
 
 
-def _rank(state: CameraState) -> tuple[bool, int]:
+def _rank(entry: tuple[str, CameraState]) -> tuple[bool, int]:
+    state = entry[1]
     place = _ORDER.index(state.state) if state.state in _ORDER else len(_ORDER)
     return not state.detecting, place

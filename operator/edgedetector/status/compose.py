@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 # A condition's message, as the CRD bounds it.
-MAX_MESSAGE: Final = 1024
+MAX_MESSAGE: Final = 4096
 
 
 def judge(view: View) -> tuple[Condition, ...]:

@@ -7,6 +7,7 @@ container alone does not restart go2rtc.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -182,11 +183,10 @@ class Supervisor:
         if now - self._restarted < RESTART_INTERVAL_SECONDS:
             return
         self._restarted = now
-        try:
-            self._go2rtc.restart()
-        except UnreachableError:
-            return
         self._restarts += 1
+        # It may be replaced before it has answered; whether it was shows in the revision that it has next.
+        with contextlib.suppress(UnreachableError):
+            self._go2rtc.restart()
         log.info("go2rtc restarts in place: revision %s instead of %s", wanted.revision, running or "none")
 
     def _publish(self, wanted: Wanted) -> None:

@@ -125,7 +125,7 @@ def _list(desired: list[Any], live: list[Any], owned: dict[str, Any], path: str)
             return here
         # The server adds defaulted keys to what we own without our having sent them.
         keys = {f"f:{key}" for key in selector if key not in want}
-        if found := _object(want, have, {k: v for k, v in tree.items() if k != "." and k not in keys}, here):
+        if found := _value(want, have, {k: v for k, v in tree.items() if k not in keys}, here):
             return found
     return ""
 

@@ -58,10 +58,12 @@ class Shell:
             self.metrics.applies.labels(entry.partition("/")[0], result).inc()
         for entry in outcome.pruned:
             self.metrics.applies.labels(entry.partition("/")[0], "pruned").inc()
-        if outcome.applied or outcome.pruned:
-            said = about(key, applied=outcome.applied, unchanged=outcome.unchanged, pruned=outcome.pruned)
-            logger.info("children converged", extra=said)
-        return bool(outcome.applied or outcome.pruned)
+        changed = [entry for entry in outcome.applied if entry not in outcome.unchanged]
+        if outcome.unchanged:
+            logger.warning("applies that changed nothing", extra=about(key, unchanged=outcome.unchanged))
+        if changed or outcome.pruned:
+            logger.info("children converged", extra=about(key, applied=changed, pruned=outcome.pruned))
+        return bool(changed or outcome.pruned)
 
     async def tell(self, obj: Object, condition: Condition, *, warning: bool) -> None:
         """Post an Event; one that cannot be posted is no reason to fail a pass."""

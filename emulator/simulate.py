@@ -67,7 +67,13 @@ def closed_loop(
 
 
 def sweep(
-    profile: DeviceProfile, *, precision: str = "fp32", payload: int = 0, latency: float = 50.0, instances: int = 6
+    profile: DeviceProfile,
+    *,
+    precision: str = "fp32",
+    payload: int = 0,
+    latency: float = 50.0,
+    instances: int = 6,
+    seconds: float = 3.0,
 ) -> dict[tuple[int, int], Outcome]:
     """Return the outcome of each (instances, batch) that fits into memory and keeps the mean latency (ms)."""
     outcomes: dict[tuple[int, int], Outcome] = {}
@@ -75,7 +81,7 @@ def sweep(
         for batch in (size for size in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32) if size <= profile.max_batch):
             try:
                 outcome = closed_loop(
-                    profile, instances=count, batch=batch, precision=precision, payload=payload, seconds=3.0
+                    profile, instances=count, batch=batch, precision=precision, payload=payload, seconds=seconds
                 )
             except model.RefusedError:
                 continue

@@ -1,0 +1,188 @@
+"""The device's process in this process: real sockets, both of its languages."""
+
+import json
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+from emulator import exporter
+from emulator.device import CALIBRATION, Device, Server, main, metric_names
+from emulator.profile import load, override
+from prometheus_client.parser import text_string_to_metric_families
+
+EMULATOR = Path(CALIBRATION).parent
+KS20 = override(load(CALIBRATION)["ks20"], {"memory.total": 2000.0})
+
+
+@contextmanager
+def serving(only=None):
+    server = Server(("127.0.0.1", 0), Device(KS20), only, "node-1")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def port():
+    with serving() as number:
+        yield number
+
+
+class Client:
+    """A connection to the device."""
+
+    def __init__(self, port):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=5)
+        self.lines = self.socket.makefile("rb")
+
+    def ask(self, **request):
+        return self.say(json.dumps(request).encode())
+
+    def say(self, line):
+        self.socket.sendall(line + b"\n")
+        return json.loads(self.lines.readline())
+
+    def open(self, precision="fp16"):
+        return self.ask(op="open", model="people", precision=precision, maxBatch=32)
+
+    def close(self):
+        self.lines.close()
+        self.socket.close()
+
+
+@pytest.fixture
+def connect(port):
+    clients = []
+
+    def new():
+        clients.append(Client(port))
+        return clients[-1]
+
+    yield new
+    for client in clients:
+        client.close()
+
+
+def metrics(port):
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+    return {sample.name: sample for family in text_string_to_metric_families(text) for sample in family.samples}
+
+
+def until(read, wanted):
+    deadline = time.monotonic() + 5
+    while (value := read()) != wanted:
+        assert time.monotonic() < deadline, f"still {value}, expected {wanted}"
+        time.sleep(0.005)
+
+
+def test_an_execution_tells_how_long_it_takes(connect):
+    client = connect()
+    opened = client.open()
+    answer = client.ask(op="execute", batch=1, bytes=2_457_600)
+
+    assert opened["ok"]
+    assert opened["maxBatch"] == 32
+    assert answer["ok"]
+    assert answer["waitMs"] == pytest.approx(1.44 + 3.18, abs=0.05)
+
+
+def test_a_second_execution_on_another_connection_queues_behind_the_first(connect):
+    first, second = connect(), connect()
+    first.open()
+    second.open()
+
+    alone = first.ask(op="execute", batch=8, bytes=0)["waitMs"]
+    behind = second.ask(op="execute", batch=8, bytes=0)["waitMs"]
+
+    assert behind > alone + 8
+
+
+def test_memory_is_taken_by_a_load_and_given_back_when_the_connection_ends(connect, port):
+    client = connect()
+    before = metrics(port)["DCGM_FI_DEV_FB_USED"].value
+    taken = client.open()["memoryMb"]
+
+    assert metrics(port)["DCGM_FI_DEV_FB_USED"].value == before + taken
+    client.close()
+    until(lambda: metrics(port)["DCGM_FI_DEV_FB_USED"].value, before)
+
+
+def test_a_load_that_does_not_fit_is_refused_and_counted(connect, port):
+    assert connect().open("fp32")["ok"]
+    assert connect().open("fp32")["ok"]
+
+    refused = connect().open("fp32")
+
+    assert not refused["ok"]
+    assert "out of memory" in refused["error"]
+    assert metrics(port)["emulated_accelerator_refused_total"].value == 1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"{", b"{}", b'{"op": 1}', b'{"op": "execute", "batch": 1}', b'{"op": "open"}', b'{"op": "configure", "set": 1}',
+     b'{"op": "configure", "set": {"link.lanes": 0}}', b'{"op": "open", "model": "m", "precision": "fp8"}'],
+)  # fmt: skip
+def test_a_senseless_request_gets_an_error_and_the_connection_lives_on(connect, line):
+    client = connect()
+
+    answer = client.say(line)
+
+    assert not answer["ok"]
+    assert answer["error"]
+    assert client.open()["ok"]
+
+
+def test_a_reseated_card_shows_its_lanes_and_is_faster(connect, port):
+    client = connect()
+    assert client.ask(op="configure", set={"link.lanes": 1})["ok"]
+    client.open("fp32")
+    slow = client.ask(op="execute", batch=1, bytes=0)["linkMs"]
+    assert metrics(port)["DCGM_FI_DEV_PCIE_LINK_WIDTH"].value == 1
+
+    client.ask(op="configure", set={"link.lanes": 4})
+
+    assert client.ask(op="execute", batch=1, bytes=0)["linkMs"] == pytest.approx(slow / 4)
+    assert metrics(port)["DCGM_FI_DEV_PCIE_LINK_WIDTH"].value == 4
+
+
+def test_every_metric_says_that_it_is_emulated(port):
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+    families = list(text_string_to_metric_families(text))
+
+    assert len(families) >= 10
+    for family in families:
+        assert "EMULATED" in family.documentation
+        for sample in family.samples:
+            assert sample.labels["UUID"].startswith("EMULATED-")
+            assert sample.labels["Hostname"] == "node-1"
+
+
+def test_in_csv_mode_only_what_the_vendor_s_file_asks_for_appears():
+    only = metric_names("csv", EMULATOR / "ks20-metrics.csv")
+    with serving(only) as port:
+        assert set(metrics(port)) == {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_FB_USED"}
+
+
+def test_the_shipped_file_is_what_is_assumed_without_one(tmp_path):
+    assert exporter.requested(EMULATOR / "ks20-metrics.csv") == exporter.KS20_METRICS
+    assert metric_names("csv", tmp_path / "missing.csv") == exporter.KS20_METRICS
+
+
+def test_other_paths_are_not_found(port):
+    assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5).text == "ok\n"
+    assert requests.get(f"http://127.0.0.1:{port}/", timeout=5).status_code == 404
+
+
+def test_a_device_that_does_not_exist_ends_the_process():
+    with pytest.raises(ValueError, match="no device"):
+        main(["--device", "h100"])

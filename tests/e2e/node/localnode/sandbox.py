@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import binaries, cgroups, paths, waiting
+from . import binaries, cgroups, locks, paths, waiting
 
 KERNEL_TUNABLES = {
     "vm/overcommit_memory": 1,
@@ -124,9 +124,10 @@ def create(cluster: paths.Cluster, service_range: str) -> Link:
             start_new_session=True,
         )
     _await_holder(cluster, parent)
-    chosen = _free_link()
-    (cluster.home / "link").write_text(str(chosen.index))
-    _connect(cluster, chosen, service_range)
+    with locks.exclusive("node-link"):  # another cluster may be choosing, too
+        chosen = _free_link()
+        (cluster.home / "link").write_text(str(chosen.index))
+        _connect(cluster, chosen, service_range)
     return chosen
 
 

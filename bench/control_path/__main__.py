@@ -36,7 +36,7 @@ def main() -> int:
     images = driver.load_images("detector", *TRITONS.values())
     rig = Rig(NAMESPACE)
     rows: list[Row] = []
-    print(_machine(), _HEAD, sep="\n")
+    print(_machine(), f"load average {os.getloadavg()[0]:.1f} at the start", _HEAD, sep="\n")
     try:
         for version in options.triton or TRITONS:
             for row in _run(rig, version, images):

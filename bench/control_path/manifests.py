@@ -22,6 +22,8 @@ _RESTRICTED = {
 _START = (
     "exec tritonserver --model-repository=/models --model-control-mode=explicit --exit-on-error=false "
     "--strict-readiness=false --allow-http=false --allow-grpc=true --grpc-port=8001 --metrics-port=8002 "
+    # After a load that failed, 24.10 waits for a model that is not there: 30 s by default at every orderly end.
+    "--exit-timeout-secs=5 "
     "--grpc-restricted-protocol=model-repository,shared-memory,trace,logging:"
     f'admin="$$(cat {names.DIR_RUN}/{names.FILE_ADMIN_KEY})"'
 )

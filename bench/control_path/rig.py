@@ -28,7 +28,7 @@ class NotReachedError(RuntimeError):
 
 
 def poll(what: str, look: Callable[[], T], good: Callable[[T], bool], seconds: float, every: float = 1.0) -> T:
-    """Look until it is good and return it. Times are measured in the pod: each look starts a kubectl, which costs CPU."""
+    """Look until it is good and return it; seldom, since each look starts a kubectl, and times are taken in the pod."""
     deadline = time.monotonic() + seconds
     while not good(seen := look()):
         if time.monotonic() > deadline:
@@ -98,6 +98,11 @@ class Rig:
         """Return the name of the pod that is Ready, after waiting for it."""
         found = poll("a Ready pod", self.pods, lambda pods: any(map(is_ready, pods)), 120, every=0.5)
         return str(next(pod["metadata"]["name"] for pod in found if is_ready(pod)))
+
+    def restarts(self, pod: str, container: str) -> int:
+        """Return how often a container of the pod was started again."""
+        statuses = self.get("pod", pod)["status"]["containerStatuses"]
+        return int(next(status["restartCount"] for status in statuses if status["name"] == container))
 
     def state(self, pod: str) -> dict[str, Any]:
         """Return the detector's /state, an empty one while it does not answer."""

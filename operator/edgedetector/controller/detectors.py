@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 UNSCHEDULABLE_AFTER: Final = timedelta(seconds=60)
 
 # Seconds until the next look at a detector that is on its way, should no event come.
-BUSY: Final = 15.0
+BUSY: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,8 @@ class DetectorReconciler:
             seen = await self._gather(key)  # what was seen before is no longer true
         for pod, digest in refresh.stale_pods(seen.pods, desired):
             await self.shell.client.annotate(pod, {names.ANNOTATION_REFRESH: digest}, names.FIELD_MANAGER)
-        return View(detector, accepted, seen.snapshot, merge(detector.spec.cameras, seen.snapshot))
+        cameras = merge(detector.spec.cameras, seen.snapshot, suspended=detector.suspend)
+        return View(detector, accepted, seen.snapshot, self.shell.now(), cameras)
 
     async def _profile(self, name: str) -> AcceleratorProfile:
         obj = await self.shell.client.get(kinds.ACCELERATOR_PROFILE, "", name)

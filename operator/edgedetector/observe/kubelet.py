@@ -121,6 +121,7 @@ def workload(obj: Object) -> Workload:
         desired=spec.get("replicas", 1),
         updated=status.get("updatedReplicas", 0),
         available=status.get("availableReplicas", 0),
+        total=status.get("replicas", 0),
         failure=failure,
     )
 

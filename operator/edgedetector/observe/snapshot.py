@@ -48,13 +48,16 @@ class Workload:
     desired: int
     updated: int
     available: int
+    total: int = 0
+    """Pods of any generation that nobody has deleted yet."""
     failure: str = ""
     """Why no pods can be made at all (quota, Pod Security admission), in the controller's words."""
 
     @property
     def rolled_out(self) -> bool:
-        """Whether every desired pod is of the present generation and available."""
-        return self.current and self.updated >= self.desired and self.available >= self.desired
+        """Whether every desired pod is of the present generation and available, and no older one is left."""
+        complete = self.updated >= self.desired and self.available >= self.desired
+        return self.current and complete and self.total <= self.updated
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import conditions, names
@@ -43,9 +44,20 @@ class CameraView:
     replica: str = ""
     """Inference pod that serves it."""
 
+    @property
+    def changed(self) -> datetime | None:
+        """Return `since` as a time, None if the pod gave none that can be read."""
+        try:
+            time = datetime.fromisoformat(self.since)
+        except ValueError:
+            return None
+        return time if time.tzinfo is not None and "T" in self.since else None
 
-def merge(cameras: Iterable[CameraSpec], snapshot: Snapshot) -> tuple[CameraView, ...]:
+
+def merge(cameras: Iterable[CameraSpec], snapshot: Snapshot, *, suspended: bool = False) -> tuple[CameraView, ...]:
     """Return a view of each camera, in the order of the specification."""
+    if suspended:
+        return tuple(CameraView(camera.name, SUSPENDED, conditions.REASON_SUSPENDED) for camera in cameras)
     reported: dict[str, list[tuple[str, CameraState]]] = {}
     for pod in sorted(snapshot.states):
         for state in snapshot.states[pod].cameras:

@@ -6,6 +6,7 @@ is and what helps; they hold no figure that changes while nothing happens, since
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import conditions, names
@@ -14,6 +15,7 @@ from edgedetector.status.view import Verdict, View, blocked, fine, progressing, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from datetime import datetime
 
     from edgedetector.api.dataplane import DetectorState, ModelServing
     from edgedetector.observe.snapshot import PodView, Workload
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
 
 # Of many alike things a message names the first few: it stays one line with 1,000 cameras too.
 NAMED: Final = 3
+
+# A media server that was replaced is read again within 2 s and a keyframe interval of some seconds.
+RECONNECTION: Final = timedelta(seconds=10)
 
 
 def server_ready(view: View) -> Verdict:
@@ -89,7 +94,7 @@ def streams_ready(view: View) -> Verdict:
         return _suspended()
     if not view.cameras:
         return fine(conditions.REASON_NO_CAMERAS, "no cameras are configured")
-    broken = [camera for camera in view.cameras if camera.state in BROKEN]
+    broken = [camera for camera in view.cameras if _needs_somebody(camera, view.now)]
     if broken:
         return blocked(_camera_reason(broken), _cameras(broken, len(view.cameras)))
     waiting = [camera for camera in view.cameras if not (camera.state == LIVE and camera.detecting)]
@@ -97,7 +102,15 @@ def streams_ready(view: View) -> Verdict:
         return progressing(conditions.REASON_STREAMS_CONNECTING, _cameras(waiting, len(view.cameras)))
     if any(state.generation != view.detector.generation for state in view.snapshot.states.values()):
         return progressing(conditions.REASON_PROGRESSING, "the inference pods are taking the new configuration")
-    return fine(conditions.REASON_STREAMS_LIVE, f"all {len(view.cameras)} cameras are live and detecting")
+    return fine(conditions.REASON_STREAMS_LIVE, f"{_count(len(view.cameras), 'camera')} live and detecting")
+
+
+def _needs_somebody(camera: CameraView, now: datetime) -> bool:
+    """Tell whether a camera is broken for longer than a reconnection takes; a password does not mend itself."""
+    if camera.state not in BROKEN:
+        return False
+    lasting = camera.state == UNAUTHORIZED or camera.reason == conditions.REASON_SECRET_MISSING
+    return lasting or not camera.changed or now - camera.changed >= RECONNECTION
 
 
 def _camera_reason(broken: Sequence[CameraView]) -> str:
@@ -111,7 +124,7 @@ def _camera_reason(broken: Sequence[CameraView]) -> str:
 def _cameras(some: Sequence[CameraView], total: int) -> str:
     said = [f"{camera.name}: {_camera(camera)}" for camera in some[:NAMED]]
     more = f"; and {len(some) - NAMED} more" if len(some) > NAMED else ""
-    return f"{len(some)} of {total} cameras do not detect: {'; '.join(said)}{more}"
+    return f"{len(some)} of {_count(total, 'camera', verb=False)} without detections: {'; '.join(said)}{more}"
 
 
 def _camera(camera: CameraView) -> str:
@@ -175,13 +188,18 @@ def _workload(workload: Workload | None, pods: Iterable[PodView]) -> Verdict:
     if workload is None:
         return progressing(conditions.REASON_PROGRESSING, "being created")
     if workload.rolled_out:
-        return fine(conditions.REASON_AS_EXPECTED, f"all {workload.desired} pods are up")
+        return fine(conditions.REASON_AS_EXPECTED, f"{_count(workload.desired, 'pod')} up")
     if workload.failure:
         return blocked(conditions.REASON_UNAVAILABLE, workload.failure)
     for pod in pods:
         if pod.problem is not None and not pod.ready:
             return blocked(pod.problem.reason, pod.problem.message)
     return progressing(conditions.REASON_ROLLING_OUT, "pods are starting")
+
+
+def _count(number: int, noun: str, *, verb: bool = True) -> str:
+    noun, is_or_are = (noun, " is") if number == 1 else (f"{noun}s", " are")
+    return f"{number} {noun}{is_or_are if verb else ''}"
 
 
 def _list(items: Sequence[str]) -> str:

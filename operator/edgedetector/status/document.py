@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from edgedetector.api import names
@@ -119,18 +119,10 @@ def _camera(camera: CameraView) -> Json:
         state=camera.state,
         reason=camera.reason[:MAX_COLUMN],
         message=camera.message[:MAX_CAMERA_MESSAGE],
-        since=camera.since if _is_time(camera.since) else "",
+        since=camera.since if camera.changed else "",  # the API server refuses what is no time
         detecting=camera.detecting,
         replica=camera.replica,
     )
-
-
-def _is_time(text: str) -> bool:
-    """Tell whether the text is an RFC 3339 time: a pod said so, and the API server is strict about it."""
-    try:
-        return datetime.fromisoformat(text).tzinfo is not None and "T" in text
-    except ValueError:
-        return False
 
 
 def _by_name(items: Iterable[Json] | None) -> dict[str, Json]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from edgedetector.api import conditions
 from edgedetector.api.dataplane import ServingConfig
@@ -18,6 +19,7 @@ class View:
     detector: EdgeDetector
     accepted: ServingConfig
     snapshot: Snapshot
+    now: datetime
     cameras: tuple[CameraView, ...] = ()
 
 

@@ -40,11 +40,11 @@ try:
 except ImportError:
     pb_utils = None
 
-# The exporter's Service of the shipped profile `denglin-ks20`. The device speaks this protocol on both of its ports,
-# so that it is found behind a Service that knows the metrics port alone.
+# The exporter's Service of the shipped profile `denglin-ks20`. The device speaks this protocol on both of its ports.
+# The metrics port comes first: it is the only one that the operator's Service has, and a Service drops what it has not.
 DEFAULT_ADDRESSES: Final = (
-    "edgedetector-exporter-denglin-ks20.edgedetector-system.svc:9401",
     "edgedetector-exporter-denglin-ks20.edgedetector-system.svc:9400",
+    "edgedetector-exporter-denglin-ks20.edgedetector-system.svc:9401",
 )
 ENGINE_SUFFIXES: Final = frozenset({".plan", ".engine", ".dlnne"})
 # Seconds to find the device in: for a load, and again when its connection broke (its pod was replaced).

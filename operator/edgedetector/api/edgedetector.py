@@ -351,6 +351,11 @@ def _check(spec: DetectorSpec) -> None:
             raise InvalidSpecError(f"{where}.models", "names a model that spec.models lacks", "correct the name")
     if spec.scaling.max_replicas < spec.scaling.min_replicas:
         raise InvalidSpecError("spec.scaling.maxReplicas", "is below minReplicas", "raise it")
+    containers = {"triton": spec.resources.triton, "detector": spec.resources.detector, "media": spec.resources.media}
+    for container, resources in containers.items():
+        for name in resources.contradictions:
+            where = f"spec.resources.{container}.requests.{name}"
+            raise InvalidSpecError(where, "is above the limit", "lower it or raise the limit")
 
 
 def _check_model(model: ModelSpec, where: str) -> None:

@@ -40,18 +40,27 @@ class Resources:
     def over(self, defaults: Resources) -> Resources:
         """Return these resources completed by `defaults`, resource by resource.
 
-        A default request above a limit of this value gives way to that limit: the API server refuses a request
-        above its limit, and the user never wrote that request.
+        The API server refuses a request above its limit. Where one of the two is a default, it gives way to the other,
+        which somebody wrote.
         """
         requests = {**defaults.requests, **self.requests}
         limits = {**defaults.limits, **self.limits}
-        for name in set(requests) & set(limits):
-            if parse_quantity(requests[name]) > parse_quantity(limits[name]):
-                if name in self.requests:
-                    limits[name] = requests[name]
-                else:
-                    requests[name] = limits[name]
+        for name in _exceeding(requests, limits):
+            if name not in self.requests:
+                requests[name] = limits[name]
+            elif name not in self.limits:
+                limits[name] = requests[name]
         return Resources(requests=requests, limits=limits)
+
+    @property
+    def contradictions(self) -> tuple[str, ...]:
+        """The resources of which more is requested than the limit allows."""
+        return _exceeding(self.requests, self.limits)
+
+
+def _exceeding(requests: Mapping[str, Quantity], limits: Mapping[str, Quantity]) -> tuple[str, ...]:
+    both = sorted(set(requests) & set(limits))
+    return tuple(name for name in both if parse_quantity(requests[name]) > parse_quantity(limits[name]))
 
 
 @dataclass(frozen=True, slots=True)

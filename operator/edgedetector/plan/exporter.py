@@ -9,6 +9,7 @@ from edgedetector.api import names
 from edgedetector.api.profile import AcceleratorProfile, ExporterSpec
 from edgedetector.plan.common import (
     environment,
+    field_environment,
     present,
     profile_metadata,
     profile_selector,
@@ -91,8 +92,8 @@ def _pod(profile: AcceleratorProfile, exporter: ExporterSpec, settings: Settings
         args=list(exporter.arguments),
         # Exporters by node name: a figure of another node's device would be worse than none.
         env=[
-            {"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}},
-            *environment(exporter.environment),
+            *field_environment(NODE_NAME="spec.nodeName"),
+            *environment(tuple(variable for variable in exporter.environment if variable.name != "NODE_NAME")),
         ],
         ports=[{"name": "metrics", "containerPort": exporter.port, "protocol": "TCP"}],
         readinessProbe={

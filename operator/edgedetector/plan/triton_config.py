@@ -7,11 +7,12 @@ Fields are those that Triton 23.07 knows, so that one rendering serves every rel
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 import jinja2
 
-from edgedetector.api.edgedetector import ModelSpec, TensorSpec
+from edgedetector.api.edgedetector import ModelSpec, TensorSpec, WarmupSpec
 from edgedetector.api.errors import InvalidSpecError
 
 _TEMPLATE: Final = """\
@@ -57,8 +58,8 @@ model_warmup [
       key: {{ tensor.name | quote }}
       value {
         data_type: TYPE_{{ tensor.data_type }}
-        dims: [ {{ tensor | warmup_dims | join(", ") }} ]
-        {{ tensor | warmup_data }}: true
+        dims: [ {{ tensor | warmup_dims(model.warmup) | join(", ") }} ]
+        {{ tensor | warmup_data(model.warmup) }}: true
       }
     }
 {% endfor %}
@@ -98,16 +99,7 @@ def render(model: ModelSpec, knobs: Knobs, *, backend: str, instance_kind: str, 
             f"holds a size above maxBatchSize {limit} of model {model.name}",
             "remove it or raise maxBatchSize",
         )
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined,
-        autoescape=False,  # noqa: S701 - protobuf text, no HTML; `quote` escapes
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["quote"] = quote
-    environment.filters["warmup_dims"] = lambda tensor: _warmup_dims(tensor, model.warmup.variable_dimension)
-    environment.filters["warmup_data"] = lambda tensor: _warmup_data(tensor, model.warmup.data)
-    return environment.from_string(_TEMPLATE).render(
+    return _template().render(
         model=model,
         knobs=knobs,
         backend=backend,
@@ -136,10 +128,22 @@ def _warmup_batches(model: ModelSpec, knobs: Knobs) -> tuple[int, ...]:
     return (1, largest) if largest > 1 else (1,)
 
 
-def _warmup_dims(tensor: TensorSpec, variable: int) -> tuple[int, ...]:
-    return tuple(variable if dim < 0 else dim for dim in tensor.dims)
+def _warmup_dims(tensor: TensorSpec, warmup: WarmupSpec) -> tuple[int, ...]:
+    return tuple(warmup.variable_dimension if dim < 0 else dim for dim in tensor.dims)
 
 
-def _warmup_data(tensor: TensorSpec, wanted: str) -> str:
+def _warmup_data(tensor: TensorSpec, warmup: WarmupSpec) -> str:
     # Triton has no random strings.
-    return "random_data" if wanted == "Random" and tensor.data_type != "STRING" else "zero_data"
+    return "random_data" if warmup.data == "Random" and tensor.data_type != "STRING" else "zero_data"
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,  # noqa: S701 - protobuf text, no HTML; `quote` escapes
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"quote": quote, "warmup_dims": _warmup_dims, "warmup_data": _warmup_data}
+    return environment.from_string(_TEMPLATE)

@@ -1,0 +1,216 @@
+"""From objects of the API server to values."""
+
+from __future__ import annotations
+
+import copy
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from edgedetector import __version__, profiles
+from edgedetector.api.edgedetector import EdgeDetector
+from edgedetector.api.errors import InvalidSpecError, MissingProfileError, PermanentError, RetryError, UserError
+from edgedetector.api.pods import Resources
+from edgedetector.api.profile import AcceleratorProfile
+from edgedetector.api.quantities import Fraction, Quantity
+
+ROOT = Path(__file__).parents[3]
+SAMPLES = sorted(ROOT.glob("manifests/samples/*.yaml"))
+MINIMAL: dict[str, Any] = {
+    "apiVersion": "edgedetector.dev/v1alpha1",
+    "kind": "EdgeDetector",
+    "metadata": {"name": "yard", "namespace": "site-a", "uid": "u1", "generation": 3},
+    "spec": {
+        "acceleratorProfile": "cpu",
+        "models": [
+            {
+                "name": "people",
+                "source": {"configMap": {"name": "people-model"}},
+                "inputs": [{"name": "image", "dims": [3, 64, 64], "dataType": "UINT8"}],
+                "outputs": [{"name": "boxes", "dims": [-1, 4], "dataType": "FP32"}],
+            }
+        ],
+    },
+}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """Return the minimal object with `value` at a dotted path below spec; None removes."""
+    obj = copy.deepcopy(MINIMAL)
+    at: Any = obj["spec"]
+    *parents, last = path.split(".")
+    for part in parents:
+        at = at[int(part)] if part.isdigit() else at.setdefault(part, {})
+    if value is None:
+        del at[last]
+    else:
+        at[last] = value
+    return obj
+
+
+def test_identity_comes_from_the_metadata() -> None:
+    found = EdgeDetector.parse(MINIMAL)
+    assert (found.name, found.namespace, found.uid, found.generation) == ("yard", "site-a", "u1", 3)
+    assert (found.deleting, found.suspend) == (False, False)
+
+
+def test_a_deleted_object_is_known_as_such() -> None:
+    obj = copy.deepcopy(MINIMAL)
+    obj["metadata"]["deletionTimestamp"] = "2026-11-22T15:00:00Z"
+    assert EdgeDetector.parse(obj).deleting
+
+
+def test_durations_and_percentages_are_values() -> None:
+    spec = EdgeDetector.parse(
+        changed("tuning", {"headroom": {"cpu": "10%"}, "bounds": {"maxQueueDelay": "500us"}})
+    ).spec
+    assert spec.tuning.headroom.cpu == Fraction(0.1)
+    assert spec.tuning.bounds.max_queue_delay == timedelta(microseconds=500)
+
+
+def test_a_null_is_an_absent_field() -> None:
+    obj = copy.deepcopy(MINIMAL)
+    obj["spec"]["scaling"] = None
+    assert EdgeDetector.parse(obj).spec.scaling.max_replicas == 1
+
+
+def test_fields_of_a_newer_schema_are_passed_over() -> None:
+    assert EdgeDetector.parse(changed("tiers", [{"name": "cloud"}])) == EdgeDetector.parse(MINIMAL)
+
+
+CAMERA = {"name": "gate", "url": "rtsp://gate/main"}
+CONTRADICTIONS: list[tuple[str, Any, str]] = [
+    ("models", None, r"^spec\.models: is required"),
+    ("models", [], r"^spec\.models: is empty"),
+    ("models.0.name", 5, r"^spec\.models\[0\]\.name: must be text$"),
+    ("models.0.source", {}, r"^spec\.models\[people\]\.source: needs exactly one of"),
+    ("models.0.source.http", {"url": "https://x/y", "sha256": "0"}, r"source: needs exactly one of"),
+    ("models.0.inputs", [], r"at least one input and one output"),
+    ("models.0.inputs.0.dims", [True], r"dims\[0\]: must be an integer"),
+    ("serving.maxQueueDelay", "1 fortnight", r"^spec\.serving\.maxQueueDelay: not a duration"),
+    ("serving.instances", "2", r"^spec\.serving\.instances: must be an integer"),
+    ("tuning.headroom.cpu", "120%", r"^spec\.tuning\.headroom\.cpu: not a percentage"),
+    ("scaling", {"minReplicas": 3, "maxReplicas": 2}, r"^spec\.scaling\.maxReplicas: is below minReplicas; raise it"),
+    ("cameras", [{"name": "gate"}], r"^spec\.cameras\[gate\]: needs exactly one of url and urlSecretRef"),
+    ("cameras", [CAMERA | {"urlSecretRef": {"name": "s"}}], r"exactly one of url and urlSecretRef"),
+    (
+        "cameras",
+        [CAMERA | {"substreamUrl": "rtsp://x", "substreamUrlSecretRef": {"name": "s"}}],
+        r"substreamUrl and substreamUrlSecretRef",
+    ),
+    ("cameras", [CAMERA | {"models": ["cars"]}], r"^spec\.cameras\[gate\]\.models: names a model"),
+    ("cameras", {"gate": CAMERA}, r"^spec\.cameras: must be a list"),
+    (
+        "resources",
+        {"triton": {"requests": {"cpu": 2}, "limits": {"cpu": "1500m"}}},
+        r"^spec\.resources\.triton\.requests\.cpu: is above the limit",
+    ),
+    ("suspend", "yes", r"^spec\.suspend: must be true or false"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), CONTRADICTIONS)
+def test_a_wrong_field_is_named(path: str, value: Any, message: str) -> None:
+    with pytest.raises(InvalidSpecError, match=message):
+        EdgeDetector.parse(changed(path, value))
+
+
+def test_no_text_of_a_camera_gets_into_an_error_or_a_representation() -> None:
+    canary = "rtsp://viewer:canary-password@gate/main"
+    camera = {"name": "gate", "url": canary, "substreamUrl": canary, "models": ["cars"]}
+    with pytest.raises(InvalidSpecError) as caught:
+        EdgeDetector.parse(changed("cameras", [camera]))
+    assert "canary" not in str(caught.value)
+    assert "canary" not in repr(EdgeDetector.parse(changed("cameras", [camera | {"models": []}])))
+
+
+def test_the_type_of_an_error_tells_who_can_help() -> None:
+    assert issubclass(InvalidSpecError, UserError)
+    assert issubclass(MissingProfileError, UserError)
+    assert not issubclass(RetryError, UserError)
+    assert not issubclass(PermanentError, UserError)
+    reasons = {kind.reason for kind in (InvalidSpecError, MissingProfileError, RetryError, PermanentError)}
+    assert len(reasons) == 4
+    message = str(MissingProfileError("ks30", ("nvidia", "cpu")))
+    assert message == "spec.acceleratorProfile: there is no AcceleratorProfile 'ks30'; choose one of: cpu, nvidia"
+
+
+def test_a_default_gives_way_to_what_somebody_wrote() -> None:
+    def resources(kind: str, **values: str) -> Resources:
+        return Resources(**{kind: {name: Quantity(value) for name, value in values.items()}})
+
+    low_limit = resources("limits", memory="128Mi").over(resources("requests", memory="1Gi", cpu="500m"))
+    assert low_limit.requests == {"memory": "128Mi", "cpu": "500m"}
+    high_request = resources("requests", memory="2Gi").over(resources("limits", memory="1Gi"))
+    assert high_request.limits == {"memory": "2Gi"}
+
+
+def structural(schema: Any) -> Any:
+    """Return the schema without what only the API server understands, refusing unknown fields as it does."""
+    if isinstance(schema, list):
+        return [structural(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: structural(value) for key, value in schema.items() if not key.startswith("x-kubernetes")}
+    if schema.get("x-kubernetes-int-or-string"):
+        kept = {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": schema["pattern"]}]}
+    if "properties" in kept and isinstance(kept.get("type"), str):
+        kept["additionalProperties"] = False
+    return kept
+
+
+def validator(plural: str) -> jsonschema.Draft7Validator:
+    crd = yaml.safe_load((ROOT / "crds" / f"edgedetector.dev_{plural}.yaml").read_text())
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    return jsonschema.Draft7Validator(structural(schema))
+
+
+@pytest.mark.parametrize("path", [*SAMPLES, ROOT / "demo" / "edgedetector.yaml"], ids=lambda path: path.stem)
+def test_samples_fit_the_schema_and_are_understood(path: Path) -> None:
+    obj = yaml.safe_load(path.read_text())
+    assert list(validator("edgedetectors").iter_errors(obj["spec"])) == []
+    found = EdgeDetector.parse(obj)
+    assert found.spec.accelerator_profile in SHIPPED
+
+
+SHIPPED = {obj["metadata"]["name"]: obj for obj in profiles.load()}
+
+
+def test_the_shipped_profiles_are_these() -> None:
+    assert set(SHIPPED) == {"denglin-ks20", "nvidia", "cpu"}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_shipped_profiles_fit_the_schema_and_are_understood(name: str) -> None:
+    obj = SHIPPED[name]
+    assert list(validator("acceleratorprofiles").iter_errors(obj["spec"])) == []
+    profile = AcceleratorProfile.parse(obj)
+    assert profile.name == name
+    exporter = profile.spec.exporter
+    for mapping in exporter.metrics if exporter else ():
+        assert mapping.factor > 0
+
+
+def test_nothing_of_an_accelerator_that_nobody_had_is_called_verified() -> None:
+    profile = AcceleratorProfile.parse(SHIPPED["denglin-ks20"])
+    assert profile.spec.capabilities
+    assert not any(item.verified for item in profile.spec.capabilities)
+    assert profile.spec.exporter is not None
+    assert not any(item.verified for item in profile.spec.exporter.metrics)
+    assert not profile.spec.can("instanceChangeInPlace"), "supported, but nobody has seen it"
+    assert AcceleratorProfile.parse(SHIPPED["cpu"]).spec.can("instanceChangeInPlace")
+
+
+def test_our_own_images_have_the_version_of_this_release() -> None:
+    text = [
+        line.split(":", 1)[1].strip()
+        for path in (ROOT / "operator" / "edgedetector" / "profiles").glob("*.yaml")
+        for line in path.read_text().splitlines()
+        if line.strip().startswith("image: edgedetector/")
+    ]
+    assert len(text) == 4
+    assert {image.rpartition(":")[2] for image in text} == {__version__}

@@ -145,7 +145,15 @@ class Kind:
 
     def interrupted_creation(self, at: str) -> None:
         """Start a creation and kill it, as nobody can prepare for, when it prints `at`."""
-        command = [HERE / "kind", "create", "cluster", "--name", NAME, "--kubeconfig", self.state / "exported"]
+        command = [
+            str(HERE / "kind"),
+            "create",
+            "cluster",
+            "--name",
+            NAME,
+            "--kubeconfig",
+            str(self.state / "exported"),
+        ]
         with subprocess.Popen(
             command, env=self.environment(), stderr=subprocess.PIPE, text=True, start_new_session=True
         ) as process:

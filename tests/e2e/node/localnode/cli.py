@@ -6,7 +6,9 @@ import argparse
 import json
 import os
 import re
+import shlex
 import shutil
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +25,10 @@ def main(arguments: Sequence[str]) -> None:
     """Run one command."""
     options = _parser().parse_args(arguments)
     command: Callable[[argparse.Namespace], None] = options.run
-    command(options)
+    try:
+        command(options)
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f"ERROR: this command failed: {shlex.join(map(str, error.cmd))}") from None
 
 
 def _parser() -> argparse.ArgumentParser:

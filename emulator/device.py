@@ -168,8 +168,8 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], device: Device, only: frozenset[str] | None, host: str) -> None:
-        self.device, self.only, self.host = device, only, host
+    def __init__(self, address: tuple[str, int], device: Device, selection: exporter.Selection, host: str) -> None:
+        self.device, self.selection, self.host = device, selection, host
         super().__init__(address, _Handler)
 
 
@@ -198,7 +198,7 @@ class _Http(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/metrics":
             profile, state, reading = self.server.device.observe()
-            body = exporter.exposition(profile, state, reading, only=self.server.only, host=self.server.host)
+            body = exporter.exposition(profile, state, reading, selection=self.server.selection, host=self.server.host)
         elif self.path in {"/health", "/healthz"}:
             body = b"ok\n"
         else:
@@ -233,15 +233,19 @@ def choose(name: str, changes: str = "") -> DeviceProfile:
     return override(chosen, parse_assignments(changes))
 
 
-def metric_names(mode: str, path: Path) -> frozenset[str] | None:
-    """Return the metric names to show: None (all), or in mode `csv` what the vendor's file asks for."""
+def select(mode: str, path: Path) -> exporter.Selection:
+    """Return which metrics to show, by mode and the vendor's file at `path`.
+
+    ``auto``: the vendor's names that the file asks for (without a file every one) and what only an emulation knows;
+    ``vendor``: exactly what the real exporter shows; ``all``: everything, whatever the file says.
+    """
     if mode == "all":
-        return None
+        return exporter.Selection()
     try:
-        return exporter.requested(path)
+        return exporter.Selection(exporter.requested(path), truth=mode == "auto")
     except OSError as error:
-        log.warning("%s; exporting what the KS20's file asks for", error)
-        return exporter.KS20_METRICS
+        log.warning("no list of metrics: %s", error)
+        return exporter.Selection() if mode == "auto" else exporter.Selection(exporter.KS20_METRICS, truth=False)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -252,8 +256,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--execute-port", type=int, default=EXECUTE_PORT)
     parser.add_argument("--device", default=env("EMULATED_DEVICE", "ks20"), help="a calibrated device, or seed:N")
     parser.add_argument("--set", default=env("EMULATED_DEVICE_SET", ""), help="link.lanes=1,scheduler.patched=true")
-    parser.add_argument("--metrics", choices=["all", "csv"], default=env("EMULATED_METRICS", "all"),
-                        help="csv: only what the collectors file asks for, as the real exporter")  # fmt: skip
+    parser.add_argument(
+        "--metrics",
+        choices=["auto", "vendor", "all"],
+        default=env("EMULATED_METRICS", "auto"),
+        help="vendor: only what the collectors file asks for; auto: and what only an emulation knows",
+    )
     known, unknown = parser.parse_known_args(argv)
     if unknown:
         log.warning("arguments of the vendor's exporter without a meaning here: %s", " ".join(unknown))
@@ -265,11 +273,11 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     arguments = _arguments(argv)
     device = Device(choose(arguments.device, arguments.set))
-    only = metric_names(arguments.metrics, arguments.collectors)
+    selection = select(arguments.metrics, arguments.collectors)
     host, _, port = arguments.address.rpartition(":")
     name = os.environ.get("NODE_NAME", "") or socket.gethostname()
     ports = dict.fromkeys([int(port), arguments.execute_port])
-    servers = [Server((host.strip("[]"), number), device, only, name) for number in ports]
+    servers = [Server((host.strip("[]"), number), device, selection, name) for number in ports]
     log.warning("EMULATED accelerator %s on ports %s: no such hardware is present, all figures are simulated",
                 arguments.device, [server.server_address[1] for server in servers])  # fmt: skip
     for server in servers:

@@ -1,7 +1,7 @@
 """The device's figures under the vendor exporter's metric names, in Prometheus' text format.
 
-The names follow `DCGM_FI_DEV_*`, as the exporter of the reference deployment does; which of them appear is decided by
-the same kind of CSV file that it reads. What only an emulation can know is named `emulated_accelerator_*`.
+The names follow `DCGM_FI_DEV_*`, as the exporter of the reference deployment does, and the same kind of CSV file that
+it reads decides which of them appear. What only an emulation can know is named `emulated_accelerator_*`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,17 @@ if TYPE_CHECKING:
 
     from emulator.model import DeviceState, Reading
     from emulator.profile import DeviceProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which metrics are shown."""
+
+    vendor: frozenset[str] | None = None
+    """The vendor's names; None: every one that the emulation can fill."""
+    truth: bool = True
+    """Also what only an emulation can know."""
+
 
 EMULATED: Final = "(EMULATED: simulated by software, no such hardware is present) "
 # What the vendor's file for the KS20 asks for, in case that no file is there to read.
@@ -68,9 +79,9 @@ class _Collector:
     """The state at one moment as metric families."""
 
     def __init__(
-        self, profile: DeviceProfile, state: DeviceState, reading: Reading, only: frozenset[str] | None, host: str
+        self, profile: DeviceProfile, state: DeviceState, reading: Reading, selection: Selection, host: str
     ) -> None:
-        self.profile, self.state, self.reading, self.only = profile, state, reading, only
+        self.profile, self.state, self.reading, self.selection = profile, state, reading, selection
         self.labels = {
             "gpu": "0",
             "UUID": f"EMULATED-{profile.name}",
@@ -81,9 +92,9 @@ class _Collector:
 
     def collect(self) -> Iterator[Metric]:
         for gauge in vendor_gauges(self.profile, self.reading):
-            if self.only is None or gauge.name in self.only:
+            if self.selection.vendor is None or gauge.name in self.selection.vendor:
                 yield self._family(GaugeMetricFamily, gauge.name, gauge.text, gauge.value)
-        if self.only is None:
+        if self.selection.truth:
             yield from self._truth()
 
     def _truth(self) -> Iterator[Metric]:
@@ -109,9 +120,9 @@ class _Collector:
 
 
 def exposition(
-    profile: DeviceProfile, state: DeviceState, reading: Reading, *, only: frozenset[str] | None, host: str
+    profile: DeviceProfile, state: DeviceState, reading: Reading, *, selection: Selection, host: str
 ) -> bytes:
-    """Return the text that Prometheus scrapes; `only` restricts it to these names, None shows everything."""
+    """Return the text that Prometheus scrapes."""
     registry = CollectorRegistry()
-    registry.register(_Collector(profile, state, reading, only, host))
+    registry.register(_Collector(profile, state, reading, selection, host))
     return generate_latest(registry)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import requests
 from emulator import exporter
-from emulator.device import CALIBRATION, Device, Server, main, metric_names
+from emulator.device import CALIBRATION, Device, Server, main, select
 from emulator.profile import load, override
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -19,8 +19,8 @@ KS20 = override(load(CALIBRATION)["ks20"], {"memory.total": 2000.0})
 
 
 @contextmanager
-def serving(only=None):
-    server = Server(("127.0.0.1", 0), Device(KS20), only, "node-1")
+def serving(selection):
+    server = Server(("127.0.0.1", 0), Device(KS20), selection, "node-1")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
@@ -33,7 +33,7 @@ def serving(only=None):
 
 @pytest.fixture
 def port():
-    with serving() as number:
+    with serving(exporter.Selection()) as number:
         yield number
 
 
@@ -167,15 +167,26 @@ def test_every_metric_says_that_it_is_emulated(port):
             assert sample.labels["Hostname"] == "node-1"
 
 
-def test_in_csv_mode_only_what_the_vendor_s_file_asks_for_appears():
-    only = metric_names("csv", EMULATOR / "ks20-metrics.csv")
-    with serving(only) as port:
-        assert set(metrics(port)) == {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_FB_USED"}
+VENDOR = {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_FB_USED"}
 
 
-def test_the_shipped_file_is_what_is_assumed_without_one(tmp_path):
-    assert exporter.requested(EMULATOR / "ks20-metrics.csv") == exporter.KS20_METRICS
-    assert metric_names("csv", tmp_path / "missing.csv") == exporter.KS20_METRICS
+@pytest.mark.parametrize(
+    ("mode", "file", "vendor", "truth"),
+    [
+        ("vendor", "ks20-metrics.csv", VENDOR, False),
+        ("vendor", "missing.csv", VENDOR, False),
+        ("auto", "ks20-metrics.csv", VENDOR, True),
+        ("auto", "missing.csv", VENDOR | {"DCGM_FI_DEV_FB_TOTAL", "DCGM_FI_DEV_GPU_TEMP"}, True),
+        ("all", "ks20-metrics.csv", VENDOR | {"DCGM_FI_DEV_FB_TOTAL", "DCGM_FI_DEV_GPU_TEMP"}, True),
+    ],
+)
+def test_the_vendor_s_file_decides_what_appears(mode, file, vendor, truth):
+    with serving(select(mode, EMULATOR / file)) as port:
+        shown = set(metrics(port))
+
+    dcgm = {name for name in shown if name.startswith("DCGM")}
+    assert dcgm == vendor if len(vendor) == 2 else dcgm > vendor
+    assert ("emulated_accelerator_images_total" in shown) is truth
 
 
 def test_other_paths_are_not_found(port):

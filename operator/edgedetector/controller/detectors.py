@@ -16,7 +16,7 @@ from edgedetector.cluster import converge, kinds
 from edgedetector.controller import refresh
 from edgedetector.controller.logs import about
 from edgedetector.observe import gather, kubelet, scrape
-from edgedetector.status import compose, document
+from edgedetector.status import checks, compose, document
 from edgedetector.status.cameras import merge
 from edgedetector.status.view import View
 
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from edgedetector.observe.snapshot import PodView, Snapshot
 
 logger = logging.getLogger(__name__)
-
-# A pod waits for a device while the old one ends: only one that waits longer has no place to go.
-UNSCHEDULABLE_AFTER: Final = timedelta(seconds=60)
 
 # Seconds until the next look at a detector that is on its way, should no event come.
 BUSY: Final = 5.0
@@ -89,7 +86,7 @@ class DetectorReconciler:
         for pod, digest in refresh.stale_pods(seen.pods, desired):
             await self.shell.client.annotate(pod, {names.ANNOTATION_REFRESH: digest}, names.FIELD_MANAGER)
         cameras = merge(detector.spec.cameras, seen.snapshot, suspended=detector.suspend)
-        return View(detector, accepted, seen.snapshot, self.shell.now(), cameras)
+        return View(detector, profile, accepted, seen.snapshot, self.shell.now(), cameras)
 
     async def _profile(self, name: str) -> AcceleratorProfile:
         obj = await self.shell.client.get(kinds.ACCELERATOR_PROFILE, "", name)
@@ -113,7 +110,7 @@ class DetectorReconciler:
         """Return for how long the pod may still wait before it counts as having no place to go."""
         if not pod.unschedulable_since or pod.leaving:
             return timedelta.max
-        return datetime.fromisoformat(pod.unschedulable_since) + UNSCHEDULABLE_AFTER - self.shell.now()
+        return datetime.fromisoformat(pod.unschedulable_since) + checks.PATIENCE - self.shell.now()
 
     async def _greet(self, obj: Object) -> None:
         """Give a new detector conditions before anything else: to many tools none at all means all is well."""

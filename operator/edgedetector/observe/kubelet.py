@@ -24,6 +24,7 @@ _PULL: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName"
 _CONFIG: Final = frozenset({"CreateContainerConfigError"})
 _CREATE: Final = frozenset({"CreateContainerError", "RunContainerError"})
 _BACK_OFF_PULLING: Final = re.compile(r'^Back-off pulling image "[^"]*"(: ErrImagePull: )?')
+_PREEMPTION: Final = re.compile(r" (?:no new claims to deallocate|preemption: )")  # how it is not to be helped
 _TIMES: Final = re.compile(r"\b\d{4}-\d\d-\d\dT[\d:.]+Z?\b")
 
 
@@ -50,7 +51,8 @@ def pod(obj: Object) -> PodView:
 
 
 def _unschedulable(scheduled: Object) -> Problem:
-    return Problem(conditions.REASON_UNSCHEDULABLE, _words(scheduled.get("message", "no node fits")))
+    words = _words(scheduled.get("message") or "no node fits")
+    return Problem(conditions.REASON_UNSCHEDULABLE, _PREEMPTION.split(words)[0].rstrip(". "))
 
 
 def _problem(obj: Object) -> Problem | None:

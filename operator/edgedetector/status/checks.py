@@ -6,7 +6,7 @@ is and what helps; they hold no figure that changes while nothing happens, since
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import conditions, names
@@ -15,7 +15,6 @@ from edgedetector.status.view import Verdict, View, blocked, fine, progressing, 
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from datetime import datetime
 
     from edgedetector.api.dataplane import DetectorState, ModelServing
     from edgedetector.observe.snapshot import PodView, Workload
@@ -23,6 +22,9 @@ if TYPE_CHECKING:
 
 # Of many alike things a message names the first few: it stays one line with 1,000 cameras too.
 NAMED: Final = 3
+
+# A new pod waits for a device while the old one ends: only one that waits longer has no place to go.
+PATIENCE: Final = timedelta(seconds=60)
 
 # A media server that was replaced is read again within 2 s and a keyframe interval of some seconds.
 RECONNECTION: Final = timedelta(seconds=10)
@@ -34,7 +36,7 @@ def server_ready(view: View) -> Verdict:
         return _suspended()
     workload = view.snapshot.workloads.get(names.triton(view.detector.name))
     pods = view.snapshot.of(names.COMPONENT_TRITON)
-    verdict = _workload(workload, pods)
+    verdict = _workload(workload, pods, view)
     if verdict.reason == conditions.REASON_UNSCHEDULABLE and workload is not None and workload.available > 0:
         # One replica more than there are accelerators is the autoscaler's affair: the others serve.
         return fine(conditions.REASON_AS_EXPECTED, "the inference pods that fit the nodes are up")
@@ -46,7 +48,7 @@ def media_ready(view: View) -> Verdict:
     if view.detector.suspend:
         return _suspended()
     workload = view.snapshot.workloads.get(names.media(view.detector.name))
-    verdict = _workload(workload, view.snapshot.of(names.COMPONENT_MEDIA))
+    verdict = _workload(workload, view.snapshot.of(names.COMPONENT_MEDIA), view)
     if verdict.status != conditions.TRUE:
         return verdict
     media = view.snapshot.media
@@ -140,7 +142,7 @@ def scaling_ready(view: View) -> Verdict:
     scaling = view.detector.spec.scaling
     if view.detector.suspend or scaling.min_replicas == scaling.max_replicas:
         return fine(conditions.REASON_DISABLED, "the number of replicas is fixed")
-    held = [pod for pod in view.snapshot.of(names.COMPONENT_TRITON) if pod.unschedulable_since]
+    held = [pod for pod in view.snapshot.of(names.COMPONENT_TRITON) if _out_of_patience(pod, view.now)]
     if held and held[0].problem:
         return blocked(conditions.REASON_REPLICAS_CAPPED, f"no room for another replica: {held[0].problem.message}")
     if view.snapshot.scaler is None:
@@ -184,7 +186,7 @@ def _suspended() -> Verdict:
     return progressing(conditions.REASON_SUSPENDED, "the detector is suspended")
 
 
-def _workload(workload: Workload | None, pods: Iterable[PodView]) -> Verdict:
+def _workload(workload: Workload | None, pods: Iterable[PodView], view: View) -> Verdict:
     if workload is None:
         return progressing(conditions.REASON_PROGRESSING, "being created")
     if workload.rolled_out:
@@ -192,9 +194,29 @@ def _workload(workload: Workload | None, pods: Iterable[PodView]) -> Verdict:
     if workload.failure:
         return blocked(conditions.REASON_UNAVAILABLE, workload.failure)
     for pod in pods:
+        if pod.unschedulable_since:
+            return _unschedulable(pod, view)
         if pod.problem is not None and not pod.ready:
             return blocked(pod.problem.reason, pod.problem.message)
     return progressing(conditions.REASON_ROLLING_OUT, "pods are starting")
+
+
+def _unschedulable(pod: PodView, view: View) -> Verdict:
+    words = pod.problem.message if pod.problem else ""
+    if not _out_of_patience(pod, view.now):
+        return progressing(conditions.REASON_UNSCHEDULABLE, f"waiting for a node: {words}")
+    spec, labels = view.profile.spec, dict(view.detector.spec.node_selector)
+    wants = []
+    if pod.component == names.COMPONENT_TRITON:
+        labels = {**spec.node_selector, **labels}
+        wants = [f"{spec.resource.count} {spec.resource.name}"] if spec.resource.name else []
+    wants += [f"{key}={value}" for key, value in sorted(labels.items())]
+    needs = f" that offers {', '.join(wants)}" if wants else ""
+    return blocked(conditions.REASON_UNSCHEDULABLE, f"no node has room for a pod{needs}: {words}")
+
+
+def _out_of_patience(pod: PodView, now: datetime) -> bool:
+    return bool(pod.unschedulable_since) and now - datetime.fromisoformat(pod.unschedulable_since) >= PATIENCE
 
 
 def _count(number: int, noun: str, *, verb: bool = True) -> str:

@@ -24,6 +24,9 @@ def judge(exporter: Workload | None, *, in_use: bool) -> tuple[Condition, ...]:
         return (
             Condition(conditions.READY, conditions.TRUE, conditions.REASON_AS_EXPECTED, "in use, no exporter to run"),
         )
+    if exporter.current and exporter.desired == 0:
+        text = "in use, but no node carries the labels of its node selector"
+        return (Condition(conditions.READY, conditions.TRUE, conditions.REASON_AS_EXPECTED, text),)
     if exporter.rolled_out:
         text = "in use, the exporter runs on every node that it is meant for"
         return (Condition(conditions.READY, conditions.TRUE, conditions.REASON_AS_EXPECTED, text),)

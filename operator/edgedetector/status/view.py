@@ -8,15 +8,17 @@ from datetime import datetime
 from edgedetector.api import conditions
 from edgedetector.api.dataplane import ServingConfig
 from edgedetector.api.edgedetector import EdgeDetector
+from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.observe.snapshot import Snapshot
 from edgedetector.status.cameras import CameraView
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A detector, the serving configuration that is accepted for it, and what was seen of its children."""
+    """A detector with its profile and accepted serving configuration, and what was seen of its children."""
 
     detector: EdgeDetector
+    profile: AcceleratorProfile
     accepted: ServingConfig
     snapshot: Snapshot
     now: datetime

@@ -8,6 +8,10 @@ ARG BASE_IMAGE=debian:bookworm-slim
 # Where the go2rtc binary comes from: the staged build of images/staged/go2rtc, or with a registry the upstream image,
 # `--build-arg GO2RTC_SOURCE=alexxit/go2rtc:1.9.14`.
 ARG GO2RTC_SOURCE=go2rtc-staged
+# What python models and the detector share, as in uv.lock (the build compares them). numpy 2 would make Triton's python
+# backend answer with outputs of 0 bytes, without an error.
+ARG NUMPY_VERSION=1.26.4
+ARG OPENCV_VERSION=4.11.0.86
 
 FROM ${BASE_IMAGE} AS base
 RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
@@ -35,6 +39,25 @@ RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
 ENV PATH=/opt/tools/bin:$PATH UV_LINK_MODE=copy UV_PYTHON=/usr/bin/python3 UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
 
 
+# ---- numpy and OpenCV: one layer under Triton and the detector -------------------------------------------------------
+# They lie where every interpreter of Debian's Python finds them: that of Triton's python backend ignores PYTHONPATH and
+# virtual environments.
+FROM tools AS vision-packages
+ARG NUMPY_VERSION
+ARG OPENCV_VERSION
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=secret,id=ca --mount=type=secret,id=registry \
+    --mount=type=cache,id=uv,target=/root/.cache/uv \
+    sh /run/with-registry uv pip install -q --target /packages \
+    numpy==${NUMPY_VERSION} opencv-python-headless==${OPENCV_VERSION} \
+    && rm -rf /packages/bin /packages/.lock \
+    && find /packages -type d -name tests -prune -exec rm -rf {} + \
+    && python3 -m compileall -q /packages
+
+FROM python AS vision
+COPY --from=vision-packages /packages /usr/local/lib/python3.11/dist-packages
+
+
 # ---- Triton on a CPU ---------------------------------------------------------------------------------------------
 # NVIDIA's own PyPI wheel nvidia-pytriton carries a real tritonserver with the python backend. It is laid out as
 # in NVIDIA's image: /opt/tritonserver/{bin,backends,lib}.
@@ -54,18 +77,7 @@ RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=cache,id=pip,target=/root/.cache/pip \
     sh /run/with-registry sh /run/triton-layout ${PYTRITON_VERSION} /opt/tritonserver
 
-# What python models may import. The backend's interpreter ignores virtual environments and PYTHONPATH but sees its
-# own directory. numpy 2 would make Triton answer with outputs of 0 bytes, without an error.
-FROM tools AS triton-packages
-RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
-    --mount=type=secret,id=ca --mount=type=secret,id=registry \
-    --mount=type=cache,id=uv,target=/root/.cache/uv \
-    sh /run/with-registry uv pip install -q --target /packages numpy==1.26.4 opencv-python-headless==4.11.0.86 \
-    && rm -rf /packages/bin /packages/numpy/*/tests /packages/numpy/tests /packages/.lock \
-    && python3 -m compileall -q /packages
-
-FROM python AS triton-runtime
-COPY --from=triton-packages /packages /opt/tritonserver/backends/python/
+FROM vision AS triton-runtime
 ENV PATH=/opt/tritonserver/bin:$PATH LD_LIBRARY_PATH=/opt/tritonserver/lib
 USER 10001:10001
 EXPOSE 8000 8001 8002
@@ -81,9 +93,15 @@ COPY --from=triton-2307-files /opt/tritonserver /opt/tritonserver
 FROM tools AS requirements
 WORKDIR /source
 COPY pyproject.toml uv.lock ./
-RUN for extra in operator detector; do \
-    uv export -q --frozen --no-dev --no-emit-project --no-header --no-annotate --extra "$extra" \
-    --output-file "/requirements/$extra.txt" || exit 1; done
+ARG NUMPY_VERSION
+ARG OPENCV_VERSION
+RUN export="uv export -q --frozen --no-dev --no-emit-project --no-header --no-annotate" \
+    && $export --extra operator -o /requirements/operator.txt \
+    && $export --extra detector -o /requirements/detector.txt \
+    --no-emit-package numpy --no-emit-package opencv-python-headless \
+    && $export --extra detector --no-hashes >/tmp/detector.txt \
+    && grep -q "^numpy==${NUMPY_VERSION}\b" /tmp/detector.txt \
+    && grep -q "^opencv-python-headless==${OPENCV_VERSION}\b" /tmp/detector.txt
 
 # The wheel's metadata wants a README; its text is no reason to build images anew.
 FROM tools AS wheel
@@ -112,7 +130,7 @@ RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=bind,source=images/without-gpl,target=/run/without-gpl \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
     --mount=type=cache,id=uv,target=/root/.cache/uv \
-    sh /run/with-registry sh /run/install-packages /requirements.txt \
+    sh /run/with-registry sh /run/install-packages /requirements.txt --system-site-packages \
     && python3 /run/without-gpl /opt/venv/lib/python3.11/site-packages
 
 FROM python AS operator
@@ -124,7 +142,7 @@ ENV PATH=/opt/venv/bin:$PATH
 USER 10001:10001
 CMD ["python", "-m", "edgedetector.controller"]
 
-FROM python AS detector
+FROM vision AS detector
 COPY --from=detector-packages /opt/venv /opt/venv
 RUN --mount=type=bind,from=tools,source=/opt/tools/bin,target=/run/tools \
     --mount=type=bind,from=wheel,source=/wheels,target=/run/wheels \

@@ -2,6 +2,8 @@
 """Builds EdgeDetector's container images without a container registry.
 
 python3 images/build.py [TARGET ...]   build what is missing; prints {target: {"image", "archive"}} as the last line
+python3 images/build.py --bundle ...   also merge them into one archive, where a shared layer lies once; every "archive"
+                                       is then that one
 python3 images/build.py --plan         only say which images and archives the present tree stands for
 python3 images/build.py --clean        end what an interrupted build left behind (processes, mounts, sockets)
 python3 images/build.py --purge        --clean, and delete the layer store, the base and every archive too
@@ -15,6 +17,7 @@ image that the engine can get, instead of one made here. Needs only Python 3.11;
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -24,10 +27,11 @@ import tempfile
 import time
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import bundle
 import dockerfile
 import engine
 import machine
@@ -40,6 +44,7 @@ REPOSITORY = "edgedetector"
 STAGED_GO2RTC = "images/staged/go2rtc"
 KEPT_ARCHIVES = 3
 """Archives of one target that are kept: the newest ones, so that a rolled back tree finds its images."""
+KEPT_BUNDLES = 2
 PARALLEL = 2
 
 
@@ -178,8 +183,7 @@ def build(docker: engine.Engine, job: Job, common: Sequence[str], context: Path)
 
 def drop_old(docker: engine.Engine, job: Job) -> None:
     """Delete all but the newest archives of one target, with the images they were saved from."""
-    archives = sorted(cache().glob(f"{job.target}-[0-9]*.tar"), key=lambda path: path.stat().st_mtime, reverse=True)
-    for archive in archives[KEPT_ARCHIVES:]:
+    for archive in newest_first(f"{job.target}-[0-9]*.tar")[KEPT_ARCHIVES:]:
         tag = archive.stem.removeprefix(job.target + "-")
         archive.unlink(missing_ok=True)
         for stamp in cache().glob(f"{job.target}-{tag}-*.tested"):
@@ -213,10 +217,30 @@ def build_all(todo: Sequence[Job], extra: Mapping[str, Path]) -> None:
             drop_old(docker, job)
 
 
+def bundled(wanted: Sequence[Job]) -> list[Job]:
+    """Return the jobs with one common archive, merged unless it exists."""
+    key = hashlib.sha256("\n".join(sorted(job.image for job in wanted)).encode()).hexdigest()[:12]
+    target = cache() / f"bundle-{key}.tar"
+    if not target.exists():
+        with engine.exclusive(places().run):
+            started = time.monotonic()
+            bundle.merge([job.archive for job in wanted], target)
+            say(f"bundle: {target.stat().st_size / 1e6:.0f} MB in {time.monotonic() - started:.1f} s")
+            for old in newest_first("bundle-*.tar")[KEPT_BUNDLES:]:
+                old.unlink(missing_ok=True)
+    return [replace(job, archive=target) for job in wanted]
+
+
+def newest_first(pattern: str) -> list[Path]:
+    """Return the cache's files of this pattern, the youngest first."""
+    return sorted(cache().glob(pattern), key=lambda path: path.stat().st_mtime, reverse=True)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Run the command line; the exit code is 0 when every image exists."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("targets", nargs="*", metavar="TARGET")
+    parser.add_argument("--bundle", action="store_true", help="merge the archives into one")
     parser.add_argument("--plan", action="store_true", help="only print what would be built")
     parser.add_argument("--clean", action="store_true", help="end what an interrupted build left behind")
     parser.add_argument("--purge", action="store_true", help="--clean, and delete layers, base and archives")
@@ -229,11 +253,16 @@ def main(arguments: Sequence[str]) -> int:
                     shutil.rmtree(cache(), ignore_errors=True)
             return 0
         wanted = jobs(options.targets)
+        for job in wanted:
+            if job.done:
+                os.utime(job.archive)  # what is used is kept
         if not options.plan and not all(job.done for job in wanted):
             with engine.exclusive(places().run):
                 todo = [job for job in wanted if not job.done]
                 stages = dockerfile.parse((ROOT / "Dockerfile").read_text(), {})
                 build_all(todo, overlay(stages, [job.target for job in todo]))
+        if options.bundle and not options.plan:
+            wanted = bundled(wanted)
     except (engine.EngineError, dockerfile.DockerfileError, machine.BaseError) as error:
         say(str(error))
         return 1

@@ -30,6 +30,7 @@ PASSED_VARIABLES = (
     *("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY"),
 )
 PIP_CONFIGS = ("/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf")
+MERGED_USR = "/usr/share/mmdebstrap/hooks/merged-usr"
 SLIM = ("/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/lintian/*")
 """What debian:bookworm-slim leaves out too; copyright files stay."""
 
@@ -85,7 +86,7 @@ def architecture() -> str:
 
 def base_key() -> str:
     """Return the identity of the base image that `make_base` makes."""
-    recipe = f"minbase {SUITE} {architecture()} {' '.join(SLIM)} {PUBLIC_SOURCES}"
+    recipe = f"minbase {SUITE} {architecture()} {' '.join(SLIM)} usr-is-merged {PUBLIC_SOURCES}"
     return f"{SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
 
@@ -98,6 +99,7 @@ def make_base(archive: Path, environment: Mapping[str, str]) -> None:
     public.parent.mkdir(exist_ok=True)
     public.write_text(PUBLIC_SOURCES)
     command = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", "--format=tar", f"--aptopt={apt}"]
+    command += [f"--hook-dir={MERGED_USR}", "--include=usr-is-merged"]  # else a converter comes along, 48 MB of Perl
     command += [f"--dpkgopt=path-exclude={pattern}" for pattern in SLIM]
     command += ["--dpkgopt=path-include=/usr/share/doc/*/copyright"]
     # The machine's apt settings served the bootstrap; the image has none of them, and the public mirror.

@@ -67,7 +67,7 @@ def translate(operation: str, code: str, message: str) -> TritonError:
     message
         Triton's words; only the first line is kept.
     """
-    text = f"{operation}: {message.strip().splitlines()[0] if message.strip() else code}"
+    text = f"{operation}: {message.strip().splitlines()[0].rstrip('; ') if message.strip() else code}"
     if _RESTRICTED in message:
         return RefusedError(text)
     return _BY_CODE.get(code.removeprefix("StatusCode."), RejectedError)(text)

@@ -1,0 +1,216 @@
+"""A camera's two stages with real threads and, for decoding, a real H.264 file."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from edgedetector.api.dataplane import Decoder, DetectorCamera, DetectorModel, FrameRate, Tensor
+from edgedetector.detector.camera import CLOCKS, Camera, Slot
+from edgedetector.detector.events import Hub
+from edgedetector.detector.guard import Guard
+from edgedetector.detector.inference import Model
+from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.source import Frame, SourceError, frames
+from edgedetector.triton.errors import UnavailableError
+
+OUTPUTS = tuple(Tensor(name, (1,), "FP32") for name in ("boxes", "scores", "classes"))
+MODEL = Model(DetectorModel("any", (Tensor("image", (-1, -1, 3), "UINT8"),), OUTPUTS, Decoder("none", ("x",), 0.0), 0))
+CONFIG = DetectorCamera("gate", "s1", ("any",), FrameRate(target=1000.0))
+
+
+class Triton:
+    """Answers one box as wide as the frame is; may be held, or fail."""
+
+    def __init__(self) -> None:
+        self.free = threading.Event()
+        self.free.set()
+        self.error: Exception | None = None
+        self.asked = threading.Semaphore(0)
+
+    def infer(self, _model, inputs, _outputs):
+        self.asked.release()
+        self.free.wait(10)
+        if self.error:
+            raise self.error
+        width = inputs["image"].shape[1]
+        return {"boxes": np.array([[0, 0, width, 1]]), "scores": np.array([0.5]), "classes": np.array([0])}
+
+
+class Stream:
+    """A stream of which the test hands out the frames."""
+
+    def __init__(self) -> None:
+        self.items: queue.Queue[int | SourceError] = queue.Queue()
+        self.opened = 0
+
+    def open(self, _url, clocks, _on_decode) -> Iterator[Frame]:
+        self.opened += 1
+        while True:
+            item = self.items.get(timeout=10)
+            if isinstance(item, SourceError):
+                raise item
+            picture = av.VideoFrame.from_ndarray(np.zeros((2, item, 3), np.uint8), format="rgb24")
+            yield Frame(picture, item, clocks.monotonic(), clocks.wall())
+
+
+class Bench:
+    """A running camera and what it counts."""
+
+    def __init__(self, config: DetectorCamera = CONFIG) -> None:
+        self.triton, self.stream, self.hub = Triton(), Stream(), Hub()
+        self.metrics, self.guard = Metrics(), Guard()
+        self.camera = Camera(
+            config,
+            "rtsp://media/s1",
+            client=self.triton,
+            hub=self.hub,
+            metrics=self.metrics,
+            open_stream=self.stream.open,
+            jitter=lambda: 0.0,
+        )
+        self.camera.configure(config, {"any": MODEL})
+
+    def count(self, result: str) -> int:
+        labels = {"camera": "gate", "result": result}
+        return int(self.metrics.registry.get_sample_value("edgedetector_camera_frames_total", labels) or 0)
+
+    def settled(self) -> bool:
+        return self.count("read") == sum(self.count(result) for result in ("inferred", "skipped", "failed"))
+
+
+def until(what: str, good: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not good():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    made.camera.start(made.guard)
+    yield made
+    made.camera.stop()
+    made.triton.free.set()
+    made.stream.items.put(1)
+
+
+def test_a_frame_becomes_an_event_in_its_own_pixels(bench: Bench) -> None:
+    bench.stream.items.put(640)
+    until("a result", lambda: bool(bench.hub.latest("gate")))
+    (result,) = bench.hub.latest("gate")
+    assert result.detections[0].box == (0.0, 0.0, 640.0, 1.0)
+    until("counted", lambda: bench.count("inferred") == 1)
+    state = bench.camera.state()
+    assert (state.state, state.detecting) == ("Live", True)
+
+
+def test_while_triton_is_slow_only_the_newest_frame_waits_and_nothing_is_lost_from_the_count(bench: Bench) -> None:
+    bench.triton.free.clear()
+    bench.stream.items.put(8)
+    assert bench.triton.asked.acquire(timeout=10)
+    for width in range(10, 30):
+        bench.stream.items.put(width)
+    until("all read", lambda: bench.count("read") == 21)
+    bench.triton.free.set()
+    until("all accounted for", bench.settled)
+    assert bench.hub.latest("gate")[0].pts == 29
+    assert (bench.count("inferred"), bench.count("skipped")) == (2, 19)
+
+
+def test_a_refusal_of_triton_is_counted_and_the_camera_goes_on(bench: Bench) -> None:
+    bench.triton.error = UnavailableError("infer any: not loaded")
+    bench.stream.items.put(8)
+    until("failed", lambda: bench.count("failed") == 1)
+    assert (bench.camera.state().state, bench.camera.state().message) == ("Live", "infer any: not loaded")
+    bench.triton.error = None
+    bench.stream.items.put(8)
+    until("inferred", lambda: bench.count("inferred") == 1)
+    until("no trouble left", lambda: bench.camera.state().message == "")
+    assert not bench.guard.stop.is_set()
+
+
+def test_a_camera_that_breaks_off_is_opened_again(bench: Bench) -> None:
+    bench.stream.items.put(8)
+    until("live", lambda: bench.camera.state().state == "Live")
+    bench.stream.items.put(SourceError("StreamEnded", "the stream ended"))
+    until("failing", lambda: bench.camera.state().state == "Failing")
+    until("opened again", lambda: bench.stream.opened == 2)
+    bench.stream.items.put(8)
+    until("live again", lambda: bench.camera.state().state == "Live")
+
+
+def test_an_unexpected_exception_ends_the_process(bench: Bench) -> None:
+    bench.triton.error = KeyError("a bug")
+    bench.stream.items.put(8)
+    assert bench.guard.stop.wait(10)
+    assert bench.guard.wait() == 1
+    assert bench.guard.failed == "detect:gate failed"
+
+
+def test_at_the_target_rate_the_rest_is_skipped() -> None:
+    made = Bench(DetectorCamera("gate", "s1", ("any",), FrameRate(target=0.01)))
+    made.camera.start(made.guard)
+    for _ in range(10):
+        made.stream.items.put(8)
+    until("all accounted for", lambda: made.count("read") == 10 and made.settled())
+    assert (made.count("inferred"), made.count("skipped")) == (1, 9)
+    made.camera.stop()
+    made.stream.items.put(1)
+
+
+def test_a_slot_keeps_the_newest() -> None:
+    slot: Slot[int] = Slot()
+    assert [slot.put(1), slot.put(2), slot.put(3)] == [False, True, True]
+    assert (slot.take(0.0), slot.take(0.0)) == (3, None)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty frames of H.264; encoded once, since it takes a moment."""
+    path = tmp_path_factory.mktemp("video") / "clip.mp4"
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("libx264", rate=10, options={"bf": "0"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(20):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), number * 12, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 10)
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode(None))
+    return path
+
+
+def test_every_frame_of_a_video_is_decoded_in_order_until_its_end(video: Path) -> None:
+    spent: list[float] = []
+    seen: list[Frame] = []
+    with pytest.raises(SourceError) as caught:
+        seen.extend(frames(str(video), CLOCKS, spent.append))
+    assert caught.value.reason == "StreamEnded"
+    assert [round(frame.image().mean() / 12) for frame in seen] == list(range(20))
+    assert seen[0].image().shape == (48, 64, 3)
+    assert all(later.arrived >= earlier.arrived for earlier, later in itertools.pairwise(seen))
+    assert len(spent) >= 20
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no video" * 100])
+def test_garbage_is_a_source_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "garbage.mp4"
+    path.write_bytes(content)
+    with pytest.raises(SourceError):
+        list(frames(str(path), CLOCKS, lambda _: None))
+
+
+def test_a_media_server_that_is_not_there_is_a_source_error() -> None:
+    with pytest.raises(SourceError, match="refused") as caught:
+        list(frames("rtsp://127.0.0.1:1/s1", CLOCKS, lambda _: None))
+    assert not caught.value.unauthorized

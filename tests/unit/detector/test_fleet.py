@@ -1,0 +1,161 @@
+"""Cameras come, change and go; the others are not touched."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edgedetector.api.dataplane import (
+    Decoder,
+    DetectorCamera,
+    DetectorConfig,
+    DetectorModel,
+    FrameRate,
+    Tensor,
+    to_json,
+)
+from edgedetector.detector.camera import Camera
+from edgedetector.detector.events import Hub
+from edgedetector.detector.fleet import Fleet
+from edgedetector.detector.guard import Guard
+from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.repository import Paths
+from edgedetector.detector.sharing import Peers
+from edgedetector.detector.source import SourceError
+from edgedetector.triton.client import Client
+
+MODEL = DetectorModel("people", (Tensor("image", (-1, -1, 3), "UINT8"),), (), Decoder(), 0)
+
+
+def camera(name: str, *, stream: str = "", target: float = 5.0) -> DetectorCamera:
+    return DetectorCamera(name, stream or f"s-{name}", ("people",), FrameRate(target=target))
+
+
+class World:
+    """A fleet whose streams never open, and a record of every camera that was made."""
+
+    def __init__(self, root: Path, replicas: frozenset[str] = frozenset()) -> None:
+        self.paths = Paths.under(root)
+        self.paths.detector.mkdir(parents=True)
+        self.made: list[Camera] = []
+        self.replicas = replicas
+        self.hold = threading.Event()
+        self.metrics, self.hub = Metrics(), Hub()
+        self.fleet = Fleet(
+            self.paths,
+            self._make,
+            guard=Guard(),
+            hub=self.hub,
+            metrics=self.metrics,
+            own="10.0.0.1",
+            peers=Peers(lambda _host: self.replicas),
+        )
+
+    def _make(self, config: DetectorCamera, url: str) -> Camera:
+        made = Camera(
+            config,
+            url,
+            client=Client("127.0.0.1:1"),
+            hub=self.hub,
+            metrics=self.metrics,
+            open_stream=self._open,
+        )
+        self.made.append(made)
+        return made
+
+    def _open(self, _url, _clocks, _on_decode):
+        self.hold.wait(30)
+        raise SourceError("StreamEnded", "the test is over")
+        yield
+
+    def apply(self, *cameras: DetectorCamera, suspended: bool = False, replicas_host: str = "") -> None:
+        config = DetectorConfig(
+            "yard", "site", 7, "t:8001", "rtsp://media:8554", replicas_host, (MODEL,), cameras, suspended
+        )
+        (self.paths.detector / "detector.json").write_text(to_json(config))
+        self.fleet.round()
+
+    def names(self) -> list[str]:
+        return [state.name for state in self.fleet.states()]
+
+    def series(self) -> set[str]:
+        text = self.metrics.exposition().decode()
+        return {line.split('camera="')[1].split('"')[0] for line in text.splitlines() if 'camera="' in line}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    for one in made.made:
+        one.stop()
+    made.hold.set()
+
+
+def test_before_its_first_configuration_it_has_no_cameras(world: World) -> None:
+    world.fleet.round()
+    assert (world.names(), world.fleet.generation) == ([], 0)
+
+
+def test_cameras_are_read_from_the_media_server(world: World) -> None:
+    world.apply(camera("gate"), camera("yard"))
+    assert [one.url for one in world.made] == ["rtsp://media:8554/s-gate", "rtsp://media:8554/s-yard"]
+    assert [state.state for state in world.fleet.states()] == ["Connecting", "Connecting"]
+    assert world.fleet.generation == 7
+
+
+def test_adding_changing_the_rate_and_removing_touch_no_other_stream(world: World) -> None:
+    world.apply(camera("gate"), camera("yard"))
+    world.apply(camera("gate"), camera("yard", target=9.0), camera("door"))
+    assert len(world.made) == 3
+    labels = {"camera": "yard"}
+    assert world.metrics.registry.get_sample_value("edgedetector_camera_target_frame_rate", labels) == 9.0
+    world.apply(camera("gate"), camera("door"))
+    assert (len(world.made), world.names()) == (3, ["door", "gate"])
+
+
+def test_another_stream_opens_that_camera_anew(world: World) -> None:
+    world.apply(camera("gate"), camera("yard"))
+    world.apply(camera("gate", stream="other"), camera("yard"))
+    assert [one.url for one in world.made][2:] == ["rtsp://media:8554/other"]
+
+
+def test_a_removed_camera_leaves_no_series(world: World) -> None:
+    world.apply(camera("gate"), camera("yard"))
+    world.metrics.show(world.fleet.states(), (), ("a", "", ""))
+    assert world.series() == {"gate", "yard"}
+    world.apply(camera("gate"))
+    assert world.series() == {"gate"}
+
+
+def test_a_suspended_detector_reads_nothing_and_says_so(world: World) -> None:
+    world.apply(camera("gate"))
+    world.apply(camera("gate"), suspended=True)
+    assert [(state.name, state.state) for state in world.fleet.states()] == [("gate", "Suspended")]
+    world.apply(camera("gate"))
+    assert [state.state for state in world.fleet.states()] == ["Connecting"]
+
+
+def test_a_bad_document_leaves_cameras_as_they_are(world: World) -> None:
+    world.apply(camera("gate"))
+    (world.paths.detector / "detector.json").write_text("{")
+    world.fleet.round()
+    assert world.names() == ["gate"]
+
+
+def test_replicas_share_cameras_and_take_over_those_of_a_lost_one(tmp_path: Path) -> None:
+    cameras = [camera(f"c{number}") for number in range(40)]
+    world = World(tmp_path, frozenset({"10.0.0.1", "10.0.0.2"}))
+    world.apply(*cameras, replicas_host="yard-replicas")
+    own = set(world.names())
+    assert 5 < len(own) < 35
+    world.replicas = frozenset({"10.0.0.1"})
+    world.fleet.round()
+    assert set(world.names()) == {one.name for one in cameras}
+    assert len(world.made) == 40, "its own were not opened again"
+    world.hold.set()
+    for one in world.made:
+        one.stop()

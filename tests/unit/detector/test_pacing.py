@@ -1,0 +1,70 @@
+"""Which frames are inferred, on virtual time."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgedetector.detector.pacing import Pacer
+
+RATES = st.floats(0.5, 30.0)
+
+
+def admitted(pacer: Pacer, arrivals: list[float]) -> list[float]:
+    times = []
+    for now in arrivals:
+        wanted = pacer.admits(now)
+        pacer = pacer.seen(now)
+        if wanted:
+            pacer = pacer.admitted(now)
+            times.append(now)
+    return times
+
+
+@given(
+    camera=st.floats(1.0, 30.0),
+    target=RATES,
+    jitters=st.lists(st.floats(-0.3, 0.3), min_size=300, max_size=300),
+)
+def test_a_jittery_camera_is_inferred_at_the_target_rate_or_its_own(
+    camera: float, target: float, jitters: list[float]
+) -> None:
+    gap = 1.0 / camera
+    arrivals = [(number + jitter) * gap for number, jitter in enumerate(jitters)]
+    count = len(admitted(Pacer(1.0 / target), arrivals))
+    expected = 300 * min(1.0, target / camera)
+    assert 0.95 * expected - 2 <= count <= 1.01 * expected + 2
+
+
+@given(target=RATES, gaps=st.lists(st.floats(0.001, 20.0), min_size=1, max_size=200))
+def test_the_rate_is_never_exceeded_by_more_than_two_frames_over_any_stretch(target: float, gaps: list[float]) -> None:
+    arrivals, now = [], 100.0
+    for gap in gaps:
+        now += gap
+        arrivals.append(now)
+    times = admitted(Pacer(1.0 / target), arrivals)
+    for first in range(len(times)):
+        for last in range(first + 1, len(times)):
+            assert last - first <= (times[last] - times[first]) * target + 2.0
+
+
+def test_a_camera_at_twice_the_target_gives_every_second_frame() -> None:
+    arrivals = [number / 10 for number in range(20)]
+    assert admitted(Pacer(0.2), arrivals) == arrivals[::2]
+
+
+def test_a_frame_slightly_early_is_taken_rather_than_the_next_one() -> None:
+    arrivals = [number / 10 for number in range(10)]
+    arrivals[6] -= 0.004
+    assert arrivals[6] in admitted(Pacer(0.2), arrivals)
+
+
+def test_a_pause_is_followed_by_no_burst() -> None:
+    arrivals = [0.0, 0.1, 0.2, 60.0, 60.1, 60.2, 60.3, 60.4]
+    assert admitted(Pacer(0.2), arrivals) == [0.0, 0.2, 60.0, 60.2, 60.4]
+
+
+def test_another_rate_takes_effect_at_once() -> None:
+    pacer = Pacer(10.0).seen(0.0).admitted(0.0)
+    assert not pacer.admits(1.0)
+    assert pacer.at(5.0).admits(1.0)

@@ -1,0 +1,282 @@
+"""The applier's shell on virtual time, against a Triton in memory that restarts, refuses and fails.
+
+The real Triton is asked in bench/control_path and in the end-to-end tests; here the order of events is what counts.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
+
+from edgedetector.api.dataplane import ModelServing, Probe, ServingConfig, to_json
+from edgedetector.detector.applying import RETRY
+from edgedetector.detector.repository import Paths, Repository
+from edgedetector.detector.serving import Serving
+from edgedetector.triton.config import parse
+from edgedetector.triton.errors import RejectedError, UnavailableError
+
+BAD = "nosuch"
+
+
+def serving_config(name: str, *models: str, instances: int = 1, backend: str = "python") -> ServingConfig:
+    return ServingConfig(name, tuple(serving(model, instances, backend) for model in models or ("people",)))
+
+
+def serving(model: str, instances: int, backend: str) -> ModelServing:
+    text = f'name: "{model}" backend: "{backend}" max_batch_size: 8\ninstance_group [ {{ count: {instances} }} ]\n'
+    return ModelServing(model, instances, (), 8, 100, text)
+
+
+class Triton:
+    """What a Triton with explicit model control does, on the same directory."""
+
+    def __init__(self, models: Path) -> None:
+        self._models = models
+        self.live = True
+        self.serves: dict[str, str] = {}
+        self.loads = 0
+
+    def restart(self) -> None:
+        self.serves = {}
+
+    def is_live(self) -> bool:
+        return self.live
+
+    def is_ready(self, model: str) -> bool:
+        return self.live and model in self.serves
+
+    def config(self, model: str):
+        return parse(self.serves[model])
+
+    def load(self, model: str) -> None:
+        self.loads += 1
+        if not self.live:
+            raise UnavailableError(f"load {model}: nobody there")
+        text = (self._models / model / "config.pbtxt").read_text()
+        if BAD in text:
+            raise RejectedError(f"load {model}: unable to find backend library")
+        self.serves[model] = text
+
+    def unload(self, model: str) -> None:
+        if not self.live:
+            raise UnavailableError(f"unload {model}: nobody there")
+        self.serves.pop(model, None)
+
+
+class World:
+    """A pod: its files, its Triton, its clock."""
+
+    def __init__(self, root: Path) -> None:
+        self.paths = Paths.under(root)
+        self.paths.serving.mkdir(parents=True)
+        self.triton = Triton(self.paths.models)
+        self.now = 1000.0
+        self.start()
+
+    def start(self) -> None:
+        """Start the detector's container, again."""
+        self.serving = Serving(self.paths, self.triton, pod="me", clock=lambda: self.now)
+
+    def accept(self, config: ServingConfig) -> None:
+        (self.paths.serving / "accepted.json").write_text(to_json(config))
+
+    def probe(self, probe: Probe | None) -> None:
+        path = self.paths.serving / "probe.json"
+        path.unlink(missing_ok=True)
+        if probe:
+            path.write_text(to_json(probe))
+
+    def rounds(self, count: int = 4) -> None:
+        for _ in range(count):
+            self.now += 1.0
+            self.serving.round()
+
+    def served(self, model: str = "people") -> str:
+        return self.triton.serves.get(model, "")
+
+    def on_disk(self, model: str = "people") -> str:
+        return (self.paths.models / model / "config.pbtxt").read_text()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def text(config: ServingConfig) -> str:
+    return config.models[0].config
+
+
+def test_what_is_accepted_is_loaded_once_and_then_left_alone(world: World) -> None:
+    world.accept(serving_config("a", instances=2))
+    world.rounds(20)
+    (state,) = world.serving.states
+    assert (state.state, state.serving_id, state.instances, world.triton.loads) == ("Ready", "a", 2, 1)
+
+
+def test_a_triton_that_comes_late_is_waited_for(world: World) -> None:
+    world.triton.live = False
+    world.accept(serving_config("a"))
+    world.rounds()
+    assert (world.serving.states[0].state, world.triton.loads) == ("Loading", 0)
+    world.triton.live = True
+    world.rounds()
+    assert world.serving.states[0].state == "Ready"
+
+
+def test_a_triton_that_restarted_alone_is_loaded_again(world: World) -> None:
+    config = serving_config("a", instances=3)
+    world.accept(config)
+    world.rounds()
+    world.triton.restart()
+    world.rounds()
+    assert world.served() == text(config)
+
+
+def test_a_configuration_that_does_not_load_leaves_the_old_one_on_disk_and_in_force(world: World) -> None:
+    good, bad = serving_config("good"), serving_config("bad", backend=BAD)
+    world.accept(good)
+    world.rounds()
+    world.accept(bad)
+    world.rounds(10)
+    (state,) = world.serving.states
+    assert (state.state, state.serving_id) == ("Failed", "good")
+    assert state.message == "load people: unable to find backend library; still serving good"
+    assert world.on_disk() == world.served() == text(good)
+    assert world.triton.loads == 2, "it is not tried at every round"
+    world.triton.restart()
+    world.rounds()
+    assert world.served() == text(good)
+
+
+def test_what_failed_is_tried_again_later_and_at_once_when_it_changes(world: World) -> None:
+    world.accept(serving_config("bad", backend=BAD))
+    world.rounds(int(RETRY) + 2)
+    assert world.triton.loads == 2
+    world.accept(serving_config("good"))
+    world.rounds(1)
+    assert world.serving.states[0].state == "Ready"
+
+
+def test_a_file_that_is_no_configuration_never_reaches_triton(world: World) -> None:
+    world.accept(ServingConfig("broken", (ModelServing("people", 1, (), 8, 0, "max_batch_size: many"),)))
+    world.rounds()
+    assert world.serving.states[0].state == "Failed"
+    assert "1:17" in world.serving.states[0].message
+    assert world.triton.loads == 0
+
+
+def test_a_model_that_is_no_longer_wanted_is_unloaded(world: World) -> None:
+    world.accept(serving_config("two", "people", "cars"))
+    world.rounds()
+    world.accept(serving_config("one", "cars"))
+    world.rounds()
+    assert set(world.triton.serves) == {"cars"}
+    assert [state.name for state in world.serving.states] == ["cars"]
+
+
+def test_one_broken_model_does_not_hold_the_other(world: World) -> None:
+    config = ServingConfig("mixed", (serving("bad", 1, BAD), serving("people", 2, "python")))
+    world.accept(config)
+    world.rounds()
+    assert [(state.name, state.state) for state in world.serving.states] == [("bad", "Failed"), ("people", "Ready")]
+
+
+def test_a_probe_that_does_not_load_is_failed_and_the_accepted_config_serves(world: World) -> None:
+    good = serving_config("good")
+    world.accept(good)
+    world.rounds()
+    world.probe(Probe("p", "me", 60.0, 0, serving_config("bad", backend=BAD)))
+    world.rounds()
+    trial = world.serving.trial
+    assert trial is not None
+    assert (trial.outcome, world.served(), world.on_disk()) == ("Failed", text(good), text(good))
+    assert (world.serving.states[0].state, world.serving.accepted_id) == ("Ready", "good")
+
+
+def test_a_probe_that_ends_while_the_container_is_down_is_undone_when_it_is_back(world: World) -> None:
+    good, trial = serving_config("good"), serving_config("trial", instances=4)
+    world.accept(good)
+    world.probe(Probe("p", "me", 10.0, 0, trial))
+    world.rounds()
+    assert world.served() == text(trial)
+    world.now += 60.0
+    world.start()
+    world.rounds(1)
+    assert world.served() == text(good)
+    world.start()
+    world.rounds(5)
+    assert world.served() == text(good), "the document is still there, and is not applied again"
+
+
+class AnyHistory(RuleBasedStateMachine):
+    """Configs, probes, restarts of either container, in any order; left alone, the pod ends up where it must."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.root = Path(tempfile.mkdtemp())
+        self.world = World(self.root)
+        self.accepted = serving_config("start")
+        self.world.accept(self.accepted)
+        self.probes = 0
+
+    def teardown(self) -> None:
+        if hasattr(self, "root"):
+            shutil.rmtree(self.root)
+
+    @rule(instances=st.integers(1, 4), backend=st.sampled_from(["python", "python", BAD]))
+    def accept(self, instances: int, backend: str) -> None:
+        self.accepted = serving_config(f"{backend}-{instances}", instances=instances, backend=backend)
+        self.world.accept(self.accepted)
+
+    @rule(instances=st.integers(1, 4), backend=st.sampled_from(["python", BAD]), pod=st.sampled_from(["me", "other"]))
+    def probe(self, instances: int, backend: str, pod: str) -> None:
+        self.probes += 1
+        config = serving_config(f"probe-{self.probes}", instances=instances, backend=backend)
+        self.world.probe(Probe(f"p{self.probes}", pod, 10.0, 0, config))
+
+    @rule()
+    def withdraw(self) -> None:
+        self.world.probe(None)
+
+    @rule(count=st.integers(1, 3))
+    def work(self, count: int) -> None:
+        self.world.rounds(count)
+
+    @rule()
+    def triton_restarts(self) -> None:
+        self.world.triton.restart()
+
+    @rule(live=st.booleans())
+    def triton_hides(self, *, live: bool) -> None:
+        self.world.triton.live = live
+
+    @rule()
+    def the_detector_restarts(self) -> None:
+        self.world.start()
+
+    @rule()
+    def left_alone_the_accepted_config_serves(self) -> None:
+        self.world.triton.live = True
+        self.world.rounds(12 + int(RETRY))
+        if BAD not in text(self.accepted):
+            assert self.world.served() == text(self.accepted) == self.world.on_disk()
+            (state,) = self.world.serving.states
+            assert (state.state, state.serving_id) == ("Ready", self.accepted.id)
+            loads = self.world.triton.loads
+            self.world.rounds(5)
+            assert self.world.triton.loads == loads, "at rest nothing is loaded"
+            return
+        assert self.world.serving.states[0].state == "Failed"
+        good = Repository(self.world.paths).good("people")
+        assert self.world.served() == (good[1] if good else "")
+
+
+AnyHistory.TestCase.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+TestAnyHistory = AnyHistory.TestCase

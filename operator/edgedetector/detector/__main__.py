@@ -24,7 +24,11 @@ def main() -> int:
         return prepare(paths)
     from edgedetector.detector.run import run  # noqa: PLC0415 - video and gRPC libraries take a second to import
 
-    return run(paths, os.environ)
+    code = run(paths, os.environ)
+    logging.shutdown()
+    # Not sys.exit: threads that are inside FFmpeg or gRPC while the interpreter is taken down can abort the process,
+    # and an orderly end would then look like a crash.
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import kopf
 from kubernetes.aio import client as kubernetes
 from kubernetes.aio import config as kubeconfig
 
-from edgedetector import plan
+from edgedetector import plan, profiles
 from edgedetector.cluster import kinds
 from edgedetector.cluster.client import Client
 from edgedetector.controller import health, keys, logs, options, watch
@@ -24,7 +24,7 @@ from edgedetector.controller.detectors import DetectorReconciler
 from edgedetector.controller.discovery import Discovery
 from edgedetector.controller.loop import Loop
 from edgedetector.controller.metrics import Metrics
-from edgedetector.controller.profiles import ProfileReconciler, ShippedReconciler, Uses, shipped
+from edgedetector.controller.profiles import ProfileReconciler, ShippedReconciler, Uses
 from edgedetector.controller.queue import KeyedQueue
 from edgedetector.controller.shell import Shell
 from edgedetector.observe import scrape
@@ -60,7 +60,10 @@ async def run(settings: options.Options) -> None:
             client=client,
             discovery=discovery,
             settings=plan.Settings(
-                settings.operator_namespace, settings.detector_image, dict(settings.image_replacements)
+                operator_namespace=settings.operator_namespace,
+                detector_image=settings.detector_image,
+                image_replacements=dict(settings.image_replacements),
+                monitoring_labels=dict(settings.monitoring_labels),
             ),
             options=settings,
             metrics=metrics,
@@ -74,7 +77,7 @@ async def run(settings: options.Options) -> None:
             reconcilers={
                 keys.Subject.DETECTOR: DetectorReconciler(shell, scraper, uses),
                 keys.Subject.PROFILE: ProfileReconciler(shell, uses),
-                keys.Subject.SHIPPED: ShippedReconciler(shell, shipped()),
+                keys.Subject.SHIPPED: ShippedReconciler(shell, profiles.load()),
             },
             metrics=metrics,
             health=alive,

@@ -23,6 +23,8 @@ class Options:
     operator_namespace: str
     detector_image: str
     image_replacements: Mapping[str, str] = field(default_factory=dict)
+    monitoring_labels: Mapping[str, str] = field(default_factory=dict)
+    """Added to the exporters' ServiceMonitors, for Prometheus' selectors."""
     namespaces: tuple[str, ...] = ()
     """Where EdgeDetectors are served; empty: everywhere."""
     workers: int = 4
@@ -54,6 +56,7 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
     flag("operator-namespace", "namespace of the operator, where exporters run", "edgedetector-system")
     flag("detector-image", "image of the detector container", "edgedetector/detector:latest")
     flag("image-replacements", "JSON object: exact image of a profile -> image to run", "{}")
+    flag("monitoring-labels", "JSON object: labels of the exporters' ServiceMonitors", "{}")
     flag("namespaces", "comma-separated namespaces to serve; empty: all", "")
     flag("workers", "passes under way at once", "4")
     flag("resync", "seconds between two full looks at a resource", "300")
@@ -67,7 +70,8 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
         return Options(
             operator_namespace=values.operator_namespace,
             detector_image=values.detector_image,
-            image_replacements=_replacements(values.image_replacements),
+            image_replacements=_texts(values.image_replacements, "image-replacements"),
+            monitoring_labels=_texts(values.monitoring_labels, "monitoring-labels"),
             namespaces=tuple(part.strip() for part in values.namespaces.split(",") if part.strip()),
             workers=_positive(int(values.workers), "workers"),
             resync=_positive(float(values.resync), "resync"),
@@ -81,10 +85,10 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
         parser.error(str(error))
 
 
-def _replacements(text: str) -> dict[str, str]:
+def _texts(text: str, name: str) -> dict[str, str]:
     document = json.loads(text or "{}")
     if not isinstance(document, dict) or not all(isinstance(value, str) for value in document.values()):
-        raise ValueError("image-replacements: expected a JSON object of texts")
+        raise ValueError(f"{name}: expected a JSON object of texts")
     return document
 
 

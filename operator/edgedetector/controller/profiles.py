@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Final
-
-import yaml
 
 from edgedetector import plan
 from edgedetector.api import errors, names
@@ -27,12 +24,6 @@ if TYPE_CHECKING:
 
 # A manager of its own: what a user adds to a shipped profile under other fields stays.
 SHIPPED_MANAGER: Final = f"{names.FIELD_MANAGER}-shipped"
-
-
-def shipped() -> tuple[dict[str, Any], ...]:
-    """Return the profiles that come with the operator."""
-    files = sorted(resources.files("edgedetector.profiles").iterdir(), key=lambda file: file.name)
-    return tuple(yaml.safe_load(file.read_text()) for file in files if file.name.endswith(".yaml"))
 
 
 @dataclass(slots=True)

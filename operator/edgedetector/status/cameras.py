@@ -80,8 +80,9 @@ def _held_streams(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
 
 def _view(name: str, reported: list[tuple[str, CameraState]], held: dict[str, tuple[str, str]]) -> CameraView:
     pod, best = min(reported, key=_rank, default=("", None))
-    if names.stream(name) in held and (best is None or best.state != LIVE):
-        reason, message = held[names.stream(name)]
+    stream = next((found for found in (names.stream(f"{name}/sub"), names.stream(name)) if found in held), "")
+    if stream and (best is None or best.state != LIVE):
+        reason, message = held[stream]
         return CameraView(name, FAILING, reason, message, best.since if best else "")
     if best is None:
         return CameraView(name, CONNECTING, conditions.REASON_PENDING, "no inference pod has taken the camera yet")

@@ -1,0 +1,106 @@
+"""The client over real HTTP against a server that says what it was asked, or misbehaves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from kubernetes.aio import client as kubernetes
+
+from edgedetector.cluster import errors, kinds
+from edgedetector.cluster.client import Client
+
+SERVICES = kinds.of("v1", "Service")
+
+
+class Server:
+    """Notes requests and answers with `status` and `body`."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, dict[str, str], str, Any]] = []
+        self.status, self.body = 200, {"items": [{"metadata": {"name": "a"}}]}
+        self.drop = False
+
+    async def handle(self, request: web.Request) -> web.Response:
+        body = await request.json() if request.can_read_body else None
+        content = request.headers.get("Content-Type", "")
+        self.requests.append((request.method, request.path, dict(request.query), content, body))
+        if self.drop:
+            assert request.transport is not None
+            request.transport.close()
+        return web.json_response(self.body, status=self.status)
+
+
+@pytest.fixture
+def server() -> Server:
+    return Server()
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[Client]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.handle)
+    async with TestServer(app) as running:
+        configuration = kubernetes.Configuration()
+        configuration.host = str(running.make_url("")).rstrip("/")
+        async with kubernetes.ApiClient(configuration) as api:
+            yield Client(api)
+
+
+async def test_a_list_carries_the_kind_that_the_server_leaves_out(server: Server, client: Client) -> None:
+    found = await client.list(SERVICES, "n", "a=b")
+    assert found == ({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a"}},)
+    assert server.requests[0][:3] == ("GET", "/api/v1/namespaces/n/services", {"labelSelector": "a=b"})
+
+
+async def test_an_apply_is_strict_and_takes_over(server: Server, client: Client) -> None:
+    body = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "n"}}
+    await client.apply(body, "me")
+    assert server.requests == [
+        (
+            "PATCH",
+            "/api/v1/namespaces/n/services/s",
+            {"fieldManager": "me", "force": "true", "fieldValidation": "Strict"},
+            "application/apply-patch+yaml",
+            body,
+        )
+    ]
+
+
+async def test_a_delete_means_one_object_and_no_successor_of_its_name(server: Server, client: Client) -> None:
+    obj = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "n", "uid": "1"}}
+    server.status, server.body = 409, {"message": "the UID in the precondition does not match"}
+    await client.delete(obj)
+    assert server.requests[0][4]["preconditions"] == {"uid": "1"}
+
+
+async def test_a_status_is_replaced_whole_and_only_on_the_object_meant(server: Server, client: Client) -> None:
+    obj = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s", "namespace": "n", "uid": "1"}}
+    await client.replace_status(obj, {"a": 1}, "me")
+    method, path, _, content, body = server.requests[0]
+    assert (method, path, content) == ("PATCH", "/api/v1/namespaces/n/services/s/status", "application/json-patch+json")
+    assert body == [
+        {"op": "test", "path": "/metadata/uid", "value": "1"},
+        {"op": "add", "path": "/status", "value": {"a": 1}},
+    ]
+
+
+async def test_a_missing_object_is_none_and_a_missing_group_serves_nothing(server: Server, client: Client) -> None:
+    server.status, server.body = 404, {"message": "not found"}
+    assert await client.get(SERVICES, "n", "s") is None
+    assert await client.served(kinds.MONITORING_API, kinds.OPTIONAL) == frozenset()
+
+
+async def test_a_connection_that_breaks_is_worth_another_try(server: Server, client: Client) -> None:
+    server.drop = True
+    with pytest.raises(errors.UnavailableError):
+        await client.list(SERVICES, "n")
+
+
+async def test_a_refusal_names_the_request_and_the_reason(server: Server, client: Client) -> None:
+    server.status, server.body = 403, {"message": "services is forbidden"}
+    with pytest.raises(errors.ForbiddenError, match=r"GET /api/v1/namespaces/n/services: services is forbidden"):
+        await client.list(SERVICES, "n")

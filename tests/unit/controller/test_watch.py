@@ -1,0 +1,98 @@
+"""Which events wake whom."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+
+from edgedetector.api import names
+from edgedetector.controller import keys
+from edgedetector.controller.watch import News, keys_of
+
+
+def scaler() -> dict[str, Any]:
+    return {
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {
+            "name": "yard-triton",
+            "namespace": "site",
+            "uid": "1",
+            "resourceVersion": "7",
+            "labels": {names.LABEL_DETECTOR: "yard"},
+            "managedFields": [{"time": "2026-01-01T00:00:00Z"}],
+        },
+        "spec": {"maxReplicas": 2},
+        "status": {
+            "currentMetrics": [{"containerResource": {"current": {"averageUtilization": 31}}}],
+            "conditions": [{"type": "ScalingActive", "status": "True"}],
+        },
+    }
+
+
+def detector() -> dict[str, Any]:
+    metadata = {"name": "yard", "namespace": "site", "uid": "2", "generation": 1}
+    return {"kind": "EdgeDetector", "metadata": metadata, "spec": {"suspend": False}, "status": {"summary": {}}}
+
+
+def event(obj: dict[str, Any], kind: str | None = "MODIFIED") -> dict[str, Any]:
+    return {"type": kind, "object": obj}
+
+
+def changed(obj: dict[str, Any], *path: Any, to: Any) -> dict[str, Any]:
+    other = copy.deepcopy(obj)
+    at: Any = other
+    for step in path[:-1]:
+        at = at[step]
+    at[path[-1]] = to
+    return other
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (scaler(), scaler()),
+        (scaler(), changed(scaler(), "metadata", "resourceVersion", to="8")),
+        (scaler(), changed(scaler(), "metadata", "managedFields", to=[])),
+        (scaler(), changed(scaler(), "status", "currentMetrics", to=[])),
+        (detector(), changed(detector(), "status", to={"summary": {"streams": "1/1"}})),
+    ],
+    ids=["the same again", "a version", "bookkeeping", "a load figure", "our own status"],
+)
+def test_an_event_without_news_wakes_nobody(before: dict[str, Any], after: dict[str, Any]) -> None:
+    news = News()
+    assert news.is_new(event(before, None))
+    assert not news.is_new(event(after))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (scaler(), changed(scaler(), "spec", "maxReplicas", to=3)),
+        (scaler(), changed(scaler(), "status", "conditions", 0, "status", to="False")),
+        (scaler(), changed(scaler(), "metadata", "labels", to={})),
+        (detector(), changed(detector(), "spec", "suspend", to=True)),
+        (detector(), changed(detector(), "metadata", "deletionTimestamp", to="2026-01-01T00:00:00Z")),
+        (detector(), changed(detector(), "status", to={})),
+    ],
+    ids=["specification", "condition", "labels", "suspend", "deletion", "a status that somebody removed"],
+)
+def test_what_matters_is_news(before: dict[str, Any], after: dict[str, Any]) -> None:
+    news = News()
+    news.is_new(event(before))
+    assert news.is_new(event(after))
+
+
+def test_a_deletion_is_always_news_and_leaves_no_memory() -> None:
+    news = News()
+    news.is_new(event(scaler()))
+    assert news.is_new(event(scaler(), "DELETED"))
+    assert len(news) == 0
+
+
+def test_a_child_leads_to_its_parent_by_label() -> None:
+    assert keys_of(scaler()) == (keys.detector("site", "yard"),)
+    exporter = {"metadata": {"namespace": "system", "labels": {names.LABEL_PROFILE: "cpu"}}}
+    assert keys_of(exporter) == (keys.profile("cpu"),)
+    assert keys_of({"metadata": {"name": "stranger"}}) == ()

@@ -8,8 +8,10 @@ Every port that it listens on speaks both of its languages:
 
   ``{"op": "open", "model": "people", "precision": "fp16", "maxBatch": 32}`` loads an engine and gives its memory;
   ``{"op": "execute", "batch": 4, "bytes": 9830400}`` gives ``waitMs``: how long from the receipt of the request until
-  the batch is ready (the caller sleeps, which is more exact than a woken-up answer);
-  ``{"op": "configure", "set": {"link.lanes": 1}}`` changes the device, ``{"op": "describe"}`` shows it.
+  the batch is ready (the caller sleeps, which is more exact than a woken-up answer); ``"lateMs"``: how much it
+  overslept the last time;
+  ``{"op": "configure", "set": {"link.lanes": 1}}`` changes the device, with ``"device": "seed:7"`` it becomes that one
+  first; ``{"op": "describe"}`` shows it.
 
 An answer has ``"ok": true``, or ``"ok": false`` and an ``error``.
 """
@@ -79,7 +81,7 @@ class Device:
             try:
                 self._state, run = model.execute(
                     self._state, self._profile, session, images=int(request["batch"]),
-                    payload=int(request.get("bytes", 0)), now=now,
+                    payload=int(request.get("bytes", 0)), now=now, late=float(request.get("lateMs", 0.0)),
                 )  # fmt: skip
             except model.RefusedError:
                 self._state = model.refuse(self._state)
@@ -92,11 +94,12 @@ class Device:
             self._state = model.close_session(self._state, session)
 
     def configure(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Change the device: a card that was reseated, a scheduler that was patched."""
+        """Change the device (a card that was reseated, a scheduler that was patched) or replace it by another."""
         with self._lock:
-            self._profile = override(self._profile, request["set"])
-        log.info("device changed: %s", json.dumps(request["set"]))
-        return {}
+            base = choose(request["device"]) if "device" in request else self._profile
+            self._profile = override(base, request.get("set", {}))
+        log.info("device changed: %s", json.dumps(request))
+        return {"device": self._profile.name}
 
     def describe(self) -> dict[str, Any]:
         """Return the profile and what a monitor sees."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # An instance counts as working for this long after its last execution: it still contends for the device.
 ACTIVE_MS: Final = 1_000.0
+# The emulation may lag behind the clock by this much at most, when a sleeping caller was woken late.
+LONGEST_LAG_MS: Final = 50.0
 # What the vendor's monitor averages over; it samples once a second.
 UTILISATION_WINDOW_MS: Final = 1_000.0
 
@@ -190,9 +192,19 @@ def switch_time(profile: DeviceProfile, active: int) -> float:
 
 
 def execute(
-    state: DeviceState, profile: DeviceProfile, session_id: int, *, images: int, payload: int, now: float
+    state: DeviceState,
+    profile: DeviceProfile,
+    session_id: int,
+    *,
+    images: int,
+    payload: int,
+    now: float,
+    late: float = 0.0,
 ) -> tuple[DeviceState, Execution]:
     """Take a batch of `images` with `payload` bytes of tensors; the execution's `done` says when it is ready.
+
+    `late` is how much too late the caller learned of its last execution's end: a device would not have waited for
+    that, so the execution is placed as if it had come so much earlier.
 
     Raises
     ------
@@ -207,6 +219,7 @@ def execute(
             f"batch of {images}: the engine of {session.model} was compiled for 1 to {session.max_batch}"
         )
     state = advance(state, profile, now)
+    now -= min(max(0.0, late), LONGEST_LAG_MS)
     active = 1 + sum(1 for other in state.sessions.values() if other.id != session_id and other.done > now - ACTIVE_MS)
     host = profile.host.time_per_image * images
     host_ready = max(state.host_free, now - profile.host.lead) + host / profile.host.available

@@ -213,3 +213,15 @@ def test_it_warms_up_under_load_throttles_and_cools_down():
         cold = model.advance(cold, device, now + second * 1e3)
     assert cold.temperature == pytest.approx(device.thermal.ambient + 9.0 * 1.4, abs=1)
     assert not math.isnan(cold.temperature)
+
+
+def test_a_late_caller_does_not_slow_the_device_down():
+    state, (session,) = opened(KS20, 1)
+    state, first = model.execute(state, KS20, session, images=1, payload=0, now=0.0)
+
+    _, punctual = model.execute(state, KS20, session, images=1, payload=0, now=first.done + 1.0)
+    _, late = model.execute(state, KS20, session, images=1, payload=0, now=first.done + 21.0, late=20.0)
+    _, hopeless = model.execute(state, KS20, session, images=1, payload=0, now=first.done + 1_000.0, late=999.0)
+
+    assert late.done == pytest.approx(punctual.done)
+    assert hopeless.done > first.done + 950.0

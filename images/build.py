@@ -21,12 +21,13 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 import tomllib
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -152,6 +153,8 @@ def provide_base(docker: engine.Engine) -> str:
         say("making the Debian base image (half a minute)")
         engine.install([("mmdebstrap", "mmdebstrap")])
         machine.make_base(archive, os.environ)
+        for old in newest_first("base-*.tar")[1:]:
+            old.unlink()
         say(f"the base image took {time.monotonic() - started:.1f} s")
     docker.run(["import", str(archive), name])
     return name
@@ -196,7 +199,7 @@ def drop_old(docker: engine.Engine, job: Job) -> None:
 def build_all(todo: Sequence[Job], extra: Mapping[str, Path]) -> None:
     """Build every job of `todo`, two side by side; the first error ends it."""
     (cache() / "logs").mkdir(parents=True, exist_ok=True)
-    with engine.engine(places()) as docker, tempfile.TemporaryDirectory(prefix="edgedetector-") as scratch:
+    with engine.engine(places()) as docker, tempfile.TemporaryDirectory(dir=places().run) as scratch:
         context, vault = Path(scratch) / "context", Path(scratch) / "secrets"
         context.mkdir()
         vault.mkdir(mode=0o700)
@@ -205,14 +208,13 @@ def build_all(todo: Sequence[Job], extra: Mapping[str, Path]) -> None:
         for name, content in machine.secrets(os.environ).items():
             (vault / name).write_bytes(content)
             common += ["--secret", f"id={name},src={vault / name}"]
-        with ThreadPoolExecutor(PARALLEL) as pool:
-            futures = [pool.submit(build, docker, job, common, context) for job in todo]
-            try:
-                for future in futures:
-                    future.result()
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        pool = ThreadPoolExecutor(PARALLEL)
+        futures = [pool.submit(build, docker, job, common, context) for job in todo]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # what still runs ends with the engine
         for job in todo:
             drop_old(docker, job)
 
@@ -222,7 +224,7 @@ def bundled(wanted: Sequence[Job]) -> list[Job]:
     key = hashlib.sha256("\n".join(sorted(job.image for job in wanted)).encode()).hexdigest()[:12]
     target = cache() / f"bundle-{key}.tar"
     if not target.exists():
-        with engine.exclusive(places().run):
+        with engine.exclusive(cache() / "build.lock"):
             started = time.monotonic()
             bundle.merge([job.archive for job in wanted], target)
             say(f"bundle: {target.stat().st_size / 1e6:.0f} MB in {time.monotonic() - started:.1f} s")
@@ -245,9 +247,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--clean", action="store_true", help="end what an interrupted build left behind")
     parser.add_argument("--purge", action="store_true", help="--clean, and delete layers, base and archives")
     options = parser.parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda got, _: sys.exit(128 + got))  # an exit tidies up
     try:
         if options.clean or options.purge:
-            with engine.exclusive(places().run):
+            with engine.exclusive(cache() / "build.lock"):
                 engine.stop(places())
                 if options.purge:
                     shutil.rmtree(cache(), ignore_errors=True)
@@ -257,7 +261,7 @@ def main(arguments: Sequence[str]) -> int:
             if job.done:
                 os.utime(job.archive)  # what is used is kept
         if not options.plan and not all(job.done for job in wanted):
-            with engine.exclusive(places().run):
+            with engine.exclusive(cache() / "build.lock"):
                 todo = [job for job in wanted if not job.done]
                 stages = dockerfile.parse((ROOT / "Dockerfile").read_text(), {})
                 build_all(todo, overlay(stages, [job.target for job in todo]))

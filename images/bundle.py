@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANIFEST = "manifest.json"
+INDEX = "index.json"
+"""The same in the OCI layout, which engines from Docker 25 on write besides."""
 LEGACY_INDEX = "repositories"
 """What Docker before 1.10 read instead of the manifest; no reader of a bundle does."""
 
@@ -24,30 +26,32 @@ LEGACY_INDEX = "repositories"
 def merge(archives: Sequence[Path], target: Path) -> None:
     """Write `target`. Equal names are equal content: Docker names configurations and layers after their hashes."""
     part = target.with_suffix(f".part{os.getpid()}")
-    manifests: list[Any] = []
-    seen: set[str] = set()
+    tables: dict[str, Any] = {}
+    seen = {LEGACY_INDEX}
     try:
         with tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as merged:
             for archive in archives:
                 with tarfile.open(archive, "r:") as source:
-                    manifests += _copy(source, merged, seen)
-            text = json.dumps(manifests).encode()
-            member = tarfile.TarInfo(MANIFEST)
-            member.size = len(text)
-            merged.addfile(member, io.BytesIO(text))
+                    _copy(source, merged, seen, tables)
+            for name, table in tables.items():
+                text = json.dumps(table).encode()
+                member = tarfile.TarInfo(name)
+                member.size = len(text)
+                merged.addfile(member, io.BytesIO(text))
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 
 
-def _copy(source: tarfile.TarFile, merged: tarfile.TarFile, seen: set[str]) -> list[Any]:
-    """Copy what is not `seen` yet, and return the source's manifest entries."""
-    manifests: list[Any] = []
+def _copy(source: tarfile.TarFile, merged: tarfile.TarFile, seen: set[str], tables: dict[str, Any]) -> None:
+    """Copy what is not `seen` yet; add the entries of both kinds of manifest to `tables`, by file name."""
     for member in source:
         content = source.extractfile(member) if member.isfile() else None
         if member.name == MANIFEST and content is not None:
-            manifests = json.load(content)
-        elif member.name not in seen and member.name != LEGACY_INDEX:
+            tables.setdefault(MANIFEST, []).extend(json.load(content))
+        elif member.name == INDEX and content is not None:
+            index = json.load(content)
+            tables.setdefault(INDEX, {**index, "manifests": []})["manifests"].extend(index["manifests"])
+        elif member.name not in seen:
             seen.add(member.name)
             merged.addfile(member, content)
-    return manifests

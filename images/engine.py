@@ -115,10 +115,10 @@ def install(packages: Sequence[tuple[str, str]]) -> None:
 
 
 @contextlib.contextmanager
-def exclusive(run: Path) -> Iterator[None]:
-    """Hold the lock of the run directory: one build, or one clean-up, at a time."""
-    run.parent.mkdir(parents=True, exist_ok=True)
-    with (run.parent / (run.name + ".lock")).open("w") as lock:
+def exclusive(path: Path) -> Iterator[None]:
+    """Hold the lock of this path: one build, or one clean-up, at a time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -130,26 +130,17 @@ def exclusive(run: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def engine(places: Places) -> Iterator[Engine]:
     """Yield an engine; one that was started for it is stopped afterwards. Hold `exclusive` around it."""
-    client = shutil.which("docker")
-    if client is not None and _answers(Engine(client, None)):
-        has_buildx = subprocess.run([client, "buildx", "version"], capture_output=True, check=False).returncode == 0
-        if not has_buildx:
-            install([(DEBIAN_CLIENT, "docker.io")])
-        yield Engine(client if has_buildx else DEBIAN_CLIENT, None)
-        return
-    install([("dockerd", "docker.io"), (DEBIAN_CLIENT, "docker.io"), ("setpriv", "util-linux")])
     stop(places)
-    own = Engine(DEBIAN_CLIENT, places.socket)
-    process = _start(places)
+    places.run.mkdir(parents=True)
     try:
-        _wait_until_up(own, process, places)
-        yield own
+        client = shutil.which("docker")
+        if client is not None and _answers(Engine(client, None)):
+            yield _reachable(client)
+        else:
+            install([("dockerd", "docker.io"), (DEBIAN_CLIENT, "docker.io"), ("setpriv", "util-linux")])
+            with _started(places) as own:
+                yield own
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
         stop(places)
 
 
@@ -179,9 +170,29 @@ def _answers(one: Engine) -> bool:
         return False
 
 
+def _reachable(client: str) -> Engine:
+    """Return the machine's own engine, with a client that has BuildKit."""
+    if subprocess.run([client, "buildx", "version"], capture_output=True, check=False).returncode == 0:
+        return Engine(client, None)
+    install([(DEBIAN_CLIENT, "docker.io")])
+    return Engine(DEBIAN_CLIENT, None)
+
+
+@contextlib.contextmanager
+def _started(places: Places) -> Iterator[Engine]:
+    own = Engine(DEBIAN_CLIENT, places.socket)
+    process = _start(places)
+    try:
+        _wait_until_up(own, process, places)
+        yield own
+    finally:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+
+
 def _start(places: Places) -> subprocess.Popen[bytes]:
     places.store.mkdir(parents=True, exist_ok=True)
-    places.run.mkdir(parents=True, exist_ok=True)
     config = places.run / "daemon.json"
     config.write_text(json.dumps({"builder": {"gc": {"enabled": True, "defaultKeepStorage": STORE_LIMIT}}}))
     command = [

@@ -136,7 +136,7 @@ class Connection:
             return {"ok": True, **self._perform(request)}
         except (model.RefusedError, InvalidProfileError) as error:
             return {"ok": False, "error": str(error)}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             return {"ok": False, "error": f"bad request: {type(error).__name__}: {error}"}
 
     def _perform(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -181,6 +181,11 @@ class _Handler(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # A client whose network went away would hold its memory for ever.
+        self.request.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
+        self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
         if self.request.recv(1, socket.MSG_PEEK) != b"{":
             _Http(self.request, self.client_address, self.server)
             return

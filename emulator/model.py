@@ -140,10 +140,12 @@ def open_session(
     Raises
     ------
     RefusedError
-        If the device cannot compute in that precision or has not enough free memory.
+        If the device cannot compute in that precision, has not enough free memory, or `max_batch` is below 1.
     """
     if precision not in profile.compute:
         raise RefusedError(f"{profile.name} has no {precision}; it has {', '.join(sorted(profile.compute))}")
+    if max_batch < 1:
+        raise RefusedError(f"{model}: no engine is compiled for batches to {max_batch}")
     needed, used = memory_of(profile, precision, max_batch), used_memory(state, profile)
     if used + needed > profile.memory.total:
         free = profile.memory.total - used

@@ -127,10 +127,22 @@ def test_a_load_that_does_not_fit_is_refused_and_counted(connect, port):
     assert metrics(port)["emulated_accelerator_refused_total"].value == 1
 
 
+def test_a_device_can_be_replaced_by_another(connect):
+    client = connect()
+
+    assert client.ask(op="configure", device="seed:7", set={"link.lanes": 2})["device"] == "seed-7-memory"
+
+    profile = client.ask(op="describe")["profile"]
+    assert (profile["name"], profile["link"]["lanes"]) == ("seed-7-memory", 2)
+
+
 @pytest.mark.parametrize(
     "line",
     [b"{", b"{}", b'{"op": 1}', b'{"op": "execute", "batch": 1}', b'{"op": "open"}', b'{"op": "configure", "set": 1}',
-     b'{"op": "configure", "set": {"link.lanes": 0}}', b'{"op": "open", "model": "m", "precision": "fp8"}'],
+     b'{"op": "configure", "set": {"link.lanes": 0}}', b'{"op": "open", "model": "m", "precision": "fp8"}',
+     b'{"op": "open", "model": "m", "precision": "fp16", "maxBatch": -5}',
+     b'{"op": "open", "model": "m", "precision": "fp16", "maxBatch": Infinity}',
+     b'{"op": "configure", "device": "h100"}'],
 )  # fmt: skip
 def test_a_senseless_request_gets_an_error_and_the_connection_lives_on(connect, line):
     client = connect()

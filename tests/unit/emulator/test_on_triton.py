@@ -72,7 +72,11 @@ def server(tmp_path_factory):
     with (
         tritonserver.emulated_device(directory, "--set", "memory.total=2300.0") as device,
         tritonserver.running(
-            tritonserver.prepare(), directory, repository, environment={"EMULATED_ACCELERATOR_ADDRESS": device}
+            tritonserver.prepare(),
+            directory,
+            repository,
+            "--disable-auto-complete-config",  # spares a python process a load: the files are complete
+            environment={"EMULATED_ACCELERATOR_ADDRESS": device},
         ) as running,
     ):
         yield Triton(running.grpc, device, repository)

@@ -86,8 +86,14 @@ def _decode(container: Any, clocks: Clocks, on_decode: Callable[[float], None]) 
     stream = container.streams.video[0]
     # One thread a stream: frame threading holds frames back, and many cameras fill the cores anyway.
     stream.codec_context.thread_count = 1
+    last = clocks.monotonic()
     for packet in container.demux(stream):
         started = clocks.monotonic()
+        if started - last >= SILENCE:
+            # At its time-out FFmpeg first hands out the packet that the parser held back, and only then, after
+            # another 20 s, the error.
+            raise _silent()
+        last = started
         try:
             pictures = packet.decode()
         except av.error.InvalidDataError:
@@ -106,5 +112,9 @@ def _translate(error: Any) -> SourceError:
     if isinstance(error, av.error.HTTPNotFoundError):
         return SourceError("NotFound", "the media server has no such stream, or cannot reach the camera")
     if isinstance(error, av.error.ExitError) or "mmediate exit" in text:
-        return SourceError("Silent", f"nothing was received for {SILENCE:.0f} s")
+        return _silent()
     return SourceError("StreamFailed", text)
+
+
+def _silent() -> SourceError:
+    return SourceError("Silent", f"nothing was received for {SILENCE:.0f} s")

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Final, TypeVar
 
 from edgedetector.api.errors import InvalidSpecError
-from edgedetector.api.quantities import Fraction, Quantity, parse_duration, parse_percent
+from edgedetector.api.quantities import Fraction, Quantity, parse_duration, parse_percent, parse_quantity
 
 T = TypeVar("T")
 
@@ -74,13 +74,18 @@ def _decode_object(kind: type, value: Mapping[str, Any], path: str) -> Any:
     return kind(**arguments)
 
 
+def _quantity(value: str | int) -> Quantity:
+    parse_quantity(str(value))
+    return Quantity(value)
+
+
 _SCALARS: Final[dict[Any, tuple[Any, str, Callable[[Any], Any]]]] = {
     # field type: (what JSON has, as people call it, conversion)
     str: (str, "text", str),
     int: (int, "an integer", int),
     float: ((int, float), "a number", float),
     bool: (bool, "true or false", bool),
-    Quantity: ((str, int), "a quantity", Quantity),
+    Quantity: ((str, int), "a quantity", _quantity),
     timedelta: (str, "text", parse_duration),
     Fraction: (str, "text", parse_percent),
 }

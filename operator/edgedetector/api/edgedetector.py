@@ -19,6 +19,15 @@ from edgedetector.api.quantities import Fraction
 KIND: Final = "EdgeDetector"
 PLURAL: Final = "edgedetectors"
 
+# Triton's names without their prefixes TYPE_ and FORMAT_.
+DATA_TYPES: Final = frozenset(
+    {
+        *("UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"),
+        *("FP16", "FP32", "FP64", "BF16", "BOOL", "STRING"),
+    }
+)
+FORMATS: Final = frozenset({"NONE", "NHWC", "NCHW"})
+
 
 @dataclass(frozen=True, slots=True)
 class KeyToPath:
@@ -367,3 +376,8 @@ def _check_model(model: ModelSpec, where: str) -> None:
         )
     if not model.inputs or not model.outputs:
         raise InvalidSpecError(where, "needs at least one input and one output", "describe the model's tensors")
+    for tensor in (*model.inputs, *model.outputs):
+        # These two stand unquoted in Triton's configuration.
+        if tensor.data_type not in DATA_TYPES or tensor.format not in FORMATS:
+            known = ", ".join(sorted(DATA_TYPES))
+            raise InvalidSpecError(where, "has a tensor of an unknown data type or format", f"known are {known}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from edgedetector.api.decode import decode
+from edgedetector.api.errors import InvalidSpecError
 from edgedetector.api.pods import EnvironmentVariable, Resources, Toleration
 from edgedetector.api.quantities import Quantity
 
@@ -17,6 +18,7 @@ KIND: Final = "AcceleratorProfile"
 PLURAL: Final = "acceleratorprofiles"
 
 
+INSTANCE_KINDS: Final = frozenset({"KIND_AUTO", "KIND_CPU", "KIND_GPU", "KIND_MODEL"})
 FACTORS: Final[Mapping[str, float]] = {
     "ratio": 1.0,
     "percent": 0.01,
@@ -184,10 +186,15 @@ class AcceleratorProfile:
             If a field is missing or has a wrong type.
         """
         metadata = obj["metadata"]
+        spec = decode(ProfileSpec, obj.get("spec") or {}, "spec")
+        # Unquoted in Triton's configuration.
+        if spec.triton.instance_kind not in INSTANCE_KINDS:
+            known = ", ".join(sorted(INSTANCE_KINDS))
+            raise InvalidSpecError("spec.triton.instanceKind", "is unknown", f"known are {known}")
         return cls(
             name=metadata["name"],
             uid=metadata.get("uid", ""),
             generation=metadata.get("generation", 0),
-            spec=decode(ProfileSpec, obj.get("spec") or {}, "spec"),
+            spec=spec,
             deleting=metadata.get("deletionTimestamp") is not None,
         )

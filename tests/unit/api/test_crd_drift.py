@@ -233,3 +233,14 @@ def test_the_columns_are_the_promised_ones() -> None:
 def test_the_conditions_that_the_schema_describes_are_those_in_the_code() -> None:
     described = root("edgedetectors")["properties"]["status"]["properties"]["conditions"]["description"]
     assert all(name in described for name in conditions.ALL_TYPES)
+
+
+def test_the_enumerations_are_those_in_the_code() -> None:
+    tensor = root("edgedetectors")["properties"]["spec"]["properties"]["models"]["items"]["properties"]["inputs"]
+    properties = tensor["items"]["properties"]
+    assert set(properties["dataType"]["enum"]) == detector_api.DATA_TYPES
+    assert set(properties["format"]["enum"]) == detector_api.FORMATS
+    triton = root("acceleratorprofiles")["properties"]["spec"]["properties"]["triton"]["properties"]
+    assert set(triton["instanceKind"]["enum"]) == profile_api.INSTANCE_KINDS
+    metric = root("acceleratorprofiles")["properties"]["spec"]["properties"]["exporter"]["properties"]["metrics"]
+    assert set(metric["items"]["properties"]["unit"]["enum"]) == set(profile_api.FACTORS)

@@ -126,7 +126,7 @@ def test_a_preferred_size_above_the_maximal_batch_is_an_error_that_names_the_fie
     model, knobs = case
     model = replace(model, max_batch_size=max(model.max_batch_size, 1))
     knobs = replace(knobs, preferred_batch_sizes=(*knobs.preferred_batch_sizes, model.max_batch_size + excess))
-    with pytest.raises(InvalidSpecError, match=r"^spec\.serving\.preferredBatchSizes: .* raise maxBatchSize$"):
+    with pytest.raises(InvalidSpecError, match=r"(?s)^spec\.serving\.preferredBatchSizes: .* raise maxBatchSize$"):
         parsed(model, knobs)
 
 

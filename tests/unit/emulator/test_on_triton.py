@@ -37,10 +37,12 @@ class Triton:
     def write(self, name, *, instances=1, max_batch=32, data_type="TYPE_FP16", engine=None):
         directory = self.repository / name
         (directory / "1").mkdir(parents=True, exist_ok=True)
+        named = ""
         if engine is not None:
             (directory / "1" / "model.plan").write_text(json.dumps({"emulatedEngine": engine}))
+            named = 'default_model_filename: "model.plan"'  # as the operator writes it
         (directory / "config.pbtxt").write_text(f"""
-            name: "{name}" backend: "dlnne" max_batch_size: {max_batch}
+            name: "{name}" backend: "dlnne" max_batch_size: {max_batch} {named}
             input [ {{ name: "images" data_type: {data_type} dims: [ 3, 64, 64 ] }} ]
             output [ {{ name: "output0" data_type: TYPE_FP32 dims: [ 84, 200 ] }},
                      {{ name: "checksum" data_type: TYPE_UINT32 dims: [ 1 ] }} ]
@@ -118,6 +120,17 @@ def test_a_load_beyond_the_device_s_memory_fails_with_the_reason_and_takes_nothi
     with pytest.raises(triton.InferenceServerException, match="out of memory: an instance of large"):
         server.client.load_model("large")
 
+    server.wait_for_instances(0)
+
+
+def test_the_engine_s_file_decides_its_precision(server):
+    empty = server.metric("DCGM_FI_DEV_FB_USED")
+    server.write("built", max_batch=8, data_type="TYPE_FP32", engine={"precision": "fp16", "maxBatch": 8})
+
+    server.client.load_model("built")
+
+    assert server.metric("DCGM_FI_DEV_FB_USED") - empty == 230 + 8 * 12, "FP16 engine and workspace, MB"
+    server.client.unload_model("built")
     server.wait_for_instances(0)
 
 

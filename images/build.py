@@ -11,7 +11,8 @@ python3 images/build.py --purge        --clean, and delete the layer store, the 
 A target is a stage of the Dockerfile that has a build test, a stage NAME-test. An image's tag holds a hash of all that
 enters it, so an archive that exists is right, and nothing at all is started when all exist. EDGEDETECTOR_CACHE holds
 archives and layers, EDGEDETECTOR_STATE the running engine's socket. EDGEDETECTOR_BASE_IMAGE names a Debian 12
-image that the engine can get, instead of one made here. Needs only Python 3.11; missing Debian packages are installed.
+image that the engine can pull, instead of one made here; EDGEDETECTOR_GO2RTC_IMAGE likewise the image from which go2rtc
+is taken, EDGEDETECTOR_GO2RTC the binary itself. Needs only Python 3.11; missing Debian packages are installed.
 """
 
 from __future__ import annotations
@@ -91,6 +92,17 @@ def base_image() -> tuple[str, Path | None]:
     return f"{REPOSITORY}/base:{key}", cache() / f"base-{key}.tar"
 
 
+def read_stages() -> dict[str, dockerfile.Stage]:
+    """Return the Dockerfile's stages with this machine's arguments."""
+    return dockerfile.parse((ROOT / "Dockerfile").read_text(), build_arguments())
+
+
+def build_arguments() -> dict[str, str]:
+    """Return what replaces the defaults of the Dockerfile's global arguments."""
+    given = os.environ.get("EDGEDETECTOR_GO2RTC_IMAGE")
+    return {"BASE_IMAGE": base_image()[0], **({"GO2RTC_SOURCE": given} if given else {})}
+
+
 def go2rtc_binary() -> Path:
     """Return the go2rtc binary, which the local cluster's builder makes when it is missing."""
     given = os.environ.get("EDGEDETECTOR_GO2RTC")
@@ -114,7 +126,7 @@ def overlay(stages: Mapping[str, dockerfile.Stage], targets: Sequence[str]) -> d
 
 def jobs(wanted: Sequence[str]) -> list[Job]:
     """Return a job for each target; DockerfileError names what is missing."""
-    stages = dockerfile.parse((ROOT / "Dockerfile").read_text(), {"BASE_IMAGE": base_image()[0]})
+    stages = read_stages()
     known = dockerfile.targets(stages)
     unknown = sorted(set(wanted) - set(known))
     if unknown:
@@ -143,11 +155,11 @@ def lay_out_context(context: Path, files: Sequence[str], extra: Mapping[str, Pat
     shutil.copyfile(ROOT / "Dockerfile", context / "Dockerfile")
 
 
-def provide_base(docker: engine.Engine) -> str:
-    """Return the base image's name, once the engine has it or can pull it."""
+def provide_base(docker: engine.Engine) -> None:
+    """See to it that the engine has the base image, unless it is one that it can pull."""
     name, archive = base_image()
     if archive is None or docker.has(name):
-        return name
+        return
     if not archive.exists():
         started = time.monotonic()
         say("making the Debian base image (half a minute)")
@@ -157,7 +169,6 @@ def provide_base(docker: engine.Engine) -> str:
             old.unlink()
         say(f"the base image took {time.monotonic() - started:.1f} s")
     docker.run(["import", str(archive), name])
-    return name
 
 
 def build(docker: engine.Engine, job: Job, common: Sequence[str], context: Path) -> None:
@@ -204,7 +215,10 @@ def build_all(todo: Sequence[Job], extra: Mapping[str, Path]) -> None:
         context.mkdir()
         vault.mkdir(mode=0o700)
         lay_out_context(context, [name for job in todo for name in job.files], extra)
-        common = ["--network", "host", "--progress", "plain", "--build-arg", f"BASE_IMAGE={provide_base(docker)}"]
+        provide_base(docker)
+        common = ["--network", "host", "--progress", "plain"]
+        for name, value in build_arguments().items():
+            common += ["--build-arg", f"{name}={value}"]
         for name, content in machine.secrets(os.environ).items():
             (vault / name).write_bytes(content)
             common += ["--secret", f"id={name},src={vault / name}"]
@@ -263,8 +277,7 @@ def main(arguments: Sequence[str]) -> int:
         if not options.plan and not all(job.done for job in wanted):
             with engine.exclusive(cache() / "build.lock"):
                 todo = [job for job in wanted if not job.done]
-                stages = dockerfile.parse((ROOT / "Dockerfile").read_text(), {})
-                build_all(todo, overlay(stages, [job.target for job in todo]))
+                build_all(todo, overlay(read_stages(), [job.target for job in todo]))
         if options.bundle and not options.plan:
             wanted = bundled(wanted)
     except (engine.EngineError, dockerfile.DockerfileError, machine.BaseError) as error:

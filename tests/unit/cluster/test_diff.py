@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedetector.api import names
@@ -139,11 +139,13 @@ def wanted(spec: dict[str, Any]) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "K", "metadata": {"name": "n"}, "spec": spec}
 
 
+@settings(deadline=None)
 @given(objects, objects)
 def test_what_others_add_is_none_of_our_business(spec: dict[str, Any], extra: dict[str, Any]) -> None:
     assert diff.difference(wanted(spec), served(spec, extra), "us") == ""
 
 
+@settings(deadline=None)
 @given(objects, objects)
 def test_two_different_specifications_differ_in_both_directions(old: dict[str, Any], new: dict[str, Any]) -> None:
     differs = json.dumps(old, sort_keys=True) != json.dumps(new, sort_keys=True)

@@ -6,7 +6,7 @@ import asyncio
 import random
 
 import hypothesis.strategies as st
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from tests.unit.controller import virtual
 
@@ -61,6 +61,7 @@ class Behaviour(RuleBasedStateMachine):
 
 
 TestBehaviour = Behaviour.TestCase
+TestBehaviour.settings = settings(deadline=None)
 
 
 async def collect(queue: KeyedQueue[str], seen: list[tuple[float, str]], work: float) -> None:
@@ -110,6 +111,7 @@ def test_a_key_waits_for_a_worker_not_for_another_key() -> None:
     assert passes([(0, "a", 0), (0.1, "b", 0), (0.2, "c", 0)], workers=1) == [(0, "a"), (1, "b"), (2, "c")]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10_000), st.integers())
 def test_retries_wait_longer_and_longer_up_to_the_cap(failures: int, seed: int) -> None:
     delay = backoff(failures, random.Random(seed))

@@ -1,0 +1,168 @@
+"""Pods as a real kubelet and scheduler (1.35) report them, cut to what is read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from edgedetector.api import conditions as c
+from edgedetector.api import names
+from edgedetector.observe import kubelet
+from edgedetector.observe.snapshot import Problem
+
+BACK_OFF = (
+    'Back-off pulling image "edgedetector/none:1": ErrImagePull: failed to pull and unpack image'
+    ' "docker.io/edgedetector/none:1": no such host'
+)
+PULL = 'failed to pull and unpack image "docker.io/edgedetector/none:1": no such host'
+
+
+def pod(*containers: dict[str, Any], init: tuple[dict[str, Any], ...] = (), **status: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": "p", "uid": "1", "labels": {names.LABEL_COMPONENT: "triton"}},
+        "spec": {"nodeName": "node"},
+        "status": {
+            "phase": "Pending",
+            "podIP": "10.244.0.6",
+            "initContainerStatuses": list(init),
+            "containerStatuses": list(containers),
+            **status,
+        },
+    }
+
+
+def waiting(reason: str, message: str = "", **container: Any) -> dict[str, Any]:
+    state = {"waiting": {"reason": reason, "message": message}}
+    return {"name": "triton", "image": "edgedetector/none:1", "state": state, "restartCount": 0, **container}
+
+
+def ended(code: int, message: str = "") -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "reason": "Error", "message": message}}
+
+
+RUNNING = {"name": "triton", "ready": False, "state": {"running": {"startedAt": "2026-11-22T15:00:00Z"}}}
+
+
+@pytest.mark.parametrize(
+    ("obj", "reason", "message"),
+    [
+        (
+            pod(waiting("ErrImagePull", PULL)),
+            c.REASON_IMAGE_PULL_FAILED,
+            f'container triton: cannot pull image "edgedetector/none:1": {PULL}',
+        ),
+        (
+            pod(waiting("ImagePullBackOff", BACK_OFF)),
+            c.REASON_IMAGE_PULL_FAILED,
+            f'container triton: cannot pull image "edgedetector/none:1": {PULL}',
+        ),
+        (
+            pod(waiting("CreateContainerConfigError", 'configmap "model" not found')),
+            c.REASON_CONFIG_MISSING,
+            'container triton: configmap "model" not found',
+        ),
+        (
+            pod(waiting("CrashLoopBackOff", "back-off 40s restarting", restartCount=3, lastState=ended(134))),
+            c.REASON_CRASH_LOOPING,
+            "container triton: Error, exit code 134",
+        ),
+        (
+            pod({**RUNNING, "restartCount": 3, "lastState": ended(1, "no\nlibrary")}),
+            c.REASON_CRASH_LOOPING,
+            "container triton: no library",
+        ),
+        (
+            pod(
+                waiting("PodInitializing"),
+                init=(
+                    waiting(
+                        "CrashLoopBackOff",
+                        name=names.CONTAINER_MODEL_REPOSITORY,
+                        lastState=ended(2, "model people: model.py is missing"),
+                    ),
+                ),
+            ),
+            c.REASON_MODEL_SOURCE_MISSING,
+            "container model-repository: model people: model.py is missing",
+        ),
+        (
+            pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."),
+            c.REASON_UNAVAILABLE,
+            "The node was low on resource: memory.",
+        ),
+    ],
+    ids=[
+        "pull",
+        "pull back-off",
+        "missing ConfigMap",
+        "crash",
+        "running between two crashes",
+        "model source",
+        "evicted",
+    ],
+)
+def test_why_a_pod_does_not_run(obj: dict[str, Any], reason: str, message: str) -> None:
+    assert kubelet.pod(obj).problem == Problem(reason, message)
+
+
+@pytest.mark.parametrize(
+    "obj",
+    [
+        pod(waiting("ContainerCreating")),
+        pod(waiting("PodInitializing")),
+        pod({**RUNNING, "restartCount": 0}),
+        pod({**RUNNING, "restartCount": 1, "lastState": ended(1)}),
+        pod({**RUNNING, "restartCount": 9, "lastState": ended(0)}),
+        pod({**RUNNING, "ready": True, "restartCount": 9, "lastState": ended(1)}),
+        pod(),
+    ],
+    ids=["creating", "initializing", "starting", "restarted once", "ended well", "recovered", "nothing known"],
+)
+def test_a_pod_on_its_way_has_no_problem(obj: dict[str, Any]) -> None:
+    assert kubelet.pod(obj).problem is None
+
+
+def test_the_words_of_the_scheduler_without_its_excuses() -> None:
+    words = (
+        "0/1 nodes are available: 1 Insufficient denglin.com/gpu. no new claims to deallocate, preemption: 0/1 nodes"
+        " are available: 1 Preemption is not helpful for scheduling."
+    )
+    scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
+    found = kubelet.pod(pod(conditions=[{**scheduled, "lastTransitionTime": "2026-11-22T15:00:00Z"}]))
+    assert found.unschedulable_since == "2026-11-22T15:00:00Z"
+    assert found.problem == Problem(c.REASON_UNSCHEDULABLE, "0/1 nodes are available: 1 Insufficient denglin.com/gpu")
+
+
+def test_times_in_words_do_not_make_an_old_problem_new() -> None:
+    first, second = (
+        kubelet.pod(pod(waiting("CreateContainerError", f"failed at 2026-11-22T15:0{minute}:00.123Z: no device")))
+        for minute in (1, 2)
+    )
+    assert first.problem == second.problem
+
+
+def deployment(generation: int = 2, **status: Any) -> dict[str, Any]:
+    metadata = {"name": "yard-triton", "generation": generation}
+    return {"metadata": metadata, "spec": {"replicas": 1}, "status": {"observedGeneration": 2, **status}}
+
+
+@pytest.mark.parametrize(
+    ("obj", "rolled_out"),
+    [
+        (deployment(updatedReplicas=1, availableReplicas=1, replicas=1), True),
+        (deployment(updatedReplicas=1, availableReplicas=1, replicas=2), False),
+        (deployment(updatedReplicas=0, availableReplicas=1, replicas=1), False),
+        (deployment(updatedReplicas=1, replicas=1), False),
+        (deployment(generation=3, updatedReplicas=1, availableReplicas=1, replicas=1), False),
+        (deployment(), False),
+    ],
+    ids=["done", "an old pod left", "not updated", "not available", "not yet seen", "new"],
+)
+def test_when_a_deployment_is_rolled_out(obj: dict[str, Any], rolled_out: bool) -> None:  # noqa: FBT001
+    assert kubelet.workload(obj).rolled_out is rolled_out
+
+
+def test_why_no_pod_can_be_made_at_all() -> None:
+    failure = {"type": "ReplicaFailure", "status": "True", "message": 'pods "x" is forbidden: exceeded quota'}
+    assert kubelet.workload(deployment(conditions=[failure])).failure == 'pods "x" is forbidden: exceeded quota'

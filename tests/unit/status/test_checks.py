@@ -1,0 +1,310 @@
+"""One thing goes wrong at a time: which condition says so, why, and whether somebody has to act."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.unit.status.views import (
+    JUST_NOW,
+    LONG_AGO,
+    camera,
+    healthy,
+    media,
+    pod,
+    profile,
+    said,
+    seen,
+    state,
+    workload,
+)
+
+from edgedetector.api import conditions as c
+from edgedetector.api import names
+from edgedetector.api.dataplane import ModelState
+from edgedetector.go2rtc.state import StreamState
+from edgedetector.observe.snapshot import Problem, Scaler, ScalerCondition
+from edgedetector.status import compose
+from edgedetector.status.view import View
+
+
+def judged(view: View) -> dict[str, c.Condition]:
+    return {condition.type: condition for condition in compose.judge(view)}
+
+
+def with_workload(view: View, component: str, **changes: Any) -> View:
+    name = f"yard-{component}"
+    return seen(view, workloads={**view.snapshot.workloads, name: workload(component, **changes)})
+
+
+def held(view: View, component: str, reason: str, words: str, **changes: Any) -> View:
+    """A pod of the component is held, so its Deployment is not available."""
+    view = with_workload(view, component, available=0)
+    stuck = pod(component, ready=False, problem=Problem(reason, words), **changes)
+    others = tuple(other for other in view.snapshot.pods if other.component != component)
+    return seen(view, pods=(*others, stuck))
+
+
+def accepted_state(view: View, **changes: Any) -> View:
+    return said(view, state(view.accepted.id, **changes))
+
+
+def with_camera(view: View, **changes: Any) -> View:
+    return said(view, state(view.accepted.id, camera("gate"), camera("dock", **changes)))
+
+
+def with_scaler(view: View, **found: ScalerCondition) -> View:
+    return seen(view, scaler=Scaler(found))
+
+
+def on_accelerator(view: View) -> View:
+    return dataclasses.replace(view, profile=profile("denglin-ks20"))
+
+
+NO = "False"
+WAITING, BLOCKED = "waiting", "blocked"
+Break = Callable[[View], View]
+
+# What is broken -> condition, reason, words in the message, waiting or blocked.
+GATING: list[tuple[str, Break, str, str, str, str]] = [
+    (
+        "no Deployment yet",
+        lambda v: seen(v, workloads={}),
+        c.SERVER_READY, c.REASON_PROGRESSING, "being created", WAITING,
+    ),
+    (
+        "the Deployment has not seen its generation",
+        lambda v: with_workload(v, "triton", current=False),
+        c.SERVER_READY, c.REASON_ROLLING_OUT, "starting", WAITING,
+    ),
+    (
+        "an older pod is left",
+        lambda v: with_workload(v, "triton", total=2),
+        c.SERVER_READY, c.REASON_ROLLING_OUT, "starting", WAITING,
+    ),
+    (
+        "no pod may be made",
+        lambda v: with_workload(v, "triton", available=0, failure="exceeded quota"),
+        c.SERVER_READY, c.REASON_UNAVAILABLE, "exceeded quota", BLOCKED,
+    ),
+    (
+        "an image cannot be pulled",
+        lambda v: held(v, "triton", c.REASON_IMAGE_PULL_FAILED, 'cannot pull image "x:1"'),
+        c.SERVER_READY, c.REASON_IMAGE_PULL_FAILED, "x:1", BLOCKED,
+    ),
+    (
+        "a device is not free yet",
+        lambda v: held(v, "triton", c.REASON_UNSCHEDULABLE, "0/1 nodes", unschedulable_since=JUST_NOW),
+        c.SERVER_READY, c.REASON_UNSCHEDULABLE, "waiting for a node: 0/1 nodes", WAITING,
+    ),
+    (
+        "no node has the device",
+        lambda v: held(on_accelerator(v), "triton", c.REASON_UNSCHEDULABLE, "0/1 nodes", unschedulable_since=LONG_AGO),
+        c.SERVER_READY, c.REASON_UNSCHEDULABLE, "1 denglin.com/gpu", BLOCKED,
+    ),
+    (
+        "the media server crashes",
+        lambda v: held(v, "media", c.REASON_CRASH_LOOPING, "exit code 1"),
+        c.MEDIA_READY, c.REASON_CRASH_LOOPING, "exit code 1", BLOCKED,
+    ),
+    (
+        "the media server runs the cameras of yesterday",
+        lambda v: seen(v, media=media(generation=2)),
+        c.MEDIA_READY, c.REASON_PROGRESSING, "not taken the new cameras", WAITING,
+    ),
+    (
+        "the media server does not answer",
+        lambda v: seen(v, media=None),
+        c.MEDIA_READY, c.REASON_UNKNOWN, "not answered", WAITING,
+    ),
+    (
+        "the media server is not ready",
+        lambda v: seen(v, media=media(ready=False, message="go2rtc is starting")),
+        c.MEDIA_READY, c.REASON_PROGRESSING, "go2rtc is starting", WAITING,
+    ),
+    (
+        "no inference pod answers",
+        lambda v: seen(v, states={}),
+        c.MODEL_READY, c.REASON_UNKNOWN, "no inference pod has answered", WAITING,
+    ),
+    (
+        "a model is loading",
+        lambda v: accepted_state(v, models=(ModelState("people", "Loading"),)),
+        c.MODEL_READY, c.REASON_MODEL_LOADING, "people is loading", WAITING,
+    ),
+    (
+        "a model is unknown to the pod",
+        lambda v: accepted_state(v, models=()),
+        c.MODEL_READY, c.REASON_MODEL_LOADING, "people is loading", WAITING,
+    ),
+    (
+        "Triton refuses a model",
+        lambda v: accepted_state(v, models=(ModelState("people", "Failed", "unexpected platform"),)),
+        c.MODEL_READY, c.REASON_MODEL_LOAD_FAILED, "unexpected platform", BLOCKED,
+    ),
+    (
+        "a pod serves the configuration of yesterday",
+        lambda v: said(v, state("old")),
+        c.MODEL_READY, c.REASON_SERVING_CONFIG_DIFFERS, "people", WAITING,
+    ),
+    (
+        "one of two replicas is not there yet",
+        lambda v: said(v, state(v.accepted.id), state(v.accepted.id, models=())),
+        c.MODEL_READY, c.REASON_MODEL_LOADING, "people is loading", WAITING,
+    ),
+    (
+        "a camera is dark",
+        lambda v: with_camera(v, state="Stalled", message="no frame for 5 s", detecting=False),
+        c.STREAMS_READY, c.REASON_CAMERAS_FAILING, "1 of 2 cameras without detections: dock: no frame for 5 s", BLOCKED,
+    ),
+    (
+        "a camera is being reconnected",
+        lambda v: with_camera(v, state="Failing", message="the stream ended", detecting=False, since=JUST_NOW),
+        c.STREAMS_READY, c.REASON_STREAMS_CONNECTING, "dock: the stream ended", WAITING,
+    ),
+    (
+        "a camera refuses the password",
+        lambda v: with_camera(v, state="Unauthorized", message="401", detecting=False, since=JUST_NOW),
+        c.STREAMS_READY, c.REASON_CAMERA_UNAUTHORIZED, "dock: 401", BLOCKED,
+    ),
+    (
+        "a camera is live and nothing is inferred",
+        lambda v: with_camera(v, detecting=False),
+        c.STREAMS_READY, c.REASON_STREAMS_CONNECTING, "dock: live, no frame inferred yet", WAITING,
+    ),
+    (
+        "no replica has a camera",
+        lambda v: said(v, state(v.accepted.id, camera("gate"))),
+        c.STREAMS_READY, c.REASON_STREAMS_CONNECTING, "dock: no inference pod has taken", WAITING,
+    ),
+    (
+        "a Secret is missing",
+        lambda v: seen(
+            with_camera(v, state="Connecting", detecting=False),
+            media=media(streams=(StreamState(names.stream("dock"), "MissingSecret", "Secret dock does not exist"),)),
+        ),
+        c.STREAMS_READY, c.REASON_SECRET_MISSING, "Secret dock does not exist", BLOCKED,
+    ),
+    (
+        "the Secret of a sub-stream is missing",
+        lambda v: seen(
+            with_camera(v, state="Connecting", detecting=False),
+            media=media(streams=(StreamState(names.stream("dock/sub"), "MissingSecret", "Secret sub"),)),
+        ),
+        c.STREAMS_READY, c.REASON_SECRET_MISSING, "Secret sub", BLOCKED,
+    ),
+    (
+        "the pod works with the cameras of yesterday",
+        lambda v: accepted_state(v, generation=2),
+        c.STREAMS_READY, c.REASON_PROGRESSING, "taking the new configuration", WAITING,
+    ),
+]  # fmt: skip
+
+
+def test_when_nothing_is_wrong_every_condition_holds_and_nothing_is_under_way() -> None:
+    found = judged(healthy())
+    wrong = {c.RECONCILING, c.STALLED}
+    assert {name: entry.status for name, entry in found.items()} == {
+        name: "False" if name in wrong else "True" for name in found
+    }
+    assert found[c.READY] == c.Condition(c.READY, "True", c.REASON_DETECTING, "2 cameras are live and detecting")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "condition", "reason", "words", "kind"),
+    [case[1:] for case in GATING],
+    ids=[case[0] for case in GATING],
+)
+def test_one_thing_wrong(break_it: Break, condition: str, reason: str, words: str, kind: str) -> None:
+    found = judged(break_it(healthy()))
+    assert found[condition].status != "True"
+    assert found[condition].reason == reason
+    assert words in found[condition].message
+    assert (found[c.READY].status, found[c.READY].reason) == ("False", reason)
+    assert found[c.READY].message == found[condition].message
+    assert found[c.RECONCILING].is_true is (kind == WAITING)
+    assert found[c.STALLED].is_true is (kind == BLOCKED)
+
+
+INFORMING: list[tuple[str, Break, str, str, str]] = [
+    (
+        "the autoscaler has no metric",
+        lambda v: with_scaler(v, ScalingActive=ScalerCondition(NO, "FailedGetMetric", "no metrics.k8s.io")),
+        c.SCALING_READY, c.REASON_METRICS_UNAVAILABLE, "no metrics.k8s.io",
+    ),
+    (
+        "the autoscaler has not looked yet",
+        with_scaler,
+        c.SCALING_READY, c.REASON_UNKNOWN, "not looked",
+    ),
+    (
+        "there is no autoscaler yet",
+        lambda v: seen(v, scaler=None),
+        c.SCALING_READY, c.REASON_PROGRESSING, "created",
+    ),
+    (
+        "a second replica finds no accelerator",
+        lambda v: seen(
+            with_workload(v, "triton", desired=2, updated=2, total=2),
+            pods=(*v.snapshot.pods, pod("triton", "yard-triton-2", ready=False, unschedulable_since=LONG_AGO,
+                                        problem=Problem(c.REASON_UNSCHEDULABLE, "Insufficient denglin.com/gpu"))),
+        ),
+        c.SCALING_READY, c.REASON_REPLICAS_CAPPED, "Insufficient denglin.com/gpu",
+    ),
+    (
+        "the Prometheus Operator is not installed",
+        lambda v: seen(v, served=frozenset()),
+        c.MONITORING_READY, c.REASON_MONITORING_NOT_INSTALLED, "install the Prometheus Operator",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("break_it", "condition", "reason", "words"), [case[1:] for case in INFORMING], ids=[case[0] for case in INFORMING]
+)
+def test_what_detections_do_not_need_is_said_and_holds_nothing_up(
+    break_it: Break, condition: str, reason: str, words: str
+) -> None:
+    found = judged(break_it(healthy()))
+    assert found[condition].status != "True"
+    assert found[condition].reason == reason
+    assert words in found[condition].message
+    assert found[c.READY].is_true
+
+
+def test_what_needs_somebody_explains_more_than_what_merely_waits_for_it() -> None:
+    view = seen(healthy(), media=None)
+    view = said(view, state(view.accepted.id, models=(ModelState("people", "Failed", "no file"),)))
+    assert judged(view)[c.READY].reason == c.REASON_MODEL_LOAD_FAILED
+
+
+def test_a_suspended_detector_is_neither_ready_nor_on_its_way_nor_stuck() -> None:
+    found = judged(seen(healthy(suspend=True), workloads={}, pods=(), states={}, media=None))
+    assert found[c.READY].reason == c.REASON_SUSPENDED
+    assert [found[name].status for name in (c.READY, c.RECONCILING, c.STALLED)] == ["False"] * 3
+
+
+def test_without_cameras_a_detector_is_ready_and_says_so() -> None:
+    found = judged(healthy(cameras=[]))
+    assert found[c.READY].is_true
+    assert found[c.STREAMS_READY].reason == c.REASON_NO_CAMERAS
+
+
+def test_a_replica_that_has_the_picture_knows_better_than_one_that_lost_the_camera() -> None:
+    view = healthy()
+    lost = camera("dock", state="Failing", detecting=False)
+    found = said(view, state(view.accepted.id, lost), state(view.accepted.id))
+    assert judged(found)[c.READY].is_true
+    assert {entry.name: entry.replica for entry in found.cameras} == {
+        "gate": "yard-triton-2",
+        "dock": "yard-triton-2",
+    }
+
+
+def test_during_a_trial_a_model_may_serve_what_is_on_trial() -> None:
+    view = healthy()
+    models = (ModelState("people", "Ready", serving_id="trial"),)
+    trial = state(view.accepted.id, models=models, probe_id="trial", probe_outcome="Running")
+    assert judged(said(view, trial))[c.MODEL_READY].is_true

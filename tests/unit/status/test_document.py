@@ -1,0 +1,127 @@
+"""The status as it stands in the resource: bounded, steady at rest, and as the schema has it."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.status.views import camera, healthy, resource, said, seen, state
+
+from edgedetector.api import conditions as c
+from edgedetector.api.errors import MissingProfileError, RetryError
+from edgedetector.status import compose, document
+from edgedetector.status.view import View
+
+CRD = yaml.safe_load(Path("crds/edgedetector.dev_edgedetectors.yaml").read_text())["spec"]["versions"][0]
+SCHEMA = CRD["schema"]["openAPIV3Schema"]["properties"]["status"]
+EARLIER, LATER = "2026-11-22T12:00:00Z", "2026-11-22T13:00:00Z"
+
+
+def strict(schema: Any) -> Any:
+    """The schema as the API server means it: fields that it does not name are dropped, hence wrong."""
+    if isinstance(schema, dict):
+        closed = {key: strict(value) for key, value in schema.items()}
+        if schema.get("type") == "object" and "properties" in schema:
+            closed["additionalProperties"] = False
+        return closed
+    return [strict(item) for item in schema] if isinstance(schema, list) else schema
+
+
+VALIDATOR = jsonschema.Draft202012Validator(strict(SCHEMA), format_checker=jsonschema.FormatChecker())
+
+
+def status(view: View | None, obj: dict[str, Any], now: str = EARLIER) -> dict[str, Any]:
+    judged = compose.judge(view) if view else compose.judge_error(MissingProfileError("nope"))
+    found = document.status(obj, judged, view, now)
+    VALIDATOR.validate(found)
+    return found
+
+
+def at(path: str, found: dict[str, Any]) -> Any:
+    value: Any = {"status": found}
+    for step in path.strip(".").split("."):
+        value = value[step]
+    return value
+
+
+def test_at_rest_the_same_look_gives_the_same_status_at_any_time() -> None:
+    obj = resource()
+    obj["status"] = status(healthy(), obj)
+    assert status(healthy(), obj, LATER) == obj["status"]
+
+
+def test_a_condition_keeps_its_time_while_its_status_stays() -> None:
+    obj = resource()
+    obj["status"] = status(healthy(), obj)
+    view = healthy()
+    after = status(said(view, state(view.accepted.id, camera("gate"))), obj, LATER)
+    times = {entry["type"]: entry["lastTransitionTime"] for entry in after["conditions"]}
+    assert times[c.READY] == times[c.STREAMS_READY] == times[c.RECONCILING] == LATER
+    assert times[c.SERVER_READY] == times[c.STALLED] == EARLIER
+
+
+def test_the_columns_of_kubectl_get_find_what_they_look_for() -> None:
+    found = status(healthy(serving={"instances": 2, "preferredBatchSizes": [2, 4]}), resource())
+    columns = {column["name"]: column["jsonPath"] for column in CRD["additionalPrinterColumns"]}
+    wanted = {"REPLICAS": "1/1", "STREAMS": "2/2", "MODEL": "people", "INSTANCES": "2", "BATCH": "2/4"}
+    assert {name: at(columns[name], found) for name in wanted} == wanted
+
+
+def test_a_detector_that_cannot_be_planned_keeps_what_is_known_of_what_runs() -> None:
+    obj = resource()
+    obj["status"] = before = status(healthy(), obj)
+    obj["metadata"]["generation"] = 4
+    after = status(None, obj, LATER)
+    assert after["observedGeneration"] == 4
+    assert after["cameras"] == before["cameras"]
+    found = {entry["type"]: entry for entry in after["conditions"]}
+    assert found[c.READY]["reason"] == c.REASON_PROFILE_NOT_FOUND
+    assert found[c.STALLED]["status"] == "True"
+    assert found[c.SERVER_READY] == next(e for e in before["conditions"] if e["type"] == c.SERVER_READY)
+
+
+def test_an_error_that_passes_is_progress_and_one_that_does_not_is_none() -> None:
+    passing = {x.type: x.status for x in compose.judge_error(RetryError("busy"))}
+    lasting = {x.type: x.status for x in compose.judge_error(MissingProfileError("nope"))}
+    assert passing == {c.READY: "False", c.RECONCILING: "True", c.STALLED: "False"}
+    assert lasting == {c.READY: "False", c.RECONCILING: "False", c.STALLED: "True"}
+
+
+def test_what_tuning_wrote_is_kept() -> None:
+    obj = resource()
+    obj["status"] = {"tuning": {"phase": "Idle"}, "summary": {"replicas": "9/9"}}
+    found = status(healthy(), obj)
+    assert found["tuning"] == {"phase": "Idle"}
+    assert found["summary"]["replicas"] == "1/1"
+
+
+@settings(deadline=None)  # no timed pass or fail
+@given(message=st.text(max_size=6000), since=st.text(max_size=30), name=st.sampled_from(["Live", "Failing", "Odd"]))
+def test_whatever_a_pod_says_the_status_stays_within_its_schema(message: str, since: str, name: str) -> None:
+    view = healthy()
+    said_so = camera("dock", state=name, message=message, reason="R" * 200, since=since)
+    status(said(view, state(view.accepted.id, camera("gate"), said_so)), resource())
+
+
+@pytest.mark.parametrize("since", ["2026-11-22T10:00:00Z", "2026-11-22T10:00:00.25+01:00"])
+def test_a_time_that_is_one_is_kept(since: str) -> None:
+    view = healthy()
+    found = status(said(view, state(view.accepted.id, camera("gate", since=since))), resource())
+    assert found["cameras"][0]["since"] == since
+
+
+def test_an_event_is_worth_a_new_status_or_a_new_reason_but_no_new_message() -> None:
+    obj = resource()
+    before = status(healthy(), obj)["conditions"]
+    assert compose.transitions(compose.judge(healthy()), before) == ()
+    changed = compose.judge(seen(healthy(), media=None))
+    assert {x.type for x in compose.transitions(changed, before)} == {c.READY, c.RECONCILING, c.MEDIA_READY}
+    other = copy.deepcopy(before)
+    other[0]["message"] = "said otherwise"
+    assert compose.transitions(compose.judge(healthy()), other) == ()

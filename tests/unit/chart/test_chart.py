@@ -200,7 +200,7 @@ def test_every_value_is_described_and_known_to_the_schema() -> None:
         key = line.strip().partition(":")[0]
         if line.strip().startswith("#") or not key or key in {"requests", "limits", "cpu", "memory"}:
             continue
-        if not any(above.strip().startswith("#") for above in lines[number - 2 : number]):
+        if not any(above.strip().startswith("#") for above in lines[max(0, number - 2) : number]):
             undescribed.append(key)
     assert undescribed == []
 

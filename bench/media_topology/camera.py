@@ -3,8 +3,9 @@
     python camera.py --video loop.h264 --paths 35 --port 8554 --control 8080
 
 Every path plays the same loop against one clock, as a camera does: who connects gets the next frame, not a keyframe.
-The control port answers GET /sessions with each path's sessions, POST /credentials?path=cam0&user=u&password=p sets
-what a path asks for from now on (running sessions go on), and POST /only-one?on=1 makes paths refuse a second session.
+The control port answers GET /sessions with each path's sessions; /credentials?path=cam0&user=u&password=p sets what a
+path asks for from now on (running sessions go on), /only-one?on=1 makes paths refuse a second session. All are GET, for
+the sake of `kubectl get --raw` through the API server's proxy.
 Standard library only, so that it runs in any image with Python.
 """
 
@@ -196,12 +197,12 @@ async def control(site: Site, reader: asyncio.StreamReader, writer: asyncio.Stre
     if not line:
         writer.close()
         return
-    method, target, _ = line.decode().split(" ", 2)
+    _, target, _ = line.decode().split(" ", 2)
     parts = urlsplit(target)
     query = {key: values[0] for key, values in parse_qs(parts.query).items()}
-    if method == "POST" and parts.path == "/credentials":
+    if parts.path == "/credentials":
         site.credentials[query["path"]] = f"{query['user']}:{query['password']}"
-    if method == "POST" and parts.path == "/only-one":
+    if parts.path == "/only-one":
         site.only_one = query["on"] == "1"
     sessions = [
         {"path": item.path, "peer": item.peer, "started": item.started, "ended": item.ended} for item in site.sessions

@@ -2,8 +2,8 @@
 
     python readers.py --control 8081
 
-POST /targets with {"name": "rtsp://host:port/path", ...} sets what is read; streams that stay are not disturbed.
-POST /reset starts a new measurement. GET /gaps answers, a name: `longest` (seconds between two decodable pictures
+GET /targets?json={"name": "rtsp://host:port/path", ...} sets what is read; streams that stay are not disturbed.
+GET /reset starts a new measurement. GET /gaps answers, a name: `longest` (seconds between two decodable pictures
 since the reset, the wait that still goes on included), `since` (age of the last picture), pictures, connects, failures.
 After connecting, pictures count from the first IDR: what comes before cannot be decoded.
 """
@@ -16,7 +16,7 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 FIRST_RETRY_SECONDS, LAST_RETRY_SECONDS = 0.1, 1.0
 SILENCE_SECONDS = 20.0  # as the detector does: a stream that is silent for this long is opened again
@@ -109,8 +109,8 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, reques
     writer.write("\r\n".join((f"{request} RTSP/1.0", *headers, "", "")).encode())
     while (first := await reader.readexactly(1)) == b"$":
         await skip(reader)
-    headers = await answer(reader, first)
-    return headers.get("session", "").split(";")[0]
+    answered = await answer(reader, first)
+    return answered.get("session", "").split(";")[0]
 
 
 async def answer(reader: asyncio.StreamReader, first: bytes) -> dict[str, str]:
@@ -153,20 +153,17 @@ async def pictures(stream: Stream, reader: asyncio.StreamReader, writer: asyncio
 
 
 async def control(readers: Readers, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode()
-    method, path, _ = head.split("\r\n")[0].split(" ", 2)
-    length = [line.split(":")[1] for line in head.split("\r\n") if line.lower().startswith("content-length:")]
-    body = await reader.readexactly(int(length[0])) if length else b""
-    if (method, path) == ("POST", "/targets"):
-        await readers.set(json.loads(body))
-    if (method, path) == ("POST", "/reset"):
-        for stream in readers.streams.values():
-            stream.reset()
-    text = json.dumps(readers.gaps())
-    writer.write(
-        f"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n{text}".encode()
-    )
-    await writer.drain()
+    line = await reader.readline()
+    if line:
+        parts = urlsplit(line.decode().split(" ")[1])
+        if parts.path == "/targets":
+            await readers.set(json.loads(parse_qs(parts.query)["json"][0]))
+        if parts.path == "/reset":
+            for stream in readers.streams.values():
+                stream.reset()
+        text = json.dumps(readers.gaps())
+        writer.write(f"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\n\r\n{text}".encode())
+        await writer.drain()
     writer.close()
 
 

@@ -1,7 +1,7 @@
 """What the media pod consists of, as Kubernetes objects. Pure.
 
-The config container renders the configuration and tells go2rtc to exec itself again when it changes; go2rtc's container
-neither ends nor needs a shell for that. Security context, resources and image pull secrets are the pod plan's.
+The config container renders the configuration and tells go2rtc to exec itself again when it changes. go2rtc's container
+runs it from a few lines of shell. Security context, resources and image pull secrets are the pod plan's.
 """
 
 from __future__ import annotations
@@ -17,6 +17,24 @@ from edgedetector.go2rtc.render import settings
 
 CONFIG_FILE: Final = f"{names.DIR_GO2RTC}/go2rtc.yaml"
 CREDENTIALS_DIRECTORY: Final = f"{names.DIR_GO2RTC}/credentials"
+
+# A go2rtc that ends sooner after its start is left to the kubelet, whose back-off and CrashLoopBackOff are then right.
+MINIMUM_UPTIME_SECONDS: Final = 10
+
+# The kubelet waits 10 s before it starts a container that ended twice, then 20, up to 300: too long for every camera of
+# a detector, if go2rtc crashed for one of them. This loop starts it again at once. Shell builtins only; $0 is go2rtc.
+_LOOP: Final = """\
+trap 'trap - TERM; kill -TERM "$child"; wait "$child"; exit 0' TERM
+uptime() { read -r now rest </proc/uptime; now=${now%.*}; }
+while :; do
+  uptime; started=$now
+  "$0" "$@" & child=$!
+  wait "$child"; code=$?
+  uptime; ran=$((now - started))
+  [ "$ran" -ge "$MINIMUM_UPTIME_SECONDS" ] || exit "$code"
+  echo "go2rtc ended with status $code after $ran s: starting it again" >&2
+done
+"""
 
 _RUN: Final = {"name": "run", "mountPath": names.DIR_GO2RTC}
 _MEDIA: Final = {"name": "media", "mountPath": names.DIR_MEDIA, "readOnly": True}
@@ -46,9 +64,12 @@ def server(
         "name": names.CONTAINER_GO2RTC,
         "image": image,
         "imagePullPolicy": pull_policy,
-        "command": ["go2rtc"],
+        "command": ["/bin/sh", "-c", _LOOP, "go2rtc"],
         "args": ["-config", CONFIG_FILE, *arguments, "-config", hardening],
-        "env": [{"name": "CREDENTIALS_DIRECTORY", "value": CREDENTIALS_DIRECTORY}],
+        "env": [
+            {"name": "CREDENTIALS_DIRECTORY", "value": CREDENTIALS_DIRECTORY},
+            {"name": "MINIMUM_UPTIME_SECONDS", "value": str(MINIMUM_UPTIME_SECONDS)},
+        ],
         "ports": [{"name": "rtsp", "containerPort": names.PORT_GO2RTC_RTSP, "protocol": "TCP"}],
         "readinessProbe": {"tcpSocket": {"port": "rtsp"}, "periodSeconds": 2, "failureThreshold": 3},
         "volumeMounts": [_RUN | {"readOnly": True}],

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -125,17 +126,24 @@ class Pod:
         for key, value in values.items():
             (directory / key).write_text(value)
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, minimum_uptime: int = 0) -> subprocess.Popen[bytes]:
         """Start go2rtc as its container would, on ports of this test's own."""
         arguments = [
             item.replace(str(Path(container.CONFIG_FILE).parent), str(self.root / "run"))
             for item in container.server("go2rtc")["args"]
         ]
         ports = {"api": {"listen": f"127.0.0.1:{self.api}"}, "rtsp": {"listen": f"127.0.0.1:{self.rtsp}"}}
-        environment = os.environ | {"CREDENTIALS_DIRECTORY": str(self.root / "run/credentials")}
+        environment = os.environ | {
+            "CREDENTIALS_DIRECTORY": str(self.root / "run/credentials"),
+            "MINIMUM_UPTIME_SECONDS": str(minimum_uptime),
+        }
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [self.binary, *arguments, "-config", json.dumps(ports)], stdout=log, stderr=log, env=environment
+                [*container.server("go2rtc")["command"][:-1], self.binary, *arguments, "-config", json.dumps(ports)],
+                stdout=log,
+                stderr=log,
+                env=environment,
+                start_new_session=True,
             )
         return self.process
 
@@ -156,8 +164,15 @@ class Pod:
 
     def stop(self) -> None:
         if self.process is not None:
-            self.process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+    def go2rtc(self) -> int:
+        """Process id of go2rtc, the child of the container's shell."""
+        assert self.process is not None
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return int(children[0]) if children else 0
 
 
 @pytest.fixture

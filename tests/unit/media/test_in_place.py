@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import os
+import signal
 import urllib.error
 import urllib.request
 
@@ -45,15 +47,16 @@ def test_a_stream_is_read_through_go2rtc_once_somebody_asks(pod: Pod, cameras: C
 def test_changes_restart_go2rtc_in_place_and_once(pod: Pod, cameras: Cameras) -> None:
     pod.configure(1, MediaCamera("s0", url=cameras.url(0)))
     pod.supervisor.step()
-    process = pod.start()
+    pod.start()
     pod.until_ready(1)
+    process = pod.go2rtc()
     assert pod.supervisor.state.restarts == 0
     pod.configure(2, MediaCamera("s0", url=cameras.url(0)), MediaCamera("s1", url=cameras.url(1)))
     pod.supervisor.step()
     pod.configure(3, MediaCamera("s1", url=cameras.url(1)), MediaCamera("s2", url=cameras.url(2)))
     pod.until_ready(3)
     assert pod.supervisor.state.restarts == 1
-    assert process.poll() is None
+    assert pod.go2rtc() == process
     assert first_picture(pod, "s2") == (640, 360)
     with pytest.raises(av.FFmpegError):
         open_stream(pod, "s0")
@@ -140,12 +143,13 @@ def test_a_killed_go2rtc_comes_back_with_the_newest_configuration(pod: Pod, came
 
 def test_a_go2rtc_that_could_not_read_its_file_is_closed_and_made_to_read_it(pod: Pod, cameras: Cameras) -> None:
     (pod.root / "run/go2rtc.yaml").write_text("streams: [}")
-    process = pod.start()
+    pod.start()
     wait_for("go2rtc", lambda: answers(pod.api))
+    process = pod.go2rtc()
     pod.configure(1, MediaCamera("s0", url=cameras.url(0)))
     pod.until_ready(1)
     assert pod.supervisor.state.restarts == 1
-    assert process.poll() is None
+    assert pod.go2rtc() == process
     for path in ("/api/config", "/api/exit", "/api/log", "/api/stream.mjpeg", "/api/ws", "/"):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"http://127.0.0.1:{pod.api}{path}")
@@ -164,3 +168,32 @@ def test_an_invalid_document_leaves_the_last_good_one_in_force(pod: Pod, cameras
     pod.configure(3, MediaCamera("s1", url=cameras.url(1)))
     pod.until_ready(3)
     assert pod.supervisor.state.message == ""
+
+
+def test_a_go2rtc_that_crashes_is_started_again_at_once(pod: Pod, cameras: Cameras) -> None:
+    pod.configure(1, MediaCamera("s0", url=cameras.url(0)))
+    pod.supervisor.step()
+    process = pod.start()
+    pod.until_ready(1)
+    crashed = pod.go2rtc()
+    os.kill(crashed, signal.SIGKILL)
+    wait_for("another go2rtc", lambda: pod.go2rtc() not in (0, crashed))
+    assert process.poll() is None
+    pod.until_ready(1)
+    assert first_picture(pod, "s0") == (640, 360)
+    assert "go2rtc ended with status 137" in pod.log.read_text()
+
+
+def test_a_go2rtc_that_crashes_early_ends_its_container(pod: Pod) -> None:
+    process = pod.start(minimum_uptime=3600)
+    wait_for("go2rtc", lambda: answers(pod.api))
+    os.kill(pod.go2rtc(), signal.SIGKILL)
+    assert process.wait(timeout=10) == 137
+
+
+def test_the_container_ends_when_it_is_told_to(pod: Pod) -> None:
+    process = pod.start()
+    wait_for("go2rtc", lambda: answers(pod.api))
+    process.terminate()
+    assert process.wait(timeout=10) == 0
+    assert not answers(pod.api)

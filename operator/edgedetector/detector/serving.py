@@ -23,7 +23,7 @@ from edgedetector.detector.repository import InvalidNameError, Paths, Repository
 from edgedetector.detector.trial import Outcome, Trial
 from edgedetector.triton.client import Client
 from edgedetector.triton.config import InvalidConfigError, differences, parse
-from edgedetector.triton.errors import TritonError
+from edgedetector.triton.errors import TritonError, UnavailableError
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +31,9 @@ POLL: Final = 0.25
 """Seconds between looks at the files: with the refresh annotation the kubelet changes them within 0.2 s."""
 _REVIEW: Final = 1.0
 """Seconds between looks at Triton while the files are the same; bounds how late its restart is noticed."""
+_PATIENCE: Final = 5.0
+"""Seconds without an answer after which a model that served no longer counts as Ready: on a busy box a question
+takes longer than its time-out now and then, and status must not flap with it."""
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -65,6 +68,7 @@ class Serving:
         self._trial: Trial | None = self._repository.trial()
         self._failures: dict[str, Failure] = {}
         self._reviewed: tuple[str, float] = ("", 0.0)
+        self._answered = -_PATIENCE
         self._lock = threading.Lock()
         self._states: dict[str, ModelState] = {}
 
@@ -128,7 +132,7 @@ class Serving:
         failure = self._failures.get(model.name)
         match step(model, seen, failure, self._clock()):
             case Step.WAIT:
-                self._report(ModelState(model.name, "Loading", "Triton does not answer yet"))
+                self._report_silence(model)
             case Step.LOAD:
                 self._load(serving_id, model, seen)
             case Step.RESTORE:
@@ -137,6 +141,10 @@ class Serving:
                 self._settle(serving_id, model, seen)
             case Step.NOTHING:
                 self._report_failure(model, failure.message, seen)
+
+    def _report_silence(self, model: ModelServing) -> None:
+        if self._clock() - self._answered >= _PATIENCE:
+            self._report(ModelState(model.name, "Loading", "Triton does not answer yet"))
 
     def _settle(self, serving_id: str, model: ModelServing, seen: Seen) -> None:
         good = self._repository.good(model.name)
@@ -147,12 +155,17 @@ class Serving:
 
     def _look(self, model: ModelServing) -> Seen:
         good = self._repository.good(model.name)
-        seen = Seen(live=self._client.is_live(), good=good[1] if good else None)
+        silent = Seen(live=False, good=good[1] if good else None)
+        if not self._client.is_live():
+            return silent
         try:
-            if not seen.live or not self._client.is_ready(model.name):
-                return seen
-            actual = self._client.config(model.name)
+            actual = self._client.config(model.name) if self._client.is_ready(model.name) else None
         except TritonError:
+            # Not "not ready": a question that timed out on a busy box is no reason to load anything.
+            return silent
+        self._answered = self._clock()
+        seen = replace(silent, live=True)
+        if actual is None:
             return seen
         count = sum(group.count for group in actual.instance_group)
         try:
@@ -188,6 +201,8 @@ class Serving:
 
     def _verified(self, model: ModelServing) -> Seen:
         seen = self._look(model)
+        if not seen.live:
+            raise UnavailableError(f"load {model.name}: no answer what is in force now")
         if seen.differences or not seen.ready:
             raise _NotInForceError("; ".join(seen.differences) or "the model is not ready after its load")
         return seen

@@ -19,7 +19,7 @@ from edgedetector.detector.applying import RETRY
 from edgedetector.detector.repository import Paths, Repository
 from edgedetector.detector.serving import Serving
 from edgedetector.triton.config import parse
-from edgedetector.triton.errors import RejectedError, UnavailableError
+from edgedetector.triton.errors import DeadlineError, RejectedError, UnavailableError
 
 BAD = "nosuch"
 
@@ -39,6 +39,7 @@ class Triton:
     def __init__(self, models: Path) -> None:
         self._models = models
         self.live = True
+        self.slow = False
         self.serves: dict[str, str] = {}
         self.loads = 0
 
@@ -49,6 +50,8 @@ class Triton:
         return self.live
 
     def is_ready(self, model: str) -> bool:
+        if self.slow:
+            raise DeadlineError(f"ready {model}: no answer in 2 s")
         return self.live and model in self.serves
 
     def config(self, model: str):
@@ -137,6 +140,19 @@ def test_a_triton_that_restarted_alone_is_loaded_again(world: World) -> None:
     world.triton.restart()
     world.rounds()
     assert world.served() == text(config)
+
+
+def test_a_question_that_times_out_is_no_reason_to_load_and_soon_one_to_doubt(world: World) -> None:
+    world.accept(serving_config("a"))
+    world.rounds()
+    world.triton.slow = True
+    world.rounds(4)
+    assert (world.serving.states[0].state, world.triton.loads) == ("Ready", 1)
+    world.rounds(4)
+    assert (world.serving.states[0].state, world.triton.loads) == ("Loading", 1)
+    world.triton.slow = False
+    world.rounds(1)
+    assert (world.serving.states[0].state, world.triton.loads) == ("Ready", 1)
 
 
 def test_a_configuration_that_does_not_load_leaves_the_old_one_on_disk_and_in_force(world: World) -> None:
@@ -257,13 +273,17 @@ class AnyHistory(RuleBasedStateMachine):
     def triton_hides(self, *, live: bool) -> None:
         self.world.triton.live = live
 
+    @rule(slow=st.booleans())
+    def triton_is_slow(self, *, slow: bool) -> None:
+        self.world.triton.slow = slow
+
     @rule()
     def the_detector_restarts(self) -> None:
         self.world.start()
 
     @rule()
     def left_alone_the_accepted_config_serves(self) -> None:
-        self.world.triton.live = True
+        self.world.triton.live, self.world.triton.slow = True, False
         self.world.rounds(12 + int(RETRY))
         if BAD not in text(self.accepted):
             assert self.world.served() == text(self.accepted) == self.world.on_disk()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 from collections.abc import Callable, Iterable
@@ -29,11 +30,13 @@ class Usage:
 
 
 class Cluster:
-    def __init__(self, kubectl: str) -> None:
+    def __init__(self, kubectl: Path, kubeconfig: Path) -> None:
         self._kubectl = kubectl
+        self._environment = os.environ | {"KUBECONFIG": str(kubeconfig)}
 
     def run(self, *arguments: str, stdin: str | None = None) -> str:
-        done = subprocess.run([self._kubectl, *arguments], input=stdin, capture_output=True, text=True, check=False)
+        command = [str(self._kubectl), *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, env=self._environment)
         if done.returncode:
             raise KubectlError(f"{' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout

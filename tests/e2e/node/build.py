@@ -8,6 +8,8 @@ its directory is printed. What is built already is only printed. Progress goes t
 from __future__ import annotations
 
 import argparse
+import shlex
+import subprocess
 from pathlib import Path
 
 from localnode import binaries, wheels
@@ -39,4 +41,7 @@ def locate(name: str) -> Path:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f"ERROR: this command failed: {shlex.join(map(str, error.cmd))}") from None

@@ -10,6 +10,8 @@ monitoring.py prometheus [--name NAME]      prometheus-operator and a Prometheus
 from __future__ import annotations
 
 import argparse
+import shlex
+import subprocess
 
 from localnode import cluster, monitoring, paths
 
@@ -34,4 +36,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f"ERROR: this command failed: {shlex.join(map(str, error.cmd))}") from None

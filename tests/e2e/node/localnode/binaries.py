@@ -136,6 +136,8 @@ def _build(recipe: Recipe, name: str, folder: Path) -> None:
         raise SystemExit("Go is needed to build the local cluster, and no 'go' is on the PATH")
     flags = " ".join(["-s", "-w", *(f"-X {variable}={value}" for variable, value in recipe.stamp.items())])
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.parent.glob(".building-*"):  # of a build that was killed; this one holds the lock
+        shutil.rmtree(leftover)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".building-") as scratch:
         result = Path(scratch) / "result"
         result.mkdir()

@@ -8,15 +8,18 @@ from pathlib import Path
 
 from . import paths, waiting
 
+CONTROLLERS = frozenset({"cpu", "cpuset", "hugetlb", "io", "memory", "pids"})
+"""What the kubelet uses of control groups version 2."""
+
 
 def make(cluster: paths.Cluster) -> None:
     """The parent of all pods' cgroups, in every hierarchy of version 1 or in the one of version 2."""
     root = Path("/sys/fs/cgroup")
     if (root / "cgroup.controllers").exists():
-        controllers = (root / "cgroup.controllers").read_text().split()
-        (root / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers))
-        (root / cluster.cgroup).mkdir(exist_ok=True)
-        (root / cluster.cgroup / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in controllers))
+        wanted = CONTROLLERS.intersection((root / "cgroup.controllers").read_text().split())
+        for folder in (root, root / cluster.cgroup):
+            folder.mkdir(exist_ok=True)
+            (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(wanted)))
         return
     for hierarchy in _hierarchies():
         folder = hierarchy / cluster.cgroup

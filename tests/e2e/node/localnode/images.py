@@ -51,6 +51,12 @@ def _is_loaded(cluster: paths.Cluster, archive: Path) -> bool:
 
 def load_docker_image(cluster: paths.Cluster, image: str) -> None:
     """Import an image from the Docker daemon that the environment names; raises SystemExit when either side fails."""
+    inspect = ["docker", "image", "inspect", "--format={{.Id}}", image]
+    identity = subprocess.run(inspect, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    here = digests(cluster)
+    if here.get(f"docker.io/{image}", "none") == here.get(identity):
+        progress.say(f"  the node has {image} already")
+        return
     saving = subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE)
     importing = subprocess.run(
         [*_ctr(cluster), "images", "import", "-"], stdin=saving.stdout, stdout=subprocess.DEVNULL, check=False

@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from . import binaries, paths
+from . import binaries, paths, progress
 
 
 def render(context: str, server: str, authority: Path, certificate: Path, key: Path) -> str:
@@ -66,6 +66,9 @@ def merge(cluster: paths.Cluster, target: Path) -> None:
 def forget(cluster: paths.Cluster, target: Path) -> None:
     """Take the cluster out of a kubeconfig, if it is in it."""
     if not target.exists() or cluster.context not in target.read_text():
+        return
+    if not binaries.is_built("kubernetes"):  # a teardown never starts a build
+        progress.say(f"no kubectl is built: {cluster.context} stays in {target}")
         return
     kubectl = [str(binaries.program("kubectl")), "--kubeconfig", str(target), "config"]
     for what in ("delete-context", "delete-cluster", "delete-user"):

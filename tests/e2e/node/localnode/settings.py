@@ -37,6 +37,7 @@ def _json(value: object) -> str:
 
 def _containerd(cluster: paths.Cluster) -> str:
     # restrict_oom_score_adj: without CAP_SYS_RESOURCE no process may lower its score, and every sandbox would fail.
+    # disable_apparmor: a profile would be loaded into the machine's kernel and stay there.
     # The runtime `denglin` stands for the vendor's: pods of the profile denglin-ks20 name it.
     home = cluster.home
     runtimes = "\n".join(_RUNTIME.format(name=name, root=f"{home}/runc") for name in ("runc", "denglin"))
@@ -57,6 +58,7 @@ disabled_plugins = [
   restrict_oom_score_adj = true
   enable_tls_streaming = false
   stream_server_address = "127.0.0.1"
+  disable_apparmor = true
   tolerate_missing_hugetlb_controller = true
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"

@@ -1,4 +1,4 @@
-"""What the API server refuses, with words that help, each beside a twin that it accepts; no answer repeats a password."""
+"""What the API server refuses, in words that help, each beside a twin that it accepts; none repeats a password."""
 
 from __future__ import annotations
 

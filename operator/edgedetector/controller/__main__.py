@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import os
 import random
@@ -96,6 +97,7 @@ async def run(settings: options.Options) -> None:
         kopf_settings = kopf.OperatorSettings()
         watch.operator_settings(kopf_settings, tuple(kinds.of(*kind) for kind in WATCHED))
         queue.add(keys.SHIPPED)
+        logger.info("operator started", extra={"fields": dataclasses.asdict(settings)})
         server = await health.serve(settings.port, alive, metrics.registry)
         tasks = [asyncio.create_task(loop.work(), name=f"worker-{n}") for n in range(settings.workers)]
         tasks.append(asyncio.create_task(scraper.run(), name="scraper"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -53,7 +54,8 @@ class DetectorReconciler:
 
     async def reconcile(self, key: Key) -> float | None:
         """Do one pass; see `loop.Reconciler`."""
-        obj = await self.shell.client.get(kinds.EDGEDETECTOR, key.namespace, key.name)
+        with self.shell.phase("gather"):
+            obj = await self.shell.client.get(kinds.EDGEDETECTOR, key.namespace, key.name)
         if obj is None or converge.leaving(obj):
             self.scraper.forget(key)
             self.uses(key, "")
@@ -66,7 +68,8 @@ class DetectorReconciler:
             await self._write(obj, compose.judge_error(error), None)
             return self.shell.resync()
         except Exception as error:
-            await self._write(obj, compose.judge_error(_reported(error)), None)
+            with contextlib.suppress(errors.OperatorError):  # of two errors the first one is the cause
+                await self._write(obj, compose.judge_error(_reported(error)), None)
             raise
         judged = compose.judge(view)
         await self._write(obj, judged, view)
@@ -74,17 +77,21 @@ class DetectorReconciler:
 
     async def _converge(self, key: Key, obj: Object) -> View:
         """Make the children what the specification asks for and return what is to be seen of them."""
-        detector = EdgeDetector.parse(obj)
-        self.uses(key, detector.spec.accelerator_profile)
-        profile = await self._profile(detector.spec.accelerator_profile)
-        accepted = plan.serving_config(detector, profile)
-        seen = await self._gather(key)
-        facts = plan.Facts(seen.snapshot.served, self._unschedulable(seen.snapshot.pods))
-        desired = plan.detector_children(detector, profile, self.shell.settings, facts, accepted)
-        if await self.shell.converge(key, desired, seen.children, detector.uid):
-            seen = await self._gather(key)  # what was seen before is no longer true
-        for pod, digest in refresh.stale_pods(seen.pods, desired):
-            await self.shell.client.annotate(pod, {names.ANNOTATION_REFRESH: digest}, names.FIELD_MANAGER)
+        shell = self.shell
+        with shell.phase("gather"):
+            detector = EdgeDetector.parse(obj)
+            self.uses(key, detector.spec.accelerator_profile)
+            profile = await self._profile(detector.spec.accelerator_profile)
+            seen = await self._gather(key)
+        with shell.phase("plan"):
+            accepted = plan.serving_config(detector, profile)
+            facts = plan.Facts(seen.snapshot.served, self._unschedulable(seen.snapshot.pods))
+            desired = plan.detector_children(detector, profile, shell.settings, facts, accepted)
+        with shell.phase("apply"):
+            if await shell.converge(key, desired, seen.children, detector.uid):
+                seen = await self._gather(key)  # what was seen before is no longer true
+            for pod, digest in refresh.stale_pods(seen.pods, desired):
+                await shell.client.annotate(pod, {names.ANNOTATION_REFRESH: digest}, names.FIELD_MANAGER)
         cameras = merge(detector.spec.cameras, seen.snapshot, suspended=detector.suspend)
         return View(detector, profile, accepted, seen.snapshot, self.shell.now(), cameras)
 
@@ -124,10 +131,11 @@ class DetectorReconciler:
         wanted = document.status(obj, judged, view, now)
         if wanted == before:
             return
-        after = await self.shell.client.replace_status(obj, wanted, names.FIELD_MANAGER)
+        with self.shell.phase("status"):
+            after = await self.shell.client.replace_status(obj, wanted, names.FIELD_MANAGER)
         obj["status"] = after.get("status") or wanted
         for condition in compose.transitions(judged, before.get("conditions") or ()):
-            if condition.type == conditions.READY:
+            if condition.type == conditions.READY and condition.status != conditions.UNKNOWN:
                 logger.info(
                     "%s", condition.message, extra=about(f"EdgeDetector/{_place(obj)}", reason=condition.reason)
                 )

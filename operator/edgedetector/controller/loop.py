@@ -83,7 +83,6 @@ class Loop:
         delay = backoff(count, self.rng)
         reason = error.reason if isinstance(error, OperatorError) else type(error).__name__
         self.metrics.passes.labels(key.subject, "error").inc()
-        self.metrics.errors.labels("reconcile", reason).inc()
         # An error of our own says all in its text. Any other is a defect: the traceback is wanted.
         known = isinstance(error, OperatorError)
         level = logging.INFO if isinstance(error, UserError) else logging.WARNING if known else logging.ERROR

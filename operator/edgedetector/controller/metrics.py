@@ -30,7 +30,7 @@ class Metrics:
 
         head, registry = "edgedetector_operator", self.registry
         put("passes", Counter(f"{head}_reconciles", "Finished passes", ["subject", "result"], registry=registry))
-        put("errors", Counter(f"{head}_errors", "Failed passes by phase", ["phase", "reason"], registry=registry))
+        put("errors", Counter(f"{head}_errors", "Errors by phase of a pass", ["phase", "reason"], registry=registry))
         put(
             "seconds",
             Histogram(f"{head}_reconcile_seconds", "Length of a pass", ["subject"], buckets=_PASS, registry=registry),

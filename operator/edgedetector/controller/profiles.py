@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,6 +11,7 @@ from edgedetector.api import errors, names
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, diff, kinds
 from edgedetector.controller import keys
+from edgedetector.controller.logs import about
 from edgedetector.observe import kubelet
 from edgedetector.status import compose, profiles
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from edgedetector.controller.keys import Key
     from edgedetector.controller.shell import Shell
     from edgedetector.observe.snapshot import Workload
+
+logger = logging.getLogger(__name__)
 
 # A manager of its own: what a user adds to a shipped profile under other fields stays.
 SHIPPED_MANAGER: Final = f"{names.FIELD_MANAGER}-shipped"
@@ -71,20 +75,29 @@ class ProfileReconciler:
         if obj is None or converge.leaving(obj):
             self._generations.pop(key.name, None)
             return None
+        # Asked of the API server and not of memory: after a start memory knows nobody yet.
+        in_use = await self._in_use(key.name)
         try:
-            exporter = await self._converge(key, obj)
+            exporter = await self._converge(key, obj, in_use=in_use)
         except errors.UserError as error:
             await self._write(obj, profiles.judge_error(error))
             return self.shell.resync()
-        await self._write(obj, profiles.judge(exporter, in_use=bool(self.uses.users(key.name))), exporter)
+        await self._write(obj, profiles.judge(exporter, in_use=in_use), exporter)
         return self.shell.resync()
 
-    async def _converge(self, key: Key, obj: Object) -> Workload | None:
+    async def _in_use(self, profile: str) -> bool:
+        for namespace in self.shell.options.namespaces or ("",):
+            for obj in await self.shell.client.list(kinds.EDGEDETECTOR, namespace):
+                if obj["spec"].get("acceleratorProfile") == profile and not converge.leaving(obj):
+                    return True
+        return False
+
+    async def _converge(self, key: Key, obj: Object, *, in_use: bool) -> Workload | None:
         """Make the exporter's objects what the profile asks for and return what its DaemonSet reports."""
         profile = AcceleratorProfile.parse(obj)
         served = await self.shell.discovery.served()
         facts = plan.Facts(served)
-        desired = plan.profile_children(profile, self.shell.settings, facts) if self.uses.users(key.name) else ()
+        desired = plan.profile_children(profile, self.shell.settings, facts) if in_use else ()
         live = await self._children(key, served)
         if await self.shell.converge(key, desired, live, profile.uid):
             live = await self._children(key, served)
@@ -126,4 +139,6 @@ class ShippedReconciler:
                 after = await self.shell.client.apply(body, SHIPPED_MANAGER)
                 same = before is not None and converge.version(after) == converge.version(before)
                 self.shell.metrics.applies.labels(body["kind"], "unchanged" if same else "changed").inc()
+                said = about(f"AcceleratorProfile/{body['metadata']['name']}", field=field_path)
+                logger.info("shipped profile applied", extra=said)
         return self.shell.resync()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from edgedetector.api import names
+from edgedetector.api.errors import OperatorError
 from edgedetector.cluster import converge, events
 from edgedetector.cluster.errors import ClusterError
 from edgedetector.controller.logs import about
@@ -45,6 +47,16 @@ class Shell:
     now: Callable[[], datetime] = utc_now
     instance: str = "edgedetector"
     """Name of this process in Events."""
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Count an error of this part of a pass."""
+        try:
+            yield
+        except Exception as error:
+            reason = error.reason if isinstance(error, OperatorError) else type(error).__name__
+            self.metrics.errors.labels(name, reason).inc()
+            raise
 
     def resync(self) -> float:
         """Return seconds until the next look if nothing happens, spread so that detectors do not march in step."""

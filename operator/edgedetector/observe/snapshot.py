@@ -59,6 +59,11 @@ class Workload:
         complete = self.updated >= self.desired and self.available >= self.desired
         return self.current and complete and self.total <= self.updated
 
+    @property
+    def serves(self) -> bool:
+        """Whether all pods are of the present generation and one of them at least is available."""
+        return self.current and self.available > 0 and self.total <= self.updated
+
 
 @dataclass(frozen=True, slots=True)
 class ScalerCondition:

@@ -37,9 +37,10 @@ def server_ready(view: View) -> Verdict:
     workload = view.snapshot.workloads.get(names.triton(view.detector.name))
     pods = view.snapshot.of(names.COMPONENT_TRITON)
     verdict = _workload(workload, pods, view)
-    if verdict.reason == conditions.REASON_UNSCHEDULABLE and workload is not None and workload.available > 0:
-        # One replica more than there are accelerators is the autoscaler's affair: the others serve.
-        return fine(conditions.REASON_AS_EXPECTED, "the inference pods that fit the nodes are up")
+    # A replica more, on its way or with no node to go to, is the autoscaler's affair: the others serve.
+    more = verdict.reason in {conditions.REASON_UNSCHEDULABLE, conditions.REASON_ROLLING_OUT}
+    if more and workload is not None and workload.serves:
+        return fine(conditions.REASON_AS_EXPECTED, "the inference pods that the cameras need are up")
     return verdict
 
 
@@ -65,7 +66,7 @@ def model_ready(view: View) -> Verdict:
     """Judge whether every inference pod serves every model with the accepted configuration."""
     if view.detector.suspend:
         return _suspended()
-    states = tuple(view.snapshot.states.values())
+    states = _serving(view)
     if not states:
         return unknown("no inference pod has answered yet")
     for model in view.accepted.models:
@@ -74,6 +75,19 @@ def model_ready(view: View) -> Verdict:
             if verdict.status != conditions.TRUE:
                 return verdict
     return fine(conditions.REASON_MODELS_LOADED, _list([model.name for model in view.accepted.models]) + " loaded")
+
+
+def _serving(view: View) -> tuple[DetectorState, ...]:
+    """Return the states that count: while every camera is served, those of the pods that serve one, else all."""
+    states = view.snapshot.states
+    if view.cameras and all(camera.detecting for camera in view.cameras):
+        busy = {camera.replica for camera in view.cameras}
+        return tuple(state for pod, state in states.items() if pod in busy or _failed(state))
+    return tuple(states.values())
+
+
+def _failed(state: DetectorState) -> bool:
+    return any(model.state == "Failed" for model in state.models)
 
 
 def _model(model: ModelServing, state: DetectorState, accepted: str) -> Verdict:
@@ -102,7 +116,7 @@ def streams_ready(view: View) -> Verdict:
     waiting = [camera for camera in view.cameras if not (camera.state == LIVE and camera.detecting)]
     if waiting:
         return progressing(conditions.REASON_STREAMS_CONNECTING, _cameras(waiting, len(view.cameras)))
-    if any(state.generation != view.detector.generation for state in view.snapshot.states.values()):
+    if any(state.generation != view.detector.generation for state in _serving(view)):
         return progressing(conditions.REASON_PROGRESSING, "the inference pods are taking the new configuration")
     return fine(conditions.REASON_STREAMS_LIVE, f"{_count(len(view.cameras), 'camera')} live and detecting")
 

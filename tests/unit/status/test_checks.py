@@ -23,7 +23,7 @@ from tests.unit.status.views import (
 
 from edgedetector.api import conditions as c
 from edgedetector.api import names
-from edgedetector.api.dataplane import ModelState
+from edgedetector.api.dataplane import DetectorState, ModelState
 from edgedetector.go2rtc.state import StreamState
 from edgedetector.observe.snapshot import Problem, Scaler, ScalerCondition
 from edgedetector.status import compose
@@ -150,8 +150,8 @@ GATING: list[tuple[str, Break, str, str, str, str]] = [
         c.MODEL_READY, c.REASON_SERVING_CONFIG_DIFFERS, "people", WAITING,
     ),
     (
-        "one of two replicas is not there yet",
-        lambda v: said(v, state(v.accepted.id), state(v.accepted.id, models=())),
+        "of two replicas the one that has a camera is not there yet",
+        lambda v: said(v, state(v.accepted.id, camera("gate")), state("", camera("dock", detecting=False), models=())),
         c.MODEL_READY, c.REASON_MODEL_LOADING, "people is loading", WAITING,
     ),
     (
@@ -301,6 +301,18 @@ def test_a_replica_that_has_the_picture_knows_better_than_one_that_lost_the_came
         "gate": "yard-triton-2",
         "dock": "yard-triton-2",
     }
+
+
+def test_a_replica_more_on_its_way_does_not_take_readiness_away() -> None:
+    view = with_workload(healthy(), "triton", desired=2, updated=2, total=2)
+    starting = DetectorState(0, "")
+    assert judged(said(view, state(view.accepted.id), starting))[c.READY].is_true
+
+
+def test_a_replica_more_that_cannot_load_a_model_does() -> None:
+    view = healthy()
+    broken = state("", camera("gate", state="Connecting", detecting=False), models=(ModelState("people", "Failed"),))
+    assert judged(said(view, state(view.accepted.id), broken))[c.READY].reason == c.REASON_MODEL_LOAD_FAILED
 
 
 def test_during_a_trial_a_model_may_serve_what_is_on_trial() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tritonclient.grpc as triton
+from emulator.device import choose
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ DIMS = (3, 16, 16)
 CONFIG = """
 name: "{model}"
 backend: "dlnne"
-max_batch_size: 32
+max_batch_size: {largest}
 input [ {{ name: "images" data_type: {type} dims: [ 3, 16, 16 ] }} ]
 output [ {{ name: "output0" data_type: TYPE_FP32 dims: [ 84, 8 ] }} ]
 instance_group [ {{ count: {instances} kind: KIND_MODEL }} ]
@@ -89,7 +90,8 @@ class Bench:
         ask(self._device, {"op": "configure", "device": case.device, "set": case.changes})
         directory = self._repository / MODEL
         (directory / "1").mkdir(parents=True, exist_ok=True)
-        text = CONFIG.format(model=MODEL, type=f"TYPE_{case.precision.upper()}", instances=case.instances)
+        largest, data_type = choose(case.device).max_batch, f"TYPE_{case.precision.upper()}"
+        text = CONFIG.format(model=MODEL, largest=largest, type=data_type, instances=case.instances)
         (directory / "config.pbtxt").write_text(text)
         self._client.load_model(MODEL)
 

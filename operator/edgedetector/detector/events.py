@@ -34,20 +34,21 @@ class Result:
     """Seconds that Triton took to answer, transport included."""
     detections: tuple[Detection, ...]
 
-    def document(self) -> dict[str, Any]:
-        """Return the event as JSON values."""
+    def document(self, *, digest: bool = False) -> dict[str, Any]:
+        """Return the event as JSON values, with the frame's digest if it is asked for: it costs 2 ms a megapixel."""
         height, width = self.image.shape[:2]
+        frame = {
+            "width": width,
+            "height": height,
+            "pts": self.pts,
+            "capturedAt": datetime.fromtimestamp(self.captured, UTC).isoformat(timespec="milliseconds"),
+            "ageSeconds": round(self.age, 6),
+            "inferenceSeconds": round(self.inference, 6),
+        }
         return {
             "camera": self.camera,
             "model": self.model,
-            "frame": {
-                "width": width,
-                "height": height,
-                "pts": self.pts,
-                "capturedAt": datetime.fromtimestamp(self.captured, UTC).isoformat(timespec="milliseconds"),
-                "ageSeconds": round(self.age, 6),
-                "inferenceSeconds": round(self.inference, 6),
-            },
+            "frame": {**frame, "digest": self.digest()} if digest else frame,
             "detections": [{"label": d.label, "score": d.score, "box": list(d.box)} for d in self.detections],
         }
 
@@ -81,10 +82,9 @@ class Hub:
             listeners = list(self._listeners)
         if not listeners:
             return
-        document = result.document()
-        plain = json.dumps(document)
+        plain = json.dumps(result.document())
         digest = any(listener.digest for listener in listeners)
-        full = json.dumps({**document, "digest": result.digest()}) if digest else plain
+        full = json.dumps(result.document(digest=True)) if digest else plain
         with self._changed:
             for listener in listeners:
                 if len(listener.queue) >= _QUEUE:

@@ -7,7 +7,7 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import parse_qs, urlsplit
 
 from edgedetector.detector import picture
-from edgedetector.detector.events import Hub
+from edgedetector.detector.events import Hub, Result
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +114,15 @@ def _snapshot(hub: Hub, camera: str, kind: str) -> Answer:
     if not results:
         return NOT_FOUND
     if kind == "json":
-        return Answer(json.dumps([result.document() for result in results]).encode())
+        return Answer(json.dumps(_together(results)).encode())
     return Answer(picture.jpeg(picture.annotate(results)), "image/jpeg")
+
+
+def _together(results: Sequence[Result]) -> dict[str, Any]:
+    """Return one document for a frame that several models have looked at: each detection names its model."""
+    documents = [result.document() for result in results]
+    found = [{**detection, "model": d["model"]} for d in documents for detection in d["detections"]]
+    return {"camera": documents[0]["camera"], "frame": documents[0]["frame"], "detections": found}
 
 
 def _stream(handler: _Handler, hub: Hub, *, digest: bool) -> None:

@@ -69,7 +69,7 @@ def test_an_event_says_what_was_found_where_and_when(base: str, hub: Hub) -> Non
 
 def test_whoever_asks_gets_the_digest_of_the_pixels(base: str, hub: Hub) -> None:
     expected = hashlib.blake2b(IMAGE.tobytes(), digest_size=16).hexdigest()
-    assert next(listen(base, hub, "?digest=1"))["digest"] == expected
+    assert next(listen(base, hub, "?digest=1"))["frame"]["digest"] == expected
 
 
 def test_a_slow_listener_loses_the_oldest_and_is_told_how_many(hub: Hub) -> None:
@@ -91,7 +91,9 @@ def test_a_snapshot_is_the_newest_frame_with_its_boxes_drawn(base: str, hub: Hub
     assert picture[60, 10].max() > 100, "the box's left edge is drawn"
     assert picture[200, 300].max() < 10, "the rest is the frame"
     with urllib.request.urlopen(f"{base}/snapshot/gate.json", timeout=10) as answer:
-        assert json.load(answer)[0]["detections"][0]["box"] == [10.0, 20.0, 50.0, 100.0]
+        assert json.load(answer)["detections"] == [
+            {"label": "person", "score": 0.75, "box": [10.0, 20.0, 50.0, 100.0], "model": "people"}
+        ]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20, 2000), (2160, 3840)])

@@ -24,7 +24,7 @@ from hack import cluster as driver
 
 NAMESPACE = "control-path"
 TRITONS = {"24.10": "triton-cpu", "23.07": "triton-cpu-2307"}
-_HEAD = f"{'Triton':7}{'case':46}{'effect s':>9}{'requests':>10}{'errors':>8}{'wrong':>7}{'gap ms':>8}  note"
+_HEAD = f"{'Triton':7}{'case':46}{'effect s':>9}{'requests':>10}{'errors':>8}{'wrong':>7}{'gap ms':>8}{'load':>6}  note"
 
 
 def main() -> int:
@@ -93,9 +93,7 @@ def _line(row: Row) -> str:
     numbers = (str(window.requests), str(window.errors), str(window.wrong), f"{window.gap * 1000:.0f}")
     shown = numbers if row.window else ("-",) * 4
     mark = "" if row.passed else "  NOT AS EXPECTED"
-    return (
-        f"{row.triton:7}{row.case:46}{effect:>9}{shown[0]:>10}{shown[1]:>8}{shown[2]:>7}{shown[3]:>8}  {row.note}{mark}"
-    )
+    return f"{row.triton:7}{row.case:46}{effect:>9}{shown[0]:>10}{shown[1]:>8}{shown[2]:>7}{shown[3]:>8}{row.busy:>6.1f}  {row.note}{mark}"
 
 
 def _json(row: Row) -> dict[str, Any]:
@@ -105,7 +103,13 @@ def _json(row: Row) -> dict[str, Any]:
         if window
         else {}
     )
-    found = {"triton": row.triton, "case": row.case, "effectSeconds": row.effect, "asExpected": row.passed}
+    found = {
+        "triton": row.triton,
+        "case": row.case,
+        "effectSeconds": row.effect,
+        "asExpected": row.passed,
+        "load": row.busy,
+    }
     return {**found, **seen, "note": row.note}
 
 

@@ -19,6 +19,8 @@ _RESTRICTED = {
     "readOnlyRootFilesystem": True,
     "capabilities": {"drop": ["ALL"]},
 }
+_SHARED_MEMORY = "1Gi"
+"""On 23.07 an instance of the python backend takes 64 MiB of it, and a reload holds old and new instances at once."""
 _START = (
     "exec tritonserver --model-repository=/models --model-control-mode=explicit --exit-on-error=false "
     "--strict-readiness=false --allow-http=false --allow-grpc=true --grpc-port=8001 --metrics-port=8002 "
@@ -155,7 +157,7 @@ def _pod(detector: str, triton: str) -> dict[str, Any]:
         "volumes": [
             {"name": "models", "emptyDir": {}},
             {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "16Mi"}},
-            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "256Mi"}},
+            {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": _SHARED_MEMORY}},
             {"name": "tmp", "emptyDir": {}},
             {"name": "serving", "configMap": {"name": names.serving(NAME)}},
             {"name": "detector", "configMap": {"name": names.detector_config(NAME)}},

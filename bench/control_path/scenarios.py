@@ -6,9 +6,10 @@ There is no operator anywhere: everything here works with it dead.
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bench.control_path import manifests
@@ -33,6 +34,8 @@ class Row:
     window: Window | None = None
     note: str = ""
     passed: bool = True
+    busy: float = field(default_factory=lambda: os.getloadavg()[0])
+    """Load average of the machine over the last minute: on 2 cores anything above 2 lengthens every time here."""
 
 
 def restricted(rig: Rig, pod: str, triton: str) -> Iterator[Row]:

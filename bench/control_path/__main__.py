@@ -93,7 +93,8 @@ def _line(row: Row) -> str:
     numbers = (str(window.requests), str(window.errors), str(window.wrong), f"{window.gap * 1000:.0f}")
     shown = numbers if row.window else ("-",) * 4
     mark = "" if row.passed else "  NOT AS EXPECTED"
-    return f"{row.triton:7}{row.case:46}{effect:>9}{shown[0]:>10}{shown[1]:>8}{shown[2]:>7}{shown[3]:>8}{row.busy:>6.1f}  {row.note}{mark}"
+    left = f"{row.triton:7}{row.case:46}{effect:>9}{shown[0]:>10}{shown[1]:>8}{shown[2]:>7}{shown[3]:>8}"
+    return f"{left}{row.busy:>6.1f}  {row.note}{mark}"
 
 
 def _json(row: Row) -> dict[str, Any]:

@@ -7,6 +7,7 @@ rest, so that a teardown cannot forget anything, whatever state the node is in.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -92,15 +93,22 @@ class Link:
 
 
 def holder(cluster: paths.Cluster) -> Process | None:
-    """Process 1 of the node, as the machine sees it; found by its command line, so that no interruption loses it."""
+    """Process 1 of the node, as the machine sees it."""
+    return _holders().get(cluster.home)
+
+
+def _holders() -> dict[Path, Process]:
+    """Process 1 of every node, by its directory; found by the command line, so that no interruption loses one."""
+    found = {}
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             words = entry.read_bytes().split(b"\0")
         except OSError:
             continue
-        if len(words) == 3 and words[0].endswith(b"/pause") and words[1] == os.fsencode(cluster.home):
-            return Process.of(int(entry.parent.name))
-    return None
+        process = Process.of(int(entry.parent.name))
+        if len(words) == 3 and words[0].endswith(b"/pause") and process is not None:
+            found[Path(os.fsdecode(words[1]))] = process
+    return found
 
 
 def link(cluster: paths.Cluster) -> Link:
@@ -229,22 +237,26 @@ def _connect(cluster: paths.Cluster, chosen: Link, service_range: str) -> None:
 
 def _note_folders(cluster: paths.Cluster) -> None:
     """Make the folders that get a bind mount, and remember which are new, to remove just those."""
-    file = cluster.home / "new-folders"
-    new: list[str] = json.loads(file.read_text()) if file.exists() else []
-    for folder in FIXED_FOLDERS:
-        lacking = [p for p in (Path(folder), *Path(folder).parents) if not p.exists()]
-        new += [str(path) for path in lacking]
-    file.write_text(json.dumps(new))
-    for folder in FIXED_FOLDERS:
-        Path(folder).mkdir(parents=True, exist_ok=True)
+    with locks.exclusive("node-folders"):
+        lacking = {path for name in FIXED_FOLDERS for path in (Path(name), *Path(name).parents) if not path.exists()}
+        _new_folders(cluster.home).write_text(json.dumps(sorted(map(str, lacking))))
+        for name in FIXED_FOLDERS:
+            Path(name).mkdir(parents=True, exist_ok=True)
 
 
 def _forget_folders(cluster: paths.Cluster) -> None:
-    file = cluster.home / "new-folders"
-    if not file.exists():
-        return
-    for folder in sorted(json.loads(file.read_text()), key=len, reverse=True):
-        try:
-            Path(folder).rmdir()
-        except OSError:  # another cluster, or something installed since, uses it
-            continue
+    """Remove those folders, or leave that to another node that uses them by now."""
+    with locks.exclusive("node-folders"):
+        file = _new_folders(cluster.home)
+        folders = json.loads(file.read_text()) if file.exists() else []
+        for heir in _holders():
+            inherited = _new_folders(heir)
+            inherited.write_text(json.dumps(sorted({*json.loads(inherited.read_text()), *folders})))
+            return
+        for folder in sorted(folders, key=len, reverse=True):
+            with contextlib.suppress(OSError):  # something that was installed since keeps its files in it
+                Path(folder).rmdir()
+
+
+def _new_folders(home: Path) -> Path:
+    return home / "new-folders"

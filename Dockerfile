@@ -26,7 +26,8 @@ RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     sh /run/with-registry apt-install python3 libpython3.11
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 
-# Tools of the build itself; nothing of this stage is in an image.
+# Tools of the build itself; nothing of this stage is in an image. What is installed for an image gets bytecode that
+# does not depend on times, and then time 0: the same versions are the same layer, in whatever order images are built.
 FROM python AS tools
 RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=secret,id=apt --mount=type=secret,id=sources --mount=type=secret,id=registry \
@@ -36,7 +37,8 @@ RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=cache,id=pip,target=/root/.cache/pip \
     python3 -m venv /opt/tools \
     && sh /run/with-registry /opt/tools/bin/pip install --disable-pip-version-check -q uv==0.13.9 hatchling==1.33.0
-ENV PATH=/opt/tools/bin:$PATH UV_LINK_MODE=copy UV_PYTHON=/usr/bin/python3 UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1
+ENV PATH=/opt/tools/bin:$PATH UV_LINK_MODE=copy UV_PYTHON=/usr/bin/python3 UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1 \
+    PYC_INVALIDATION_MODE=UNCHECKED_HASH
 
 
 # ---- numpy and OpenCV: one layer under Triton and the detector -------------------------------------------------------
@@ -52,7 +54,8 @@ RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     numpy==${NUMPY_VERSION} opencv-python-headless==${OPENCV_VERSION} \
     && rm -rf /packages/bin /packages/.lock \
     && find /packages -type d -name tests -prune -exec rm -rf {} + \
-    && python3 -m compileall -q /packages
+    && python3 -m compileall -q --invalidation-mode unchecked-hash /packages \
+    && find /packages -exec touch -h -d @0 {} +
 
 FROM python AS vision
 COPY --from=vision-packages /packages /usr/local/lib/python3.11/dist-packages
@@ -67,7 +70,8 @@ RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=bind,source=images/triton-layout,target=/run/triton-layout \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
     --mount=type=cache,id=pip,target=/root/.cache/pip \
-    sh /run/with-registry sh /run/triton-layout ${PYTRITON_VERSION} /opt/tritonserver
+    sh /run/with-registry sh /run/triton-layout ${PYTRITON_VERSION} /opt/tritonserver \
+    && find /opt/tritonserver -exec touch -h -d @0 {} +
 
 FROM tools AS triton-2307-files
 ARG PYTRITON_VERSION=0.4.0
@@ -75,7 +79,8 @@ RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=bind,source=images/triton-layout,target=/run/triton-layout \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
     --mount=type=cache,id=pip,target=/root/.cache/pip \
-    sh /run/with-registry sh /run/triton-layout ${PYTRITON_VERSION} /opt/tritonserver
+    sh /run/with-registry sh /run/triton-layout ${PYTRITON_VERSION} /opt/tritonserver \
+    && find /opt/tritonserver -exec touch -h -d @0 {} +
 
 FROM vision AS triton-runtime
 ENV PATH=/opt/tritonserver/bin:$PATH LD_LIBRARY_PATH=/opt/tritonserver/lib
@@ -116,7 +121,8 @@ RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=bind,source=images/install-packages,target=/run/install-packages \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
     --mount=type=cache,id=uv,target=/root/.cache/uv \
-    sh /run/with-registry sh /run/install-packages /requirements.txt
+    sh /run/with-registry sh /run/install-packages /requirements.txt \
+    && find /opt/venv -exec touch -h -d @0 {} +
 
 FROM tools AS compiler
 RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
@@ -131,7 +137,8 @@ RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
     --mount=type=cache,id=uv,target=/root/.cache/uv \
     sh /run/with-registry sh /run/install-packages /requirements.txt --system-site-packages \
-    && python3 /run/without-gpl /opt/venv/lib/python3.11/site-packages
+    && python3 /run/without-gpl /opt/venv/lib/python3.11/site-packages \
+    && find /opt/venv -exec touch -h -d @0 {} +
 
 FROM python AS operator
 COPY --from=operator-packages /opt/venv /opt/venv
@@ -201,7 +208,9 @@ RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
     --mount=type=cache,id=uv,target=/root/.cache/uv \
     sh /run/with-registry uv pip install -q --target /packages --constraint /requirements.txt prometheus-client \
-    && rm -f /packages/.lock && python3 -m compileall -q /packages
+    && rm -f /packages/.lock \
+    && python3 -m compileall -q --invalidation-mode unchecked-hash /packages \
+    && find /packages -exec touch -h -d @0 {} +
 
 FROM python AS emulated-exporter
 COPY --from=exporter-packages /packages /opt/emulator

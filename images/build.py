@@ -48,16 +48,19 @@ KEPT_ARCHIVES = 3
 """Archives of one target that are kept: the newest ones, so that a rolled back tree finds its images."""
 KEPT_BUNDLES = 2
 PARALLEL = 2
+SHARED_STAGE = "tools"
+"""The stage on which most others stand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One image: `files` are the context paths it takes, `tested` the stamp that its build test leaves."""
+    """One image: `stages` and the context's `files` make it and its test, which leaves the stamp `tested`."""
 
     target: str
     image: str
     archive: Path
     tested: Path
+    stages: tuple[str, ...]
     files: tuple[str, ...]
 
     @property
@@ -141,7 +144,7 @@ def jobs(wanted: Sequence[str]) -> list[Job]:
         tag = f"{version}-{made.digest[:12]}"
         archive = cache() / f"{target}-{tag}.tar"
         stamp = cache() / f"{target}-{tag}-{test.digest[:12]}.tested"
-        found.append(Job(target, f"{REPOSITORY}/{target}:{tag}", archive, stamp, (*made.files, *test.files)))
+        found.append(Job(target, f"{REPOSITORY}/{target}:{tag}", archive, stamp, test.stages, test.files))
     return found
 
 
@@ -171,13 +174,18 @@ def provide_base(docker: engine.Engine) -> None:
     docker.run(["import", str(archive), name])
 
 
+def build_options(common: Sequence[str], context: Path) -> list[str]:
+    """Return the client's arguments up to the target."""
+    return ["build", *common, "--file", str(context / "Dockerfile")]
+
+
 def build(docker: engine.Engine, job: Job, common: Sequence[str], context: Path) -> None:
     """Build, test and save one image."""
     started = time.monotonic()
     log = cache() / "logs" / f"{job.target}.log"
     log.unlink(missing_ok=True)
     say(f"building {job.target}")
-    options = ["build", *common, "--file", str(context / "Dockerfile")]
+    options = build_options(common, context)
     docker.run([*options, "--target", job.target, "--tag", job.image, str(context)], log)
     built = time.monotonic()
     docker.run([*options, "--target", job.target + dockerfile.TEST_SUFFIX, str(context)], log)
@@ -222,6 +230,10 @@ def build_all(todo: Sequence[Job], extra: Mapping[str, Path]) -> None:
         for name, content in machine.secrets(os.environ).items():
             (vault / name).write_bytes(content)
             common += ["--secret", f"id={name},src={vault / name}"]
+        if any(SHARED_STAGE in job.stages for job in todo):
+            # First what they have in common: two builds that start together would each make their own.
+            shared = [*build_options(common, context), "--target", SHARED_STAGE, str(context)]
+            docker.run(shared, cache() / "logs" / f"{SHARED_STAGE}.log")
         pool = ThreadPoolExecutor(PARALLEL)
         futures = [pool.submit(build, docker, job, common, context) for job in todo]
         try:

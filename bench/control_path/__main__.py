@@ -31,9 +31,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.control_path", description=__doc__)
     parser.add_argument("--triton", action="append", choices=TRITONS, help="only this version")
     parser.add_argument("--keep", action="store_true", help="leave the namespace for a look")
+    parser.add_argument("--image", action="append", default=[], metavar="TARGET=IMAGE", help="do not build this one")
     options = parser.parse_args()
     driver.create()
-    images = driver.load_images("detector", *TRITONS.values())
+    images = dict(image.split("=", 1) for image in options.image)
+    missing = {"detector", *(TRITONS[version] for version in options.triton or TRITONS)} - images.keys()
+    if missing:
+        images |= driver.load_images(*sorted(missing))
     rig = Rig(NAMESPACE)
     rows: list[Row] = []
     print(_machine(), f"load average {os.getloadavg()[0]:.1f} at the start", _HEAD, sep="\n")

@@ -21,7 +21,7 @@ check: ## formatter, linter, strict types, import layers, unit tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pytest tests/unit -n auto
+	$(BIN)/pytest tests/unit -n auto -m 'not tritonserver and not soak'
 
 format: ## format and mend what can be mended
 	@hack/bootstrap.sh

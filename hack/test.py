@@ -32,8 +32,9 @@ def test() -> int:
             up = [python, str(cluster.NODE / "monitoring.py"), "up"]
             stages.append(Stage("monitoring", up, 900, needs=("cluster",)))
         runner.run(stages)
-        pytest = [venv, "-m", "pytest", "tests/e2e", "-v", "-p", "no:cacheprovider", "--durations=15"]
-        runner.run([Stage("end to end", pytest, 900, show=True)])
+        pytest = [venv, "-m", "pytest", "-v", "-p", "no:cacheprovider", "--durations=15"]
+        runner.run([Stage("end to end", [*pytest, "tests/e2e"], 900, show=True)])
+        runner.run([Stage("tritonserver", [*pytest, "-m", "tritonserver", "tests/unit"], 180)])
         if own_node and os.environ.get("KEEP") != "1":
             runner.run([Stage("down", ["make", "down"], 120)])
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,7 @@ def pytest_configure(config: pytest.Config) -> None:
     options.kubeconfig = options.kubeconfig or str(driver.kubeconfig())
     if options.cluster_name == "pytest-kind":
         options.cluster_name = driver.NAME
+    Path(options.kubeconfig).parent.mkdir(parents=True, exist_ok=True)  # pytest-kind touches the file first
     options.keep_cluster = True  # `make down` ends it; a failed run leaves it to be looked at
 
 

@@ -14,6 +14,7 @@ import requests
 import tritonclient.grpc as triton
 from bench.calibration import tritonserver
 
+pytestmark = pytest.mark.tritonserver
 ROOT = Path(tritonserver.ROOT)
 
 

@@ -136,7 +136,7 @@ class Client:
         finally:
             self._on_request(method, kind.kind, outcome, time.monotonic() - started)
 
-    async def _send(self, method: str, path: str, body: Any, content_type: str, query: list[tuple[str, str]]) -> Object:
+    async def _send(self, method: str, path: str, body: Any, content_type: str, query: Any) -> Object:
         serialized = await self._api.param_serialize(
             method,
             path,
@@ -146,7 +146,7 @@ class Client:
             auth_settings=["BearerToken"],
         )
         answer = await self._api.call_api(*serialized, _request_timeout=REQUEST_TIMEOUT)
-        data = await answer.read()
+        data: bytes = await answer.read()  # type: ignore[no-untyped-call]
         if not 200 <= answer.status <= 299:  # noqa: PLR2004 - what HTTP calls success
             raise errors.from_status(answer.status, data.decode(errors="replace"), f"{method} {path}")
         parsed: Object = json.loads(data)

@@ -59,7 +59,7 @@ def pod(component: str, name: str = "", **changes: Any) -> PodView:
 
 def workload(component: str, **changes: Any) -> Workload:
     """A Deployment that is rolled out with one replica."""
-    return dataclasses.replace(Workload(f"yard-{component}", True, 1, 1, 1, 1), **changes)  # noqa: FBT003
+    return dataclasses.replace(Workload(f"yard-{component}", True, 1, 1, 1, 1), **changes)
 
 
 def camera(name: str, **changes: Any) -> CameraState:

@@ -214,7 +214,7 @@ RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
 
 FROM python AS emulated-exporter
 COPY --from=exporter-packages /packages /opt/emulator
-COPY emulator /opt/emulator/emulator
+COPY emulator/*.py emulator/*.toml emulator/*.csv /opt/emulator/emulator/
 WORKDIR /opt/emulator
 USER 10001:10001
 EXPOSE 9400 9401

@@ -89,8 +89,7 @@ def import_all(package: str) -> list[str]:
     root = importlib.import_module(package)
     names = [one.name for one in pkgutil.walk_packages(root.__path__, package + ".")]
     for name in names:
-        if not name.endswith("__main__"):
-            importlib.import_module(name)
+        importlib.import_module(name)
     return names
 
 

@@ -26,11 +26,12 @@ from edgedetector.plan.settings import Facts, Settings
 
 # HTTP is off and the rest of the control API needs a key that only this pod has: whoever can load a python model can
 # run code. `$$(` is Kubernetes' escape for `$(`. Strict readiness is off because a model that loads would take the pod
-# out of the Services.
+# out of the Services. The exit time-out is shorter than the pod's grace: after a load that failed, Triton 24.10 waits
+# all of it for a model that is not there.
 _START: Final = (
     "exec tritonserver "
     f"--model-repository={names.DIR_MODELS} --model-control-mode=explicit --exit-on-error=false "
-    "--strict-readiness=false --allow-http=false "
+    "--strict-readiness=false --exit-timeout-secs=10 --allow-http=false "
     f"--allow-grpc=true --grpc-port={names.PORT_TRITON_GRPC} "
     f"--allow-metrics=true --metrics-port={names.PORT_TRITON_METRICS} "
     "--grpc-restricted-protocol=model-repository,shared-memory,trace,logging:"

@@ -51,9 +51,11 @@ class Client:
         except errors.NotFoundError:
             return None
 
-    async def list(self, kind: kinds.Kind, namespace: str = "", selector: str = "") -> tuple[Object, ...]:
-        """Return the objects that carry the labels; an empty namespace means all of them."""
-        query = [("labelSelector", selector)] if selector else []
+    async def list(
+        self, kind: kinds.Kind, namespace: str = "", selector: str = "", fields: str = ""
+    ) -> tuple[Object, ...]:
+        """Return the objects that carry the labels and fields; an empty namespace means all of them."""
+        query = [(name, value) for name, value in (("labelSelector", selector), ("fieldSelector", fields)) if value]
         answer = await self._request("GET", kind, kind.path(namespace), query=query)
         head = {"apiVersion": kind.api_version, "kind": kind.kind}
         return tuple(head | item for item in answer.get("items") or ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,12 +39,10 @@ def owned_by(obj: Object, uid: str) -> bool:
 async def gather(
     client: Client, child_kinds: Iterable[tuple[str, str]], namespace: str, selector: str, served: frozenset[str]
 ) -> tuple[Object, ...]:
-    """List the children of every kind that the API server serves."""
-    found: list[Object] = []
-    for api_version, name in child_kinds:
-        if name not in kinds.OPTIONAL or name in served:
-            found.extend(await client.list(kinds.of(api_version, name), namespace, selector))
-    return tuple(found)
+    """List the children of every kind that the API server serves, all kinds at once."""
+    wanted = [kinds.of(*kind) for kind in child_kinds if kind[1] not in kinds.OPTIONAL or kind[1] in served]
+    found = await asyncio.gather(*(client.list(kind, namespace, selector) for kind in wanted))
+    return tuple(obj for objects in found for obj in objects)
 
 
 async def converge(

@@ -33,6 +33,7 @@ class Kind:
 EDGEDETECTOR: Final = Kind(names.API_VERSION, "EdgeDetector", "edgedetectors")
 ACCELERATOR_PROFILE: Final = Kind(names.API_VERSION, "AcceleratorProfile", "acceleratorprofiles", namespaced=False)
 POD: Final = Kind("v1", "Pod", "pods")
+CORE_EVENT: Final = Kind("v1", "Event", "events")
 EVENT: Final = Kind("events.k8s.io/v1", "Event", "events")
 CRD: Final = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 

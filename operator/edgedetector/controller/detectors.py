@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import dataclasses
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,11 +106,21 @@ class DetectorReconciler:
     async def _gather(self, key: Key) -> Seen:
         client, selector = self.shell.client, f"{names.LABEL_DETECTOR}={key.name}"
         served = await self.shell.discovery.served()
-        children = await converge.gather(client, plan.CHILD_KINDS, key.namespace, selector, served)
-        pods = await client.list(kinds.POD, key.namespace, selector)
-        views = tuple(kubelet.pod(pod) for pod in pods)
+        children, pods = await asyncio.gather(
+            converge.gather(client, plan.CHILD_KINDS, key.namespace, selector, served),
+            client.list(kinds.POD, key.namespace, selector),
+        )
+        views = tuple([await self._view(pod) for pod in pods])
         answers = await self.scraper.observe(key, scrape.targets(views))
         return Seen(children, pods, gather.snapshot(children, views, answers, served))
+
+    async def _view(self, pod: Object) -> PodView:
+        view = kubelet.pod(pod)
+        if view.problem is not None or not kubelet.is_held_before_start(pod, self.shell.now()):
+            return view
+        fields = f"involvedObject.uid={view.uid},type=Warning"
+        events = await self.shell.client.list(kinds.CORE_EVENT, pod["metadata"]["namespace"], fields=fields)
+        return dataclasses.replace(view, problem=kubelet.mount_problem(events))
 
     def _unschedulable(self, pods: tuple[PodView, ...]) -> int:
         return sum(1 for pod in pods if pod.component == names.COMPONENT_TRITON and self._waiting(pod) <= timedelta(0))

@@ -7,6 +7,8 @@ from the pod needs no permission on Secrets or nodes.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from edgedetector.api import conditions, names
@@ -20,6 +22,10 @@ MAX_WORDS: Final = 400
 # A container that keeps ending is "running" for a moment after each restart; from this count on that is no progress.
 LOOPING_RESTARTS: Final = 2
 
+# A volume takes a moment; the kubelet complains for the first time after some seconds.
+SETTING_UP: Final = timedelta(seconds=5)
+
+_MOUNT: Final = frozenset({"FailedMount", "FailedAttachVolume"})
 _PULL: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _CONFIG: Final = frozenset({"CreateContainerConfigError"})
 _CREATE: Final = frozenset({"CreateContainerError", "RunContainerError"})
@@ -108,6 +114,26 @@ def _words(text: str) -> str:
     """Return one line without times, which would make the same problem look new every time."""
     line = _TIMES.sub("", " ".join(text.split()))
     return line if len(line) <= MAX_WORDS else line[: MAX_WORDS - 3] + "..."
+
+
+def is_held_before_start(obj: Object, now: datetime) -> bool:
+    """Tell whether a pod has a node, and for a while nothing of it has been started: its volumes are not there."""
+    status = obj.get("status") or {}
+    if not (obj.get("spec") or {}).get("nodeName") or obj["metadata"].get("deletionTimestamp"):
+        return False
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodReadyToStartContainers" and condition["status"] == "False":
+            return now - datetime.fromisoformat(condition["lastTransitionTime"]) > SETTING_UP
+    return False
+
+
+def mount_problem(events: Iterable[Object]) -> Problem | None:
+    """Return what the kubelet last said of volumes that it cannot mount: it says so in Events alone."""
+    said = [event for event in events if event.get("reason") in _MOUNT]
+    if not said:
+        return None
+    last = max(said, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
+    return Problem(conditions.REASON_VOLUME_MISSING, _words(last.get("message", "")))
 
 
 def workload(obj: Object) -> Workload:

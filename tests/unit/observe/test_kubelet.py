@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -140,6 +141,41 @@ def test_times_in_words_do_not_make_an_old_problem_new() -> None:
         for minute in (1, 2)
     )
     assert first.problem == second.problem
+
+
+NOW = datetime(2026, 11, 22, 15, 1, tzinfo=UTC)
+
+
+def starting(status: str = "False", since: str = "2026-11-22T15:00:00Z", **metadata: Any) -> dict[str, Any]:
+    ready = {"type": "PodReadyToStartContainers", "status": status, "lastTransitionTime": since}
+    obj = pod(waiting("ContainerCreating"), conditions=[ready])
+    return obj | {"metadata": obj["metadata"] | metadata}
+
+
+@pytest.mark.parametrize(
+    ("obj", "held"),
+    [
+        (starting(), True),
+        (starting(since="2026-11-22T15:00:58Z"), False),
+        (starting("True"), False),
+        (starting(deletionTimestamp="2026-11-22T15:00:00Z"), False),
+        (starting() | {"spec": {}}, False),
+        (pod(), False),
+    ],
+    ids=["for a minute", "for a moment", "started", "leaving", "no node", "nothing known"],
+)
+def test_a_pod_of_which_nothing_starts(obj: dict[str, Any], held: bool) -> None:  # noqa: FBT001
+    assert kubelet.is_held_before_start(obj, NOW) is held
+
+
+def test_the_last_word_about_a_volume_counts() -> None:
+    def said(reason: str, message: str, minute: int) -> dict[str, Any]:
+        return {"reason": reason, "message": message, "lastTimestamp": f"2026-11-22T15:0{minute}:00Z"}
+
+    missing = 'MountVolume.SetUp failed for volume "m" : configmap "people-model" not found'
+    events = [said("FailedMount", missing, 2), said("FailedMount", "earlier", 1), said("Unhealthy", "later", 3)]
+    assert kubelet.mount_problem(events) == Problem(c.REASON_VOLUME_MISSING, missing)
+    assert kubelet.mount_problem(events[2:]) is None
 
 
 def deployment(generation: int = 2, **status: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ There is no operator anywhere: everything here works with it dead.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -69,9 +70,16 @@ def changes(rig: Rig, pod: str, triton: str) -> Iterator[Row]:
         config = manifests.serving_config(f"step-{number}", **knobs)
         before = _processes(rig, pod)
         row = _change(rig, pod, triton, case, config)
-        kept = before & _processes(rig, pod)
+        kept = before & _settled(rig, pod, config.models[0].instances)
         row.note = f"{len(kept)} of {len(before)} instance processes kept"
         yield row
+
+
+def _settled(rig: Rig, pod: str, instances: int) -> set[str]:
+    """Return the instances' processes once those of the old copy have ended, which Triton does in the background."""
+    with contextlib.suppress(NotReachedError):
+        poll("as many processes as instances", lambda: _processes(rig, pod), lambda now: len(now) <= instances, 30)
+    return _processes(rig, pod)
 
 
 def _processes(rig: Rig, pod: str) -> set[str]:

@@ -20,7 +20,7 @@ from edgedetector.go2rtc.container import MINIMUM_UPTIME_SECONDS
 CAMERAS = 35
 SHARD = 5
 REST_SECONDS = 20.0
-KILL_GO2RTC = 'for d in /proc/[0-9]*; do read -r c <$d/comm; [ "$c" = go2rtc ] && kill -KILL ${d#/proc/}; done'
+KILL_GO2RTC = 'for d in /proc/[0-9]*; do read -r c <$d/comm; [ "$c" = go2rtc ] && kill -KILL ${d#/proc/}; done; :'
 TOPOLOGIES = {"one": CAMERAS, "shards": SHARD, "each": 1}
 # A camera that is read without a media pod: its gaps are the machine's, not the topology's.
 DIRECT = "direct"

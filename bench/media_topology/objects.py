@@ -17,8 +17,8 @@ SECURITY = {
     "readOnlyRootFilesystem": True,
 }
 # Without a request, a pod gets next to nothing of a processor that others want too.
-REQUESTS = {"requests": {"cpu": "20m", "memory": "32Mi"}}
-HELPER_REQUESTS = {"requests": {"cpu": "300m", "memory": "64Mi"}}
+REQUESTS = {"requests": {"cpu": "2m", "memory": "16Mi"}}
+HELPER_REQUESTS = {"requests": {"cpu": "100m", "memory": "64Mi"}}
 POD_SECURITY = {
     "runAsNonRoot": True,
     "runAsUser": names.USER,

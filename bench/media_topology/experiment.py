@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -95,6 +95,7 @@ class Experiment:
     ) -> Row:
         """Let something happen and note what it did to the cameras."""
         self.settle()
+        neighbours = self.neighbours(about)
         started, begun = time.time(), time.monotonic()
         self.cluster.get(f"{READERS}/reset")
         act()
@@ -103,23 +104,22 @@ class Experiment:
         gaps = self.gaps()
         noise = gaps.pop(DIRECT)["longest"]
         others = {key: item["longest"] for key, item in gaps.items() if key not in about}
+        near = {key: gap for key, gap in others.items() if key in neighbours}
+        far = [gap for key, gap in others.items() if key not in neighbours]
         changed = [item["longest"] for key, item in gaps.items() if key in (about if watch is None else watch)]
         row = Row(
             self.topology,
             name,
-            round(max(others.values()), 2) if others else None,
+            round(max(near.values()), 2) if near else None,
+            round(max(far), 2) if far else None,
             round(max(changed), 2) if changed else None,
-            sum(gap > 0.5 for gap in others.values()),
+            len(near),
             round(seconds, 1),
             self.most_sessions(started),
             round(noise, 2),
         )
         self.rows.append(row)
-        print(
-            f"{row.topology:7} {row.event:44} others {row.others} ({row.disturbed}) changed {row.changed} "
-            f"after {row.seconds} s, sessions {row.sessions}, noise {row.noise}",
-            flush=True,
-        )
+        print(json.dumps(asdict(row)), flush=True)
         return row
 
     def most_sessions(self, since: float) -> int:
@@ -137,6 +137,13 @@ class Experiment:
                 count += change
                 most = max(most, count)
         return most
+
+    def neighbours(self, about: set[str]) -> set[str]:
+        """Cameras that share a media pod with one of these, or with one of these to come."""
+        groups = [group for group in self.groups.values() if any(item.name in about for item in group.cameras)]
+        if self.topology == "one" or (about and not groups and self.topology == "shards"):
+            groups = list(self.groups.values())[-1:]
+        return {item.name for group in groups for item in group.cameras} - about
 
     def owner(self, name: str) -> Group:
         return next(group for group in self.groups.values() if any(item.name == name for item in group.cameras))

@@ -13,12 +13,14 @@ class Row:
 
     topology: str
     event: str
-    others: float | None
-    """Longest gap of any camera that the event was not about."""
+    neighbours: float | None
+    """Longest gap of a camera that the event was not about but whose media pod it was about."""
+    strangers: float | None
+    """Longest gap of a camera of another media pod."""
     changed: float | None
     """Longest gap of the cameras that it was about, from the event on."""
-    disturbed: int
-    """Other cameras with a gap of over half a second."""
+    shared: int
+    """How many neighbours there are."""
     seconds: float
     """From the event until everything was as asked for."""
     sessions: int
@@ -31,8 +33,9 @@ def table(rows: list[Row], costs: dict[str, dict[str, Any]]) -> str:
     columns = (
         "event",
         "topology",
-        "longest gap of the others, s",
-        "others disturbed",
+        "longest gap in the same pod, s",
+        "cameras there",
+        "longest gap in other pods, s",
         "longest gap of the changed, s",
         "done after, s",
         "most sessions a camera",
@@ -45,8 +48,9 @@ def table(rows: list[Row], costs: dict[str, dict[str, Any]]) -> str:
                 (
                     event,
                     row.topology,
-                    show(row.others),
-                    row.disturbed,
+                    show(row.neighbours),
+                    row.shared,
+                    show(row.strangers),
                     show(row.changed),
                     row.seconds,
                     row.sessions,

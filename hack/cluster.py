@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,8 +68,9 @@ def check_context() -> None:
     """
     if not existing():
         return
-    context = kubectl("config", "current-context").strip()
-    if context not in os.environ["EDGEDETECTOR_CONTEXTS"].split(","):
+    found = re.search(r"^current-context:\s*(.*)$", kubeconfig().read_text(), re.MULTILINE)
+    context = found[1].strip().strip("\"'") if found else ""
+    if not context or context not in os.environ["EDGEDETECTOR_CONTEXTS"].split(","):
         raise ContextRefusedError(f"context {context!r} is not in EDGEDETECTOR_CONTEXTS; nothing was touched")
 
 

@@ -37,6 +37,10 @@ down: ## end the cluster: no process, mount, interface, rule or image is left
 kubeconfig: ## print the path of the running cluster's kubeconfig
 	@$(PYTHON) hack/cluster.py kubeconfig
 
+soak: ## ten minutes of the demo: rate, memory and objects stay as they are
+	@hack/bootstrap.sh
+	$(BIN)/pytest tests/e2e -m soak -s -v -p no:cacheprovider
+
 bench-control-path: ## change a live Triton through ConfigMap, annotation and plain load; count errors and gaps
 	@hack/bootstrap.sh
 	@$(BIN)/python -m bench.control_path

@@ -40,7 +40,8 @@ def main() -> int:
         images |= driver.load_images(*sorted(missing))
     rig = Rig(NAMESPACE)
     rows: list[Row] = []
-    print(_machine(), f"load average {os.getloadavg()[0]:.1f} at the start", _HEAD, sep="\n")
+    machine = _machine()
+    print(machine, f"load average {os.getloadavg()[0]:.1f} at the start", _HEAD, sep="\n")
     try:
         for version in options.triton or TRITONS:
             for row in _run(rig, version, images):
@@ -50,7 +51,7 @@ def main() -> int:
         if not options.keep:
             rig.kubectl("delete", "namespace", NAMESPACE, "--ignore-not-found")
             _slots(rig, None)
-    print(json.dumps({"benchmark": "control-path", "machine": _machine(), "rows": [_json(row) for row in rows]}))
+    print(json.dumps({"benchmark": "control-path", "machine": machine, "rows": [_json(row) for row in rows]}))
     return 0 if all(row.passed for row in rows) else 1
 
 

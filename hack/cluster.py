@@ -50,6 +50,7 @@ def build(name: str) -> Path:
 
 def kubectl(*arguments: str, stdin: str | None = None, check: bool = True) -> str:
     """Run kubectl against the cluster in use and return what it printed."""
+    check_context()
     done = subprocess.run(
         [build("kubectl"), *arguments],
         env={**os.environ, "KUBECONFIG": str(kubeconfig())},
@@ -116,6 +117,7 @@ def _is_bare() -> bool:
 
 def helm(*arguments: str) -> None:
     """Run Helm against the cluster in use."""
+    check_context()
     subprocess.run([build("helm"), *arguments], env={**os.environ, "KUBECONFIG": str(kubeconfig())}, check=True)
 
 

@@ -29,7 +29,11 @@ def prepare_stages() -> list[Stage]:
     python = sys.executable
     node = str(cluster.NODE / "build.py")
     if cluster.existing():
-        return [Stage("images", [python, "images/build.py", *IMAGES], 900)]
+        # Whether the cluster may be used is settled before anything is built for it.
+        return [
+            Stage("cluster", cluster.create, 10),
+            Stage("images", [python, "images/build.py", *IMAGES], 900, needs=("cluster",)),
+        ]
     return [
         Stage("kubernetes", [python, node, "node"], 900),
         Stage("images", [python, "images/build.py", *IMAGES], 900),

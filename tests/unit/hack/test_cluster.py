@@ -1,10 +1,12 @@
 """Which cluster demo and tests may use."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import cluster
+import demo
 
 
 @pytest.fixture
@@ -28,8 +30,15 @@ def test_a_context_that_is_not_listed_is_refused(
     kubeconfig: Path, monkeypatch: pytest.MonkeyPatch, allowed: str
 ) -> None:
     monkeypatch.setenv("EDGEDETECTOR_CONTEXTS", allowed)
-    with pytest.raises(cluster.ContextRefusedError, match="production"):
-        cluster.create()
+    uses: list[Callable[[], object]] = [
+        cluster.create,
+        lambda: cluster.kubectl("version"),
+        lambda: cluster.helm("list"),
+        demo.prepare_stages()[0].action,
+    ]
+    for use in uses:
+        with pytest.raises(cluster.ContextRefusedError, match="production"):
+            use()
 
 
 def test_a_listed_context_is_used(kubeconfig: Path, monkeypatch: pytest.MonkeyPatch) -> None:

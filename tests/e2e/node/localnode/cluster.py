@@ -63,13 +63,14 @@ def delete(cluster: paths.Cluster) -> None:
 
 def delete_locked(cluster: paths.Cluster) -> None:
     """Like delete, for who holds the cluster's lock."""
-    if not cluster.home.exists():
+    if not cluster.home.exists() and sandbox.holder(cluster) is None:  # somebody may have deleted a live one's files
         return
     with progress.stage(f"delete cluster '{cluster.name}'"):
         cluster.complete.unlink(missing_ok=True)
         sandbox.destroy(cluster)
-        shutil.rmtree(cluster.home)
-        if not any(paths.state().iterdir()):
+        if cluster.home.exists():
+            shutil.rmtree(cluster.home)
+        if paths.state().exists() and not any(paths.state().iterdir()):
             paths.state().rmdir()
 
 

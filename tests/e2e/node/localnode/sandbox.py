@@ -172,6 +172,8 @@ def destroy(cluster: paths.Cluster) -> None:
     """Kill everything in the namespaces and wait until nothing of it is left."""
     process = holder(cluster)
     if process is not None:
+        # The kernel takes a dead network namespace apart later, in its own time; this is done when it returns.
+        subprocess.run(enter(cluster, ["ip", "link", "delete", "eth0"]), capture_output=True, check=False)
         os.kill(process.pid, signal.SIGKILL)
         waiting.until(lambda: Process.of(process.pid) != process, "the node's processes end")
     cgroups.remove(cluster)
@@ -247,15 +249,20 @@ def _note_folders(cluster: paths.Cluster) -> None:
 def _forget_folders(cluster: paths.Cluster) -> None:
     """Remove those folders, or leave that to another node that uses them by now."""
     with locks.exclusive("node-folders"):
-        file = _new_folders(cluster.home)
-        folders = json.loads(file.read_text()) if file.exists() else []
+        folders = _noted_folders(cluster.home)
         for heir in _holders():
-            inherited = _new_folders(heir)
-            inherited.write_text(json.dumps(sorted({*json.loads(inherited.read_text()), *folders})))
+            if heir.is_dir():
+                _new_folders(heir).write_text(json.dumps(sorted({*_noted_folders(heir), *folders})))
             return
         for folder in sorted(folders, key=len, reverse=True):
             with contextlib.suppress(OSError):  # something that was installed since keeps its files in it
                 Path(folder).rmdir()
+
+
+def _noted_folders(home: Path) -> list[str]:
+    file = _new_folders(home)
+    noted: list[str] = json.loads(file.read_text()) if file.exists() else []
+    return noted
 
 
 def _new_folders(home: Path) -> Path:

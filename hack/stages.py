@@ -26,7 +26,8 @@ class Stage:
     """One named step.
 
     `action` is a command line (run in the repository's root) or a function that may raise.
-    `budget` is the longest it may take, in seconds; a stage over it is killed and fails.
+    `budget` is the longest it may take, in seconds; a command over it is killed, a function over it is let end, and
+    both fail.
     `show` sends the command's own output to the terminal instead of only to its log.
     """
 
@@ -103,9 +104,10 @@ class Runner:
 
     def table(self) -> str:
         """Return the stages with seconds and budgets, and the whole."""
-        lines = ["", f"{self._title}: stage                      seconds   budget"]
+        lines = ["", f"  {self._title + ': stage':<38} {'seconds':>8} {'budget':>8}"]
         lines += [f"  {name:<38} {took:8.1f} {budget:8.0f}  {verdict}" for name, took, budget, verdict in self._rows]
-        lines.append(f"  {'all':<38} {self.elapsed:8.1f} {self._budget:8.0f}")
+        whole = "OVER BUDGET" if self.over_budget() else ""
+        lines.append(f"  {'all':<38} {self.elapsed:8.1f} {self._budget:8.0f}  {whole}".rstrip())
         return "\n".join(lines)
 
     def over_budget(self) -> bool:
@@ -121,12 +123,16 @@ class Runner:
                 stage.action()
             else:
                 self._run_command(stage, stage.action)
-            verdict = "ok"
+            verdict = "ok" if time.monotonic() - start <= stage.budget else "OVER BUDGET"
+        except StageError:
+            raise
+        except (subprocess.CalledProcessError, OSError, RuntimeError) as error:
+            raise StageError(f"stage {stage.name} failed: {error}") from error
         finally:
             took = time.monotonic() - start
             self._rows.append((stage.name, took, stage.budget, verdict))
             say(f"[{self.elapsed:6.1f}s] <<< {stage.name}: {verdict}, {took:.1f} s of {stage.budget:.0f} s")
-        if took > stage.budget:
+        if verdict != "ok":
             raise StageError(f"stage {stage.name} took {took:.0f} s, its budget is {stage.budget:.0f} s")
 
     def _run_command(self, stage: Stage, command: Sequence[str]) -> None:
@@ -181,6 +187,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 def main(runner: Runner, body: Callable[[], None]) -> int:
     """Run `body`, print the table, return the exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):  # stages are process groups of their own: nobody else ends them
+        signal.signal(number, signal.default_int_handler)
     try:
         body()
     except StageError as error:

@@ -35,7 +35,8 @@ def prepare_stages() -> list[Stage]:
             Stage("images", [python, "images/build.py", *IMAGES], 900, needs=("cluster",)),
         ]
     return [
-        Stage("kubernetes", [python, node, "node"], 900),
+        # `pause` in the same go: else the cluster would wait for whatever the images have compiled by then.
+        Stage("kubernetes", [python, node, "pause", "node"], 900),
         Stage("images", [python, "images/build.py", *IMAGES], 900),
         Stage("cluster", cluster.create, 120, needs=("kubernetes",)),
     ]

@@ -79,7 +79,7 @@ class Repository:
         """Replace a model's config.pbtxt.
 
         The partial file lies in the repository's root, never in the model's directory: Triton takes a file there for a
-        part of the model, and would reload all of it where only the instances changed.
+        part of the model. One that a crash left would make it reload everything where only the instances changed.
         """
         replace_file(self._directory(model) / "config.pbtxt", text, beside=self._paths.models)
 

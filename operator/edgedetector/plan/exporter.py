@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import Any, Final
 
 from edgedetector.api import names
@@ -18,6 +19,7 @@ from edgedetector.plan.common import (
 )
 from edgedetector.plan.settings import Settings
 
+ANNOTATION_FILES: Final = f"{names.GROUP}/files"
 LABEL_NODE: Final = "node"
 LABEL_ACCELERATOR_PROFILE: Final = "accelerator_profile"
 
@@ -37,6 +39,10 @@ def file_map(profile: AcceleratorProfile, exporter: ExporterSpec, settings: Sett
 def daemon_set(profile: AcceleratorProfile, exporter: ExporterSpec, settings: Settings) -> dict[str, Any]:
     """Return the DaemonSet. It is the only workload outside Pod Security `restricted`: exporters open devices."""
     template_metadata: dict[str, Any] = {"labels": profile_metadata(profile, settings.operator_namespace)["labels"]}
+    if exporter.files:
+        # A file mounted by itself never follows its ConfigMap: only a new pod reads the new content.
+        content = json.dumps(sorted((file.path, file.content) for file in exporter.files))
+        template_metadata["annotations"] = {ANNOTATION_FILES: hashlib.sha256(content.encode()).hexdigest()[:16]}
     return {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",

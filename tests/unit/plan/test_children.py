@@ -258,6 +258,22 @@ def test_the_exporter_belongs_to_the_profile_and_a_shipped_file_owns_nothing() -
         assert (owner["kind"], owner["name"], owner["uid"]) == ("AcceleratorProfile", "denglin-ks20", "u1")
 
 
+def test_a_changed_file_of_the_exporter_makes_new_pods() -> None:
+    """A file that is mounted by itself stays as it was when the pod started, whatever becomes of its ConfigMap."""
+
+    def template(content: str) -> dict[str, Any]:
+        profile = scenarios.PROFILES["denglin-ks20"]
+        assert profile.spec.exporter is not None
+        file = replace(profile.spec.exporter.files[0], content=content)
+        changed = replace(profile, spec=replace(profile.spec, exporter=replace(profile.spec.exporter, files=(file,))))
+        objects = profile_children(changed, scenarios.SETTINGS, Facts())
+        found: dict[str, Any] = child(objects, "DaemonSet", "edgedetector-exporter-denglin-ks20")["spec"]["template"]
+        return found
+
+    assert template("one") == template("one")
+    assert template("one") != template("two")
+
+
 def test_no_exporter_without_an_image() -> None:
     assert profile_children(scenarios.PROFILES["cpu"], scenarios.SETTINGS, scenarios.FACTS) == ()
 

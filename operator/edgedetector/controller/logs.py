@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import traceback
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
+
+# Errors of one chain that are worth reading.
+_CAUSES: Final = 5
 
 
 class JsonFormatter(logging.Formatter):
@@ -45,3 +49,12 @@ def configure(level: str, style: str) -> None:
 def about(resource: object, **fields: Any) -> dict[str, Any]:
     """Return the `extra` of a log call about a resource."""
     return {"fields": {"resource": str(resource), **fields}}
+
+
+def frames(error: BaseException | None) -> str:
+    """Return where an error and its causes came from, without their texts: those may quote any value."""
+    found: list[str] = []
+    while error is not None and len(found) < _CAUSES:
+        found.append(type(error).__name__ + "\n" + "".join(traceback.format_tb(error.__traceback__)))
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return "caused by ".join(found)

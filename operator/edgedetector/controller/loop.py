@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from edgedetector.api.errors import OperatorError, UserError
-from edgedetector.controller.logs import about
+from edgedetector.controller.logs import about, frames
 from edgedetector.controller.queue import KeyedQueue, backoff
 
 if TYPE_CHECKING:
@@ -83,15 +83,11 @@ class Loop:
         delay = backoff(count, self.rng)
         reason = error.reason if isinstance(error, OperatorError) else type(error).__name__
         self.metrics.passes.labels(key.subject, "error").inc()
-        # An error of our own says all in its text. Any other is a defect: the traceback is wanted.
+        # An error of our own says all in its text. Any other is a defect: where it happened is wanted.
         known = isinstance(error, OperatorError)
         level = logging.INFO if isinstance(error, UserError) else logging.WARNING if known else logging.ERROR
         text = str(error) if known else type(error).__name__
-        logger.log(
-            level,
-            "pass failed: %s",
-            text,
-            exc_info=None if known else error,
-            extra=about(key, reason=reason, failures=count, retry_seconds=round(delay, 1)),
-        )
+        where = {} if known else {"traceback": frames(error)}
+        said = about(key, reason=reason, failures=count, retry_seconds=round(delay, 1), **where)
+        logger.log(level, "pass failed: %s", text, extra=said)
         self.queue.add(key, delay)

@@ -15,6 +15,7 @@ from tests.unit.controller import virtual
 from edgedetector.api.errors import PermanentError, RetryError
 from edgedetector.controller import keys
 from edgedetector.controller.health import Health
+from edgedetector.controller.logs import JsonFormatter
 from edgedetector.controller.loop import DEADLINE, Loop
 from edgedetector.controller.metrics import Metrics
 from edgedetector.controller.queue import KeyedQueue
@@ -86,7 +87,11 @@ def test_a_defect_in_a_pass_ends_neither_the_worker_nor_silently(caplog: pytest.
         times = play(KeyError("rtsp://user:password@camera"), PermanentError("said"), None)[0]
     assert len(times) == 3
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
-    assert "password" not in caplog.records[0].getMessage()
+    for formatter in (JsonFormatter(), logging.Formatter("%(message)s %(fields)s")):
+        line = formatter.format(caplog.records[0])
+        assert "KeyError" in line
+        assert "in reconcile" in line, "where it happened is wanted"
+        assert "password" not in line
 
 
 def test_failing_passes_count_as_life_and_silence_does_not() -> None:

@@ -22,6 +22,9 @@ Json = dict[str, Any]
 
 # Characters, as the CRD has them: one text too long would make the API server refuse the whole status.
 MAX_CAMERA_MESSAGE: Final = 1024
+# Of all cameras together. Spec, status and managed fields share the 1.5 MiB that etcd takes at once; with it, 1,000
+# cameras have 256 characters each.
+MAX_CAMERA_MESSAGES: Final = 256 * 1000
 MAX_MODEL_MESSAGE: Final = 4096
 MAX_MODELS_COLUMN: Final = 256
 MAX_COLUMN: Final = 128
@@ -50,12 +53,13 @@ def _kept(before: Json) -> Json:
 
 
 def _seen(view: View, before: Json, now: str) -> Json:
+    share = MAX_CAMERA_MESSAGES // max(1, len(view.cameras))
     return {
         "summary": _summary(view),
         "replicas": _replicas(view),
         "serving": _serving(view, before.get("serving") or {}, now),
         "models": [_model(view, model.name, _by_name(before.get("models")), now) for model in view.accepted.models],
-        "cameras": [_camera(camera) for camera in view.cameras],
+        "cameras": [_camera(camera, min(MAX_CAMERA_MESSAGE, share)) for camera in view.cameras],
     }
 
 
@@ -113,12 +117,12 @@ def _model(view: View, name: str, before: Mapping[str, Json], now: str) -> Json:
     )
 
 
-def _camera(camera: CameraView) -> Json:
+def _camera(camera: CameraView, longest: int) -> Json:
     return _present(
         name=camera.name,
         state=camera.state,
         reason=camera.reason[:MAX_COLUMN],
-        message=camera.message[:MAX_CAMERA_MESSAGE],
+        message=camera.message[:longest],
         since=camera.since if camera.changed else "",  # the API server refuses what is no time
         detecting=camera.detecting,
         replica=camera.replica,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -125,3 +126,14 @@ def test_an_event_is_worth_a_new_status_or_a_new_reason_but_no_new_message() -> 
     other = copy.deepcopy(before)
     other[0]["message"] = "said otherwise"
     assert compose.transitions(compose.judge(healthy()), other) == ()
+
+
+def test_a_thousand_cameras_that_all_complain_at_length_fit_into_a_resource() -> None:
+    """Spec, status and their bookkeeping share the 1.5 MiB that etcd takes at once."""
+    names = [f"camera-{number:04}" for number in range(1000)]
+    cameras = [{"name": name, "url": "rtsp://a/1"} for name in names]
+    failing = [camera(name, state="Failing", reason="SourceFailed", message="x" * 2000) for name in names]
+    view = healthy(cameras=cameras)
+    found = status(said(view, state(view.accepted.id, *failing)), resource(cameras=cameras))
+    assert len(json.dumps(found)) < 512 * 1024
+    assert all(len(entry["message"]) >= 128 for entry in found["cameras"]), "enough to name the cause"

@@ -35,7 +35,6 @@ ALL_TYPES: Final = (
     DEGRADED,
     TUNING_ACTIVE,
 )
-GATING_TYPES: Final = (MODEL_READY, SERVER_READY, MEDIA_READY, STREAMS_READY, SCALING_READY, MONITORING_READY)
 
 TRUE: Final = "True"
 FALSE: Final = "False"
@@ -48,7 +47,6 @@ REASON_PROGRESSING: Final = "Progressing"
 REASON_RECONCILED: Final = "Reconciled"
 REASON_RETRYING: Final = "Retrying"
 REASON_SUSPENDED: Final = "Suspended"
-REASON_DELETING: Final = "Deleting"
 REASON_INVALID_SPEC: Final = "InvalidSpec"
 REASON_PROFILE_NOT_FOUND: Final = "ProfileNotFound"
 REASON_INTERNAL_ERROR: Final = "InternalError"
@@ -60,8 +58,6 @@ REASON_UNKNOWN: Final = "StateUnknown"
 # ServerReady, MediaReady: workloads
 REASON_ROLLING_OUT: Final = "RollingOut"
 REASON_UNSCHEDULABLE: Final = "Unschedulable"
-REASON_ACCELERATOR_TAKEN: Final = "AcceleratorTaken"
-REASON_ACCELERATOR_MISSING: Final = "AcceleratorMissing"
 REASON_IMAGE_PULL_FAILED: Final = "ImagePullFailed"
 REASON_CRASH_LOOPING: Final = "CrashLooping"
 REASON_CONFIG_MISSING: Final = "ConfigMissing"
@@ -87,10 +83,6 @@ REASON_REPLICAS_CAPPED: Final = "ReplicasCapped"
 # MonitoringReady
 REASON_MONITORING_CONFIGURED: Final = "MonitoringConfigured"
 REASON_MONITORING_NOT_INSTALLED: Final = "MonitoringNotInstalled"
-# Degraded, TuningActive
-REASON_NOT_DEGRADED: Final = "NotDegraded"
-REASON_TUNING_OFF: Final = "TuningOff"
-REASON_NOT_TUNING: Final = "NotTuning"
 
 
 @dataclass(frozen=True, slots=True)

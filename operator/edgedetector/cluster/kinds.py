@@ -40,12 +40,9 @@ CRD: Final = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition", "custom
 _CHILDREN: Final = (
     Kind("v1", "ConfigMap", "configmaps"),
     Kind("v1", "Service", "services"),
-    Kind("v1", "ServiceAccount", "serviceaccounts"),
     Kind("apps/v1", "DaemonSet", "daemonsets"),
     Kind("apps/v1", "Deployment", "deployments"),
     Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
-    Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
-    Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
     Kind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors"),
     Kind("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules"),
 )

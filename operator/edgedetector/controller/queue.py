@@ -69,10 +69,6 @@ class Schedule(Generic[K]):
         """Take the key back from its worker."""
         self._working.discard(key)
 
-    def forget(self, key: K) -> None:
-        """Drop what is planned for the key."""
-        self._due.pop(key, None)
-
     def next_due(self) -> float | None:
         """Return when `take` will have something, as far as is known now; None: not before an `add` or a `done`."""
         while self._heap and self._due.get(self._heap[0][2]) != self._heap[0][0]:
@@ -116,10 +112,6 @@ class KeyedQueue(Generic[K]):
         """Give the key back."""
         self._schedule.done(key)
         self._changed.set()
-
-    def forget(self, key: K) -> None:
-        """Drop what is planned for a key whose object is gone."""
-        self._schedule.forget(key)
 
     def __len__(self) -> int:
         return len(self._schedule)

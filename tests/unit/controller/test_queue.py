@@ -32,11 +32,6 @@ class Behaviour(RuleBasedStateMachine):
     def wait(self, seconds: int) -> None:
         self.now += seconds
 
-    @rule(key=st.sampled_from("abcd"))
-    def forget(self, key: str) -> None:
-        self.schedule.forget(key)
-        self.due.pop(key, None)
-
     @rule()
     def take(self) -> None:
         free = {key: due for key, due in self.due.items() if key not in self.working and due <= self.now}

@@ -64,6 +64,7 @@ class Runner:
         self._rows: list[tuple[str, float, float, str]] = []
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
+        self._stopping = False
         self._logs = cache_directory() / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
 
@@ -138,12 +139,14 @@ class Runner:
     def _run_command(self, stage: Stage, command: Sequence[str]) -> None:
         log = self._logs / f"{stage.name.replace(' ', '-')}.log"
         with log.open("wb") as sink:
-            # A group of its own, so that a stage over its budget goes with all its children.
-            process = subprocess.Popen(
-                command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=None if stage.show else sink,
-                stderr=None if stage.show else subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
             with self._lock:
+                if self._stopping:
+                    raise StageError(f"stage {stage.name} was not started any more")
+                # A group of its own, so that a stage over its budget goes with all its children.
+                process = subprocess.Popen(
+                    command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=None if stage.show else sink,
+                    stderr=None if stage.show else subprocess.STDOUT, start_new_session=True,
+                )  # fmt: skip
                 self._processes.add(process)
             try:
                 code = process.wait(timeout=stage.budget)
@@ -166,6 +169,7 @@ class Runner:
 
     def _kill(self) -> None:
         with self._lock:
+            self._stopping = True
             processes = list(self._processes)
         for process in processes:
             _end(process)

@@ -36,6 +36,7 @@ class Uses:
 
     wake: Callable[[Key], None]
     _profile_of: dict[Key, str] = field(default_factory=dict)
+    _versions: dict[str, tuple[str, int] | None] = field(default_factory=dict)
 
     def __call__(self, detector: Key, profile: str) -> None:
         """Note the profile of a detector; "" when the detector is gone."""
@@ -46,6 +47,17 @@ class Uses:
             for name in (before, profile):
                 if name:
                     self.wake(keys.profile(name))
+
+    def saw(self, profile: str, version: tuple[str, int] | None) -> None:
+        """Wake the users of a profile whose UID and generation are not those of the last look; None: it is gone.
+
+        The generation alone does not tell: that of a profile which was deleted and made anew is 1 again.
+        """
+        if profile in self._versions and self._versions[profile] == version:
+            return
+        self._versions[profile] = version
+        for user in self.users(profile):
+            self.wake(user)
 
     def known(self) -> tuple[Key, ...]:
         """Return all detectors, and all profiles that one of them uses."""
@@ -62,19 +74,14 @@ class ProfileReconciler:
 
     shell: Shell
     uses: Uses
-    _generations: dict[str, int] = field(default_factory=dict)
 
     async def reconcile(self, key: Key) -> float | None:
         """Do one pass; see `loop.Reconciler`."""
         obj = await self.shell.client.get(kinds.ACCELERATOR_PROFILE, "", key.name)
-        generation = -1 if obj is None else obj["metadata"]["generation"]
-        if self._generations.get(key.name) != generation:
-            self._generations[key.name] = generation
-            for user in self.uses.users(key.name):
-                self.uses.wake(user)
         if obj is None or converge.leaving(obj):
-            self._generations.pop(key.name, None)
+            self.uses.saw(key.name, None)
             return None
+        self.uses.saw(key.name, (obj["metadata"]["uid"], obj["metadata"]["generation"]))
         # Asked of the API server and not of memory: after a start memory knows nobody yet.
         in_use = await self._in_use(key.name)
         try:

@@ -3,6 +3,9 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
+# Go wants to know where home is, also under a service or a cron job that does not say.
+HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
+export HOME
 
 .PHONY: help demo test check format down kubeconfig golden soak bench-control-path bench-media-topology bench-calibration
 
@@ -29,6 +32,7 @@ format: ## format and mend what can be mended
 	$(BIN)/ruff check --fix .
 
 golden: ## rewrite the golden files of the unit tests from what the code gives
+	@hack/bootstrap.sh
 	UPDATE_GOLDEN=1 $(BIN)/pytest tests/unit/plan
 
 down: ## end the cluster: no process, mount, interface, rule or image is left

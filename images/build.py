@@ -76,8 +76,7 @@ def say(text: str) -> None:
 
 def cache() -> Path:
     """Return the directory of archives and layers."""
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("EDGEDETECTOR_CACHE") or home / "edgedetector") / "images"
+    return engine.cache_root() / "images"
 
 
 def places() -> engine.Places:

@@ -27,6 +27,8 @@ START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 DEBIAN_CLIENT = "/usr/bin/docker"  # has BuildKit built in; another client found first on the PATH may lack buildx
 STORE_LIMIT = "12GB"
+POLICY = Path("/usr/sbin/policy-rc.d")
+"""Debian's switch: 101 means that an installed service is not started."""
 
 
 class EngineError(Exception):
@@ -105,13 +107,34 @@ def install(packages: Sequence[tuple[str, str]]) -> None:
     print(f"images: installing {' '.join(missing)}", file=sys.stderr, flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     lock = ["-o", "DPkg::Lock::Timeout=600", "-q"]
-    for command in (
-        ["apt-get", *lock, "update"],
-        ["apt-get", *lock, "install", "-y", "--no-install-recommends", *missing],
-    ):
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise EngineError(f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    with exclusive(cache_root() / "locks" / "apt"), _services_stay_down():  # the local cluster's lock for the same
+        for command in (
+            ["apt-get", *lock, "update"],
+            ["apt-get", *lock, "install", "-y", "--no-install-recommends", *missing],
+        ):
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise EngineError(f"{' '.join(command)}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+
+
+def cache_root() -> Path:
+    """Return the directory of all that is kept between runs."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("EDGEDETECTOR_CACHE") or home / "edgedetector")
+
+
+@contextlib.contextmanager
+def _services_stay_down() -> Iterator[None]:
+    """Keep docker.io from starting the machine's own dockerd, with its bridge and iptables rules."""
+    if POLICY.exists():
+        yield
+        return
+    POLICY.write_text("#!/bin/sh\nexit 101\n")
+    POLICY.chmod(0o755)
+    try:
+        yield
+    finally:
+        POLICY.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -122,7 +145,7 @@ def exclusive(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print("images: waiting for another image build", file=sys.stderr, flush=True)
+            print(f"images: waiting for another process that holds {path}", file=sys.stderr, flush=True)
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

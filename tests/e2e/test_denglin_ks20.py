@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import cluster as driver
+import demo as demo_driver
 from edgedetector.api import dataplane, names
 from events import events
 from forward import forward
@@ -57,8 +58,8 @@ def ks20(demo: Kubectl) -> Iterator[Kubectl]:
     )  # fmt: skip
     runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "denglin"}}
     driver.kubectl("apply", "-f", "-", stdin=json.dumps(runtime | {"handler": "denglin"}))
-    driver.kubectl("create", "namespace", "ks20")
-    driver.kubectl("label", "namespace", "ks20", "pod-security.kubernetes.io/enforce=restricted")
+    driver.kubectl("delete", "namespace", "ks20", "--ignore-not-found")  # of a run that was interrupted
+    driver.kubectl("apply", "-f", "-", stdin=json.dumps(demo_driver.namespace_object("ks20")))
     kubectl = Kubectl("ks20")
     engine = {
         "apiVersion": "v1",

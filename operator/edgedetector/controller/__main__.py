@@ -86,6 +86,10 @@ async def run(settings: options.Options) -> None:
             rng=rng,
         )
 
+        def wake(key: keys.Key) -> None:
+            if keys.is_served(key, settings.namespaces):
+                queue.add(key)
+
         def monitoring_changed() -> None:
             discovery.forget()
             for key in uses.known():
@@ -93,7 +97,7 @@ async def run(settings: options.Options) -> None:
 
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(login)
-        watch.register(registry, tuple(kinds.of(*kind) for kind in WATCHED), queue.add, monitoring_changed)
+        watch.register(registry, tuple(kinds.of(*kind) for kind in WATCHED), wake, monitoring_changed)
         kopf_settings = kopf.OperatorSettings()
         watch.operator_settings(kopf_settings, tuple(kinds.of(*kind) for kind in WATCHED))
         queue.add(keys.SHIPPED)
@@ -107,7 +111,8 @@ async def run(settings: options.Options) -> None:
                 settings=kopf_settings,
                 standalone=True,
                 clusterwide=not settings.namespaces,
-                namespaces=[*settings.namespaces, *([settings.operator_namespace] if settings.namespaces else [])],
+                # The operator's own one for the exporters; a detector there is served only if it is named.
+                namespaces={*settings.namespaces, settings.operator_namespace} if settings.namespaces else (),
             ),
             name="kopf",
         )

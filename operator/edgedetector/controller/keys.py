@@ -39,3 +39,8 @@ def detector(namespace: str, name: str) -> Key:
 def profile(name: str) -> Key:
     """Return the key of an AcceleratorProfile."""
     return Key(Subject.PROFILE, name=name)
+
+
+def is_served(key: Key, namespaces: tuple[str, ...]) -> bool:
+    """Tell whether the operator is to look at this key if it serves these namespaces; none named: all of them."""
+    return key.subject != Subject.DETECTOR or not namespaces or key.namespace in namespaces

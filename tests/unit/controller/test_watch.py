@@ -96,3 +96,11 @@ def test_a_child_leads_to_its_parent_by_label() -> None:
     exporter = {"metadata": {"namespace": "system", "labels": {names.LABEL_PROFILE: "cpu"}}}
     assert keys_of(exporter) == (keys.profile("cpu"),)
     assert keys_of({"metadata": {"name": "stranger"}}) == ()
+
+
+def test_only_detectors_of_the_named_namespaces_are_served() -> None:
+    """The operator watches its own namespace too, for its exporters."""
+    here, there = keys.detector("site-a", "yard"), keys.detector("edgedetector-system", "yard")
+    assert [keys.is_served(key, ("site-a",)) for key in (here, there)] == [True, False]
+    assert [keys.is_served(key, ()) for key in (here, there)] == [True, True]
+    assert keys.is_served(keys.profile("cpu"), ("site-a",))

@@ -32,3 +32,41 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- printf "%s:%s" .image.repository (.image.tag | default .version) -}}
 {{- end -}}
 {{- end -}}
+
+{{/* Permissions in namespaces: in all of them, or in those that are watched and the operator's own. */}}
+{{- define "edgedetector.rules" -}}
+# What users write, and where the operator answers.
+- apiGroups: [edgedetector.dev]
+  resources: [edgedetectors]
+  verbs: [get, list, watch]
+- apiGroups: [edgedetector.dev]
+  resources: [edgedetectors/status]
+  verbs: [patch]
+# Children of an EdgeDetector, in its namespace.
+- apiGroups: [""]
+  resources: [configmaps, services]
+  verbs: [list, watch, create, patch, delete]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [list, watch, create, patch, delete]
+- apiGroups: [autoscaling]
+  resources: [horizontalpodautoscalers]
+  verbs: [list, watch, create, patch, delete]
+- apiGroups: [monitoring.coreos.com]
+  resources: [servicemonitors, prometheusrules]
+  verbs: [list, watch, create, patch, delete]
+# The words of scheduler and kubelet, and the annotation that makes a kubelet refresh a ConfigMap volume.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch, patch]
+- apiGroups: [apps]
+  resources: [daemonsets]
+  verbs: [list, watch]
+# What a kubelet cannot mount it says in Events alone.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end -}}

@@ -142,6 +142,25 @@ def test_every_kind_of_child_can_be_made_and_nothing_else_can(helm: str) -> None
     assert makeable == {(kinds.of(*child).group, kinds.of(*child).plural) for child in children}
 
 
+def test_an_operator_of_some_namespaces_is_allowed_nothing_in_the_others(helm: str) -> None:
+    def allowed(objects: list[dict[str, Any]], kind: str, namespace: str | None = None) -> set[str]:
+        found = [obj for obj in of(objects, kind) if obj["metadata"].get("namespace") == namespace]
+        return {json.dumps(rule) for obj in found for rule in obj["rules"]}
+
+    everywhere = allowed(render(helm), "ClusterRole")
+    some = render(helm, values={"watchNamespaces": ["site-a", "site-b"]})
+    cluster = allowed(some, "ClusterRole")
+    plurals = {resource for rule in cluster for resource in json.loads(rule)["resources"]}
+    assert plurals == {"acceleratorprofiles", "acceleratorprofiles/status", "customresourcedefinitions"}
+    for namespace in ("site-a", "site-b"):
+        assert allowed(some, "Role", namespace) == everywhere - cluster
+    assert allowed(some, "Role", "edgedetector-system") > everywhere - cluster, "exporters run here"
+    assert cluster < everywhere
+    assert sorted((obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in of(some, "RoleBinding")) == sorted(
+        (obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in of(some, "Role")
+    )
+
+
 def test_the_pod_fits_pod_security_restricted_and_never_runs_twice(helm: str) -> None:
     deployment = of(render(helm), "Deployment")[0]["spec"]
     pod, container = deployment["template"]["spec"], deployment["template"]["spec"]["containers"][0]

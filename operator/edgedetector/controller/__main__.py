@@ -56,7 +56,13 @@ async def run(settings: options.Options) -> None:
     alive = health.Health(time.monotonic, settings.resync)
     async with kubernetes.ApiClient() as api, aiohttp.ClientSession() as session:
         client = Client(api, lambda verb, kind, code, _seconds: metrics.requests.labels(verb, kind, code).inc())
-        discovery = Discovery(client, time.monotonic)
+        uses = Uses(queue.add)
+
+        def wake_known() -> None:
+            for key in uses.known():
+                queue.add(key)
+
+        discovery = Discovery(client, time.monotonic, wake_known)
         shell = Shell(
             client=client,
             discovery=discovery,
@@ -72,7 +78,6 @@ async def run(settings: options.Options) -> None:
             instance=socket.gethostname(),
         )
         scraper = scrape.Scraper[keys.Key](scrape.Asker(session), queue.add, time.monotonic)
-        uses = Uses(queue.add)
         loop = Loop(
             queue=queue,
             reconcilers={
@@ -92,8 +97,7 @@ async def run(settings: options.Options) -> None:
 
         def monitoring_changed() -> None:
             discovery.forget()
-            for key in uses.known():
-                queue.add(key)
+            wake_known()
 
         registry = kopf.OperatorRegistry()
         kopf.on.login(registry=registry)(login)
@@ -105,6 +109,7 @@ async def run(settings: options.Options) -> None:
         server = await health.serve(settings.port, alive, metrics.registry)
         tasks = [asyncio.create_task(loop.work(), name=f"worker-{n}") for n in range(settings.workers)]
         tasks.append(asyncio.create_task(scraper.run(), name="scraper"))
+        tasks.append(asyncio.create_task(discovery.run(), name="discovery"))
         watching = asyncio.create_task(
             kopf.operator(
                 registry=registry,

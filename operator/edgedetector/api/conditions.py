@@ -51,6 +51,7 @@ REASON_INVALID_SPEC: Final = "InvalidSpec"
 REASON_PROFILE_NOT_FOUND: Final = "ProfileNotFound"
 REASON_INTERNAL_ERROR: Final = "InternalError"
 REASON_APPLY_FAILED: Final = "ApplyFailed"
+REASON_NAME_TAKEN: Final = "NameTaken"
 # Children in general
 REASON_AS_EXPECTED: Final = "AsExpected"
 REASON_DISABLED: Final = "Disabled"

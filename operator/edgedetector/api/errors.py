@@ -7,7 +7,8 @@
     ├── PermanentError       a defect of ours; trying again gives the same answer
     └── UserError            somebody has to change a resource; never retried before it changes
         ├── InvalidSpecError     the resource itself is wrong
-        └── MissingProfileError  it names an accelerator profile that does not exist
+        ├── MissingProfileError  it names an accelerator profile that does not exist
+        └── NameTakenError       an object of somebody else has the name of a child
 """
 
 from __future__ import annotations
@@ -60,3 +61,16 @@ class MissingProfileError(UserError):
         choice = f"; choose one of: {', '.join(sorted(known))}" if known else "; create it or correct the name"
         super().__init__(f"spec.acceleratorProfile: there is no AcceleratorProfile {profile!r}{choice}")
         self.profile = profile
+
+
+class NameTakenError(UserError):
+    """Objects that are not the operator's have the names of children: they are left alone."""
+
+    reason = conditions.REASON_NAME_TAKEN
+
+    def __init__(self, kind: str, name: str, taken: tuple[str, ...]) -> None:
+        objects = ", ".join(taken)
+        super().__init__(
+            f"not created by the operator, hence left alone: {objects}; rename the {kind} {name} or remove the object"
+        )
+        self.taken = taken

@@ -66,9 +66,9 @@ class DetectorReconciler:
         try:
             view = await self._converge(key, obj)
         except errors.UserError as error:
-            # Only a changed resource helps, and that is an event. What runs, runs on.
+            # Only a changed resource helps. What runs, runs on.
             await self._write(obj, compose.judge_error(error), None)
-            return self.shell.resync()
+            return self.shell.after(error)
         except Exception as error:
             with contextlib.suppress(errors.OperatorError):  # of two errors the first one is the cause
                 await self._write(obj, compose.judge_error(_reported(error)), None)

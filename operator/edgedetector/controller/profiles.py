@@ -88,7 +88,7 @@ class ProfileReconciler:
             exporter = await self._converge(key, obj, in_use=in_use)
         except errors.UserError as error:
             await self._write(obj, profiles.judge_error(error))
-            return self.shell.resync()
+            return self.shell.after(error)
         await self._write(obj, profiles.judge(exporter, in_use=in_use), exporter)
         return self.shell.resync()
 

@@ -7,10 +7,10 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import names
-from edgedetector.api.errors import OperatorError
+from edgedetector.api.errors import NameTakenError, OperatorError, UserError
 from edgedetector.cluster import converge, events
 from edgedetector.cluster.errors import ClusterError
 from edgedetector.controller.logs import about
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from edgedetector.plan import Settings
 
 logger = logging.getLogger(__name__)
+
+# Seconds until the next look at a name that is taken: no watch sees the object of somebody else go.
+NAME_TAKEN: Final = 30.0
 
 
 def utc_now() -> datetime:
@@ -62,8 +65,18 @@ class Shell:
         """Return seconds until the next look if nothing happens, spread so that detectors do not march in step."""
         return self.options.resync * self.rng.uniform(0.9, 1.1)
 
+    def after(self, error: UserError) -> float:
+        """Return seconds until the next look after an error of the user: his change is an event, if it is watched."""
+        return NAME_TAKEN if isinstance(error, NameTakenError) else self.resync()
+
     async def converge(self, key: Key, desired: Iterable[Object], live: Iterable[Object], owner_uid: str) -> bool:
-        """Apply and prune; tell whether anything was written."""
+        """Apply and prune; tell whether anything was written.
+
+        Raises
+        ------
+        NameTakenError
+            If objects of somebody else have the names of children; all other children are in place then.
+        """
         outcome = await converge.converge(self.client, desired, live, owner_uid, names.FIELD_MANAGER)
         for entry in outcome.applied:
             result = "unchanged" if entry in outcome.unchanged else "changed"
@@ -75,6 +88,8 @@ class Shell:
             logger.warning("applies that changed nothing", extra=about(key, unchanged=outcome.unchanged))
         if changed or outcome.pruned:
             logger.info("children converged", extra=about(key, applied=changed, pruned=outcome.pruned))
+        if outcome.taken:
+            raise NameTakenError(key.subject, key.name, outcome.taken)
         return bool(changed or outcome.pruned)
 
     async def tell(self, obj: Object, condition: Condition, *, warning: bool) -> None:

@@ -12,7 +12,7 @@ import sys
 import time
 
 import cluster
-from forward import forward, get
+from forward import forward, get, serving_pod
 from stages import ROOT, Runner, Stage, StageError, main, say
 
 BUDGET_SECONDS = 1800.0
@@ -85,9 +85,9 @@ def save_picture(seconds: float = 20.0) -> dict[str, int]:
     detector = json.loads(cluster.kubectl("get", "edgedetector", DETECTOR, "--namespace", NAMESPACE, "-o", "json"))
     PICTURE.parent.mkdir(exist_ok=True)
     counts: dict[str, int] = {}
-    with forward(NAMESPACE, f"deployment/{DETECTOR}-triton", 9091) as base:
-        for camera in [camera["name"] for camera in detector["spec"]["cameras"]]:
-            counts[camera] = 0
+    for camera in [camera["name"] for camera in detector["spec"]["cameras"]]:
+        counts[camera] = 0
+        with forward(NAMESPACE, serving_pod(NAMESPACE, DETECTOR, camera), 9091) as base:
             deadline = time.monotonic() + seconds
             while time.monotonic() < deadline and counts[camera] < PEOPLE:
                 boxes = len(json.loads(get(f"{base}/snapshot/{camera}.json"))["detections"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import select
@@ -35,6 +36,21 @@ def forward(namespace: str, target: str, port: int) -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(timeout=10)
+
+
+def serving_pod(namespace: str, detector: str, camera: str) -> str:
+    """Return `pod/NAME` of the replica that has the camera, as status says.
+
+    Raises
+    ------
+    LookupError
+        If no replica has it.
+    """
+    found = json.loads(cluster.kubectl("get", "edgedetector", detector, "--namespace", namespace, "-o", "json"))
+    for entry in found.get("status", {}).get("cameras", []):
+        if entry["name"] == camera and entry.get("replica"):
+            return f"pod/{entry['replica']}"
+    raise LookupError(f"no replica has camera {camera}")
 
 
 def get(url: str, timeout: float = 10.0) -> bytes:

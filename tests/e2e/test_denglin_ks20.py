@@ -15,7 +15,7 @@ import cluster as driver
 import demo as demo_driver
 from edgedetector.api import dataplane, names
 from events import events
-from forward import forward
+from forward import forward, serving_pod
 from harness import Kubectl, poll
 from prometheus import prometheus
 
@@ -39,6 +39,7 @@ DETECTOR: dict[str, Any] = {
                 "decoder": {"type": "yolov8", "labels": ["person"]},
             }
         ],
+        "resources": {"triton": {"requests": {"cpu": "100m"}}},  # beside the demo on two cores
         "serving": {"instances": 2, "preferredBatchSizes": [2, 4, 8], "maxQueueDelay": "1ms"},
         "cameras": [
             {"name": "gate", "url": "rtsp://camera.demo:8554/vtest", "models": ["people"], "frameRate": {"target": 5}}
@@ -78,7 +79,7 @@ def test_detections_flow_through_the_card(ks20: Kubectl) -> None:
         return {c["type"]: (c["status"], c["reason"], c["message"]) for c in status.get("conditions", [])}
 
     poll("Ready", ready, lambda conditions: conditions.get("Ready", ("",))[0] == "True", seconds=180)
-    with forward("ks20", "deployment/ks20-triton", names.PORT_DETECTOR_EVENTS) as base:
+    with forward("ks20", serving_pod("ks20", "ks20", "gate"), names.PORT_DETECTOR_EVENTS) as base:
         seen = list(events(base, 10.0))
     assert len(seen) >= 30, "5 frames a second for 10 s, less what a busy machine skips"
     assert {event["camera"] for event in seen} == {"gate"}

@@ -15,7 +15,7 @@ import pytest
 
 import cluster as driver
 from events import events
-from forward import forward, get
+from forward import forward, get, serving_pod
 from harness import Kubectl, poll
 from stages import ROOT
 
@@ -59,7 +59,7 @@ def test_every_inferred_frame_has_the_boxes_that_the_same_model_finds_offline(
 ) -> None:
     detector = demo.get("edgedetector", "yard")
     camera = detector["spec"]["cameras"][0]
-    with forward(demo.namespace, "deployment/yard-triton", 9091) as base:
+    with forward(demo.namespace, serving_pod(demo.namespace, "yard", "gate"), 9091) as base:
         seen = list(events(base, WATCH_SECONDS, digest=True))
     seen = [event for event in seen if event["camera"] == camera["name"] and event["frame"].get("digest")]
 
@@ -80,6 +80,13 @@ def test_every_inferred_frame_has_the_boxes_that_the_same_model_finds_offline(
     assert len(seen) >= TARGET_SHARE * expected
 
 
+def is_ready(detector: dict[str, Any]) -> bool:
+    """Ready, and for the present generation."""
+    status = detector["status"]
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status["conditions"])
+    return ready and bool(status["observedGeneration"] == detector["metadata"]["generation"])
+
+
 def test_another_video_gives_other_detections(
     demo: Kubectl, recorded: dict[str, np.ndarray[Any, Any]], people: Any
 ) -> None:
@@ -89,7 +96,7 @@ def test_another_video_gives_other_detections(
     pods = {pod["metadata"]["uid"] for pod in demo.items("pods", "-l", "app.kubernetes.io/component=triton")}
     demo("patch", "edgedetector", "yard", "--type=merge", "-p", json.dumps({"spec": {"cameras": other}}))
     try:
-        with forward(demo.namespace, "deployment/yard-triton", 9091) as base:
+        with forward(demo.namespace, serving_pod(demo.namespace, "yard", "gate"), 9091) as base:
 
             def strangers() -> list[dict[str, Any]]:
                 batch = list(events(base, 3.0, digest=True))
@@ -103,20 +110,15 @@ def test_another_video_gives_other_detections(
         assert any(event["detections"] for event in seen)
         assert all(tuple(boxes_of(event)) not in known for event in seen if event["detections"])
     finally:
-        demo(
-            "patch",
-            "edgedetector",
-            "yard",
-            "--type=merge",
-            "-p",
-            json.dumps({"spec": {"cameras": before["spec"]["cameras"]}}),
-        )
+        back = json.dumps({"spec": {"cameras": before["spec"]["cameras"]}})
+        demo("patch", "edgedetector", "yard", "--type=merge", "-p", back)
+        poll("the first video again", lambda: demo.get("edgedetector", "yard"), is_ready, seconds=60)
     after = {pod["metadata"]["uid"] for pod in demo.items("pods", "-l", "app.kubernetes.io/component=triton")}
     assert after == pods, "a camera change restarts no Triton pod"
 
 
 def test_the_annotated_picture_comes_from_the_live_stream(demo: Kubectl, tmp_path: Path) -> None:
-    with forward(demo.namespace, "deployment/yard-triton", 9091) as base:
+    with forward(demo.namespace, serving_pod(demo.namespace, "yard", "gate"), 9091) as base:
         boxes = poll(
             "somebody in the picture",
             lambda: json.loads(get(f"{base}/snapshot/gate.json")),

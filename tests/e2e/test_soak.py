@@ -10,7 +10,7 @@ import pytest
 
 from edgedetector.api import names
 from events import events
-from forward import forward, get
+from forward import forward, get, serving_pod
 from harness import Kubectl
 
 pytestmark = pytest.mark.soak
@@ -38,8 +38,8 @@ def test_ten_minutes_leave_no_mark(demo: Kubectl) -> None:
     seen: list[float] = []
     memory: dict[str, float] = {}
     with (
-        forward(demo.namespace, "deployment/yard-triton", names.PORT_DETECTOR) as metrics,
-        forward(demo.namespace, "deployment/yard-triton", names.PORT_DETECTOR_EVENTS) as stream,
+        forward(demo.namespace, serving_pod(demo.namespace, "yard", "gate"), names.PORT_DETECTOR) as metrics,
+        forward(demo.namespace, serving_pod(demo.namespace, "yard", "gate"), names.PORT_DETECTOR_EVENTS) as stream,
     ):
 
         def watch() -> None:

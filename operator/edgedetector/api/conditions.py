@@ -18,9 +18,10 @@ MEDIA_READY: Final = "MediaReady"
 STREAMS_READY: Final = "StreamsReady"
 SCALING_READY: Final = "ScalingReady"
 MONITORING_READY: Final = "MonitoringReady"
-# Informational: these two never gate Ready.
+# Informational: these never gate Ready.
 DEGRADED: Final = "Degraded"
 TUNING_ACTIVE: Final = "TuningActive"
+SPEC_SERVED: Final = "SpecServed"
 
 ALL_TYPES: Final = (
     READY,
@@ -34,6 +35,7 @@ ALL_TYPES: Final = (
     MONITORING_READY,
     DEGRADED,
     TUNING_ACTIVE,
+    SPEC_SERVED,
 )
 
 TRUE: Final = "True"
@@ -84,6 +86,9 @@ REASON_REPLICAS_CAPPED: Final = "ReplicasCapped"
 # MonitoringReady
 REASON_MONITORING_CONFIGURED: Final = "MonitoringConfigured"
 REASON_MONITORING_NOT_INSTALLED: Final = "MonitoringNotInstalled"
+# TuningActive, SpecServed
+REASON_OFF: Final = "Off"
+REASON_NOT_SERVED_YET: Final = "NotServedYet"
 
 
 @dataclass(frozen=True, slots=True)

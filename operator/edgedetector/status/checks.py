@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import conditions, names
 from edgedetector.status.cameras import BROKEN, CONNECTING, LIVE, UNAUTHORIZED
+from edgedetector.status.unserved import spec_served, tuning_active
 from edgedetector.status.view import Verdict, View, blocked, fine, progressing, unknown
 
 if TYPE_CHECKING:
@@ -190,9 +191,12 @@ CHECKS: Final[tuple[tuple[str, Callable[[View], Verdict]], ...]] = (
     (conditions.STREAMS_READY, streams_ready),
     (conditions.SCALING_READY, scaling_ready),
     (conditions.MONITORING_READY, monitoring_ready),
+    (conditions.TUNING_ACTIVE, tuning_active),
+    (conditions.SPEC_SERVED, spec_served),
 )
 
-# Detections flow without an autoscaler's metric and without Prometheus: those two inform and gate nothing.
+# Detections flow without an autoscaler's metric, without Prometheus and without what is not served yet: those inform
+# and gate nothing.
 GATING: Final = (conditions.SERVER_READY, conditions.MEDIA_READY, conditions.MODEL_READY, conditions.STREAMS_READY)
 
 

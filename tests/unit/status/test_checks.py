@@ -205,9 +205,9 @@ GATING: list[tuple[str, Break, str, str, str, str]] = [
 
 def test_when_nothing_is_wrong_every_condition_holds_and_nothing_is_under_way() -> None:
     found = judged(healthy())
-    wrong = {c.RECONCILING, c.STALLED}
+    absent = {c.RECONCILING, c.STALLED, c.TUNING_ACTIVE}
     assert {name: entry.status for name, entry in found.items()} == {
-        name: "False" if name in wrong else "True" for name in found
+        name: "False" if name in absent else "True" for name in found
     }
     assert found[c.READY] == c.Condition(c.READY, "True", c.REASON_DETECTING, "2 cameras are live and detecting")
 

@@ -47,7 +47,7 @@ def apply_demo(namespace: str = NAMESPACE) -> None:
     names = cluster.images("camera")
     cluster.kubectl("apply", "-f", "-", stdin=json.dumps(namespace_object(namespace)))
     rendered = cluster.kubectl("kustomize", str(ROOT / "demo")).replace("edgedetector/camera:demo", names["camera"])
-    cluster.kubectl("apply", "--server-side", "--namespace", namespace, "-f", "-", stdin=rendered)
+    cluster.kubectl("apply", "--server-side", "--force-conflicts", "--namespace", namespace, "-f", "-", stdin=rendered)
 
 
 def wait_ready(namespace: str = NAMESPACE, name: str = DETECTOR, seconds: float = READY_SECONDS) -> None:

@@ -92,7 +92,7 @@ class DetectorReconciler:
         with shell.phase("apply"):
             if await shell.converge(key, desired, seen.children, detector.uid):
                 seen = await self._gather(key)  # what was seen before is no longer true
-            for pod, digest in refresh.stale_pods(seen.pods, desired):
+            for pod, digest in refresh.stale_pods(seen.pods, desired, seen.snapshot.workloads.values()):
                 await shell.client.annotate(pod, {names.ANNOTATION_REFRESH: digest}, names.FIELD_MANAGER)
         cameras = merge(detector.spec.cameras, seen.snapshot, suspended=detector.suspend)
         return View(detector, profile, accepted, seen.snapshot, self.shell.now(), cameras)

@@ -57,12 +57,17 @@ class Workload:
     def rolled_out(self) -> bool:
         """Whether every desired pod is of the present generation and available, and no older one is left."""
         complete = self.updated >= self.desired and self.available >= self.desired
-        return self.current and complete and self.total <= self.updated
+        return self.uniform and complete
+
+    @property
+    def uniform(self) -> bool:
+        """Whether all pods are of the present generation."""
+        return self.current and self.total <= self.updated
 
     @property
     def serves(self) -> bool:
         """Whether all pods are of the present generation and one of them at least is available."""
-        return self.current and self.available > 0 and self.total <= self.updated
+        return self.uniform and self.available > 0
 
 
 @dataclass(frozen=True, slots=True)

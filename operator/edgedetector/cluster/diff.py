@@ -79,6 +79,14 @@ def owned_fields(live: Json, manager: str) -> dict[str, Any] | None:
     return None
 
 
+def owns(live: Json, manager: str, *path: str) -> bool:
+    """Tell whether the field of this name in the objects of these names was set last by an apply of `manager`."""
+    tree = owned_fields(live, manager)
+    for name in path:
+        tree = None if tree is None else tree.get(f"f:{name}")
+    return tree is not None
+
+
 def _value(desired: Json, live: Json, owned: dict[str, Any], path: str) -> str:
     """Compare one value; `owned` without children means that the value is owned as a whole."""
     children = {key: tree for key, tree in owned.items() if key != "."}

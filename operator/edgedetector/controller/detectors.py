@@ -16,7 +16,7 @@ from edgedetector.api import conditions, errors, names
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, kinds
-from edgedetector.controller import refresh
+from edgedetector.controller import refresh, replicas
 from edgedetector.controller.logs import about
 from edgedetector.observe import gather, kubelet, scrape
 from edgedetector.status import checks, compose, document
@@ -87,7 +87,9 @@ class DetectorReconciler:
             seen = await self._gather(key)
         with shell.phase("plan"):
             accepted = plan.serving_config(detector, profile)
-            facts = plan.Facts(seen.snapshot.served, self._unschedulable(seen.snapshot.pods))
+            waiting = self._unschedulable(seen.snapshot.pods)
+            live = replicas.ours(seen.children, names.triton(key.name), names.FIELD_MANAGER)
+            facts = plan.Facts(seen.snapshot.served, waiting, live)
             desired = plan.detector_children(detector, profile, shell.settings, facts, accepted)
         with shell.phase("apply"):
             if await shell.converge(key, desired, seen.children, detector.uid):

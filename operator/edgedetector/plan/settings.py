@@ -32,3 +32,5 @@ class Facts:
     optional_kinds: frozenset[str] = frozenset()
     """Of {ServiceMonitor, PrometheusRule}: those that this API server serves."""
     unschedulable_replicas: int = 0
+    replicas: int | None = 0
+    """Inference pods that the live Deployment asks for, 0 if there is none; None if that is an autoscaler's doing."""

@@ -62,8 +62,8 @@ def deployment(detector: EdgeDetector, profile: AcceleratorProfile, settings: Se
             "spec": _pod(detector, profile, settings),
         },
     }
-    replicas = 0 if detector.suspend else detector.spec.scaling.min_replicas
-    if detector.suspend or not autoscaled(detector):
+    replicas = _replicas(detector, facts.replicas)
+    if replicas is not None:
         spec["replicas"] = replicas
     return {
         "apiVersion": "apps/v1",
@@ -109,6 +109,20 @@ def replicas_service(detector: EdgeDetector) -> dict[str, Any]:
 def autoscaled(detector: EdgeDetector) -> bool:
     """Whether an autoscaler decides the number of replicas."""
     return detector.spec.scaling.max_replicas > detector.spec.scaling.min_replicas
+
+
+def _replicas(detector: EdgeDetector, live: int | None) -> int | None:
+    """Return the number of replicas to ask for, None to leave it to the autoscaler.
+
+    A number of ours that is no longer applied is dropped, which makes it 1 for a moment. So it stays as it is until
+    the autoscaler has written one. No autoscaler touches a Deployment with 0 replicas: that one gets the minimum.
+    """
+    scaling = detector.spec.scaling
+    if detector.suspend:
+        return 0
+    if not autoscaled(detector):
+        return scaling.min_replicas
+    return None if live is None else min(max(live, scaling.min_replicas), scaling.max_replicas)
 
 
 def autoscaler(detector: EdgeDetector) -> dict[str, Any] | None:

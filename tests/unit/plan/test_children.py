@@ -84,7 +84,7 @@ def test_a_fixed_number_of_replicas_is_set_and_has_no_autoscaler(scaling: dict[s
 
 def test_an_autoscaler_owns_the_number_of_replicas() -> None:
     spec = minimal(scaling={"minReplicas": 1, "maxReplicas": 2, "targetCPUUtilization": 70})
-    assert "replicas" not in triton(spec)
+    assert "replicas" not in triton(spec, facts=Facts(replicas=None))
     scaler = child(children(detector("yard", spec)), "HorizontalPodAutoscaler", "yard-triton")["spec"]
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (1, 2)
     (metric,) = scaler["metrics"]
@@ -95,6 +95,25 @@ def test_an_autoscaler_owns_the_number_of_replicas() -> None:
     }
     (container,) = [c for c in triton(spec)["template"]["spec"]["containers"] if c["name"] == "triton"]
     assert container["resources"]["requests"]["cpu"], "without a request the autoscaler has nothing to compare with"
+
+
+@pytest.mark.parametrize(
+    ("live", "replicas"),
+    [(0, 2), (1, 2), (2, 2), (3, 3), (9, 3)],
+    ids=["new or resumed", "too few", "as it was fixed", "as it was fixed higher", "too many"],
+)
+def test_until_an_autoscaler_has_written_a_number_the_present_one_stays(live: int, replicas: int) -> None:
+    """A number that is applied no more falls to 1 for a moment, and one of 0 is never raised by an autoscaler."""
+    spec = minimal(scaling={"minReplicas": 2, "maxReplicas": 3})
+    assert triton(spec, facts=Facts(replicas=live))["replicas"] == replicas
+
+
+@pytest.mark.parametrize("live", [None, 0, 1, 5])
+def test_whatever_runs_a_fixed_number_is_asked_for_and_none_while_suspended(live: int | None) -> None:
+    scaling = {"minReplicas": 2, "maxReplicas": 2}
+    assert triton(minimal(scaling=scaling), facts=Facts(replicas=live))["replicas"] == 2
+    scaling = {"minReplicas": 2, "maxReplicas": 3}
+    assert triton(minimal(scaling=scaling, suspend=True), facts=Facts(replicas=live))["replicas"] == 0
 
 
 def test_suspended_means_no_pods_and_no_alerts_but_all_configuration() -> None:

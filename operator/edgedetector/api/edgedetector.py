@@ -304,6 +304,11 @@ class DetectorSpec:
     priority_class_name: str = ""
     suspend: bool = False
 
+    @property
+    def camera_names(self) -> tuple[str, ...]:
+        """Names of the cameras, in order."""
+        return tuple(camera.name for camera in self.cameras)
+
 
 @dataclass(frozen=True, slots=True)
 class EdgeDetector:

@@ -21,7 +21,7 @@ from edgedetector.controller.logs import about
 from edgedetector.observe import gather, kubelet, scrape
 from edgedetector.status import checks, compose, document
 from edgedetector.status.cameras import merge
-from edgedetector.status.view import View
+from edgedetector.status.view import Remains, View, remains
 
 if TYPE_CHECKING:
     from edgedetector.api.conditions import Condition
@@ -66,9 +66,14 @@ class DetectorReconciler:
         try:
             view = await self._converge(key, obj)
         except errors.UserError as error:
-            # Only a changed resource helps. What runs, runs on.
-            await self._write(obj, compose.judge_error(error), None)
-            return self.shell.after(error)
+            # Only a changed resource helps. What runs, runs on, and is looked at all the same.
+            still = await self._remains(key, obj)
+            judged = compose.judge_error(error, still)
+            await self._write(obj, judged, still)
+            self.scraper.pace(key, self.shell.options.scrape_rest)
+            # Whether a camera is being reconnected or broken is a matter of time, of which no event tells.
+            connecting = any(found.reason == conditions.REASON_STREAMS_CONNECTING for found in judged)
+            return BUSY if connecting else self.shell.after(error)
         except Exception as error:
             with contextlib.suppress(errors.OperatorError):  # of two errors the first one is the cause
                 await self._write(obj, compose.judge_error(_reported(error)), None)
@@ -96,8 +101,13 @@ class DetectorReconciler:
                 seen = await self._gather(key)  # what was seen before is no longer true
             for pod, digest in refresh.stale_pods(seen.pods, desired, seen.snapshot.workloads.values()):
                 await shell.client.annotate(pod, {names.ANNOTATION_REFRESH: digest}, names.FIELD_MANAGER)
-        cameras = merge(detector.spec.cameras, seen.snapshot, suspended=detector.suspend)
+        cameras = merge(detector.spec.camera_names, seen.snapshot, suspended=detector.suspend)
         return View(detector, profile, accepted, seen.snapshot, self.shell.now(), cameras)
+
+    async def _remains(self, key: Key, obj: Object) -> Remains | None:
+        with contextlib.suppress(errors.OperatorError):  # the error of the user is to be told in any case
+            return remains(obj, (await self._gather(key)).snapshot, self.shell.now())
+        return None
 
     async def _profile(self, name: str) -> AcceleratorProfile:
         obj = await self.shell.client.get(kinds.ACCELERATOR_PROFILE, "", name)
@@ -138,11 +148,11 @@ class DetectorReconciler:
         if not (obj.get("status") or {}).get("conditions"):
             await self._write(obj, compose.judge_pending(), None)
 
-    async def _write(self, obj: Object, judged: tuple[Condition, ...], view: View | None) -> None:
+    async def _write(self, obj: Object, judged: tuple[Condition, ...], seen: View | Remains | None) -> None:
         """Write the status if it differs from the live one, and tell of a new state of Ready."""
         before: dict[str, Any] = obj.get("status") or {}
         now = self.shell.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        wanted = document.status(obj, judged, view, now)
+        wanted = document.status(obj, judged, seen, now)
         if wanted == before:
             return
         with self.shell.phase("status"):

@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from edgedetector.api.dataplane import CameraState
-    from edgedetector.api.edgedetector import CameraSpec
     from edgedetector.observe.snapshot import Snapshot
 
 LIVE: Final = "Live"
@@ -54,16 +53,16 @@ class CameraView:
         return time if time.tzinfo is not None and "T" in self.since else None
 
 
-def merge(cameras: Iterable[CameraSpec], snapshot: Snapshot, *, suspended: bool = False) -> tuple[CameraView, ...]:
-    """Return a view of each camera, in the order of the specification."""
+def merge(cameras: Iterable[str], snapshot: Snapshot, *, suspended: bool = False) -> tuple[CameraView, ...]:
+    """Return a view of each camera, by name, in the order given."""
     if suspended:
-        return tuple(CameraView(camera.name, SUSPENDED, conditions.REASON_SUSPENDED) for camera in cameras)
+        return tuple(CameraView(camera, SUSPENDED, conditions.REASON_SUSPENDED) for camera in cameras)
     reported: dict[str, list[tuple[str, CameraState]]] = {}
     for pod in sorted(snapshot.states):
         for state in snapshot.states[pod].cameras:
             reported.setdefault(state.name, []).append((pod, state))
     held = _held_streams(snapshot)
-    return tuple(_view(camera.name, reported.get(camera.name, []), held) for camera in cameras)
+    return tuple(_view(camera, reported.get(camera, []), held) for camera in cameras)
 
 
 def _held_streams(snapshot: Snapshot) -> dict[str, tuple[str, str]]:

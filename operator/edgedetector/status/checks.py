@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import conditions, names
-from edgedetector.status.cameras import BROKEN, CONNECTING, LIVE, UNAUTHORIZED
+from edgedetector.status.cameras import BROKEN, CONNECTING, LIVE, SUSPENDED, UNAUTHORIZED
 from edgedetector.status.unserved import spec_served, tuning_active
 from edgedetector.status.view import Verdict, View, blocked, fine, progressing, unknown
 
@@ -109,17 +109,26 @@ def streams_ready(view: View) -> Verdict:
     """Judge whether every camera is live and frames of it are inferred."""
     if view.detector.suspend:
         return _suspended()
-    if not view.cameras:
-        return fine(conditions.REASON_NO_CAMERAS, "no cameras are configured")
-    broken = [camera for camera in view.cameras if _needs_somebody(camera, view.now)]
-    if broken:
-        return blocked(_camera_reason(broken), _cameras(broken, len(view.cameras)))
-    waiting = [camera for camera in view.cameras if not (camera.state == LIVE and camera.detecting)]
-    if waiting:
-        return progressing(conditions.REASON_STREAMS_CONNECTING, _cameras(waiting, len(view.cameras)))
-    if any(state.generation != view.detector.generation for state in _serving(view)):
+    verdict = streams(view.cameras, view.now)
+    old = any(state.generation != view.detector.generation for state in _serving(view))
+    if view.cameras and old and verdict.status == conditions.TRUE:
         return progressing(conditions.REASON_PROGRESSING, "the inference pods are taking the new configuration")
-    return fine(conditions.REASON_STREAMS_LIVE, f"{_count(len(view.cameras), 'camera')} live and detecting")
+    return verdict
+
+
+def streams(cameras: Sequence[CameraView], now: datetime) -> Verdict:
+    """Judge the cameras alone, whatever is planned for them."""
+    if not cameras:
+        return fine(conditions.REASON_NO_CAMERAS, "no cameras are configured")
+    if all(camera.state == SUSPENDED for camera in cameras):
+        return _suspended()
+    broken = [camera for camera in cameras if _needs_somebody(camera, now)]
+    if broken:
+        return blocked(_camera_reason(broken), _cameras(broken, len(cameras)))
+    waiting = [camera for camera in cameras if not (camera.state == LIVE and camera.detecting)]
+    if waiting:
+        return progressing(conditions.REASON_STREAMS_CONNECTING, _cameras(waiting, len(cameras)))
+    return fine(conditions.REASON_STREAMS_LIVE, f"{_count(len(cameras), 'camera')} live and detecting")
 
 
 def _needs_somebody(camera: CameraView, now: datetime) -> bool:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 from edgedetector.api import conditions
 from edgedetector.api.conditions import Condition
 from edgedetector.api.errors import RetryError
-from edgedetector.status.checks import CHECKS, GATING
+from edgedetector.status.checks import CHECKS, GATING, streams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from edgedetector.api.errors import OperatorError
-    from edgedetector.status.view import Verdict, View
+    from edgedetector.status.view import Remains, Verdict, View
 
 Json = dict[str, Any]
 
@@ -28,10 +28,17 @@ def judge(view: View) -> tuple[Condition, ...]:
     return (*head, *(Condition(name, v.status, v.reason, v.message) for name, v in verdicts.items()))
 
 
-def judge_error(error: OperatorError) -> tuple[Condition, ...]:
-    """Return the conditions of a detector that could not be planned or applied: what runs, runs on as it was."""
+def judge_error(error: OperatorError, remains: Remains | None = None) -> tuple[Condition, ...]:
+    """Return the conditions of a detector that could not be planned or applied: what runs, runs on as it was.
+
+    Of what runs the cameras are judged too, since they fail on their own.
+    """
     retry = isinstance(error, RetryError)
-    return _triple(conditions.FALSE, error.reason, str(error), reconciling=retry, stalled=not retry)
+    head = _triple(conditions.FALSE, error.reason, str(error), reconciling=retry, stalled=not retry)
+    if remains is None or not remains.cameras:
+        return head
+    verdict = streams(remains.cameras, remains.now)
+    return (*head, Condition(conditions.STREAMS_READY, verdict.status, verdict.reason, verdict.message))
 
 
 def judge_pending() -> tuple[Condition, ...]:

@@ -9,14 +9,15 @@ from edgedetector.api import names
 from edgedetector.api.quantities import format_duration
 from edgedetector.status.cameras import LIVE
 from edgedetector.status.compose import timed
+from edgedetector.status.view import Remains, View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from edgedetector.api.conditions import Condition
     from edgedetector.api.dataplane import ModelServing
+    from edgedetector.observe.snapshot import Snapshot
     from edgedetector.status.cameras import CameraView
-    from edgedetector.status.view import View
 
 Json = dict[str, Any]
 
@@ -32,14 +33,18 @@ MAX_COLUMN: Final = 128
 FROM_SPEC: Final = "Spec"
 
 
-def status(obj: Json, judged: Iterable[Condition], view: View | None, now: str) -> Json:
+def status(obj: Json, judged: Iterable[Condition], view: View | Remains | None, now: str) -> Json:
     """Return the whole status.
 
-    Without a view (the detector could not be planned or applied) all that is known of what runs stays as it was.
+    Of a detector that could not be planned or applied, what its cameras and models do is as seen now, the rest as it
+    was; without a look at them all is as it was.
     """
     before: Json = obj.get("status") or {}
     generation = obj["metadata"]["generation"]
-    seen = before if view is None else {**_kept(before), **_seen(view, before, now)}
+    if isinstance(view, View):
+        seen = {**_kept(before), **_seen(view, before, now)}
+    else:
+        seen = before if view is None or "summary" not in before else {**before, **_still(view, before, now)}
     head = {
         "observedGeneration": generation,
         "conditions": timed(judged, before.get("conditions") or (), generation, now),
@@ -52,37 +57,50 @@ def _kept(before: Json) -> Json:
     return {name: before[name] for name in ("tuning", "capacity") if name in before}
 
 
-def _seen(view: View, before: Json, now: str) -> Json:
-    share = MAX_CAMERA_MESSAGES // max(1, len(view.cameras))
+def _still(view: Remains, before: Json, now: str) -> Json:
+    replicas, models = _replicas(view.snapshot, view.name), _by_name(before.get("models"))
     return {
-        "summary": _summary(view),
-        "replicas": _replicas(view),
-        "serving": _serving(view, before.get("serving") or {}, now),
-        "models": [_model(view, model.name, _by_name(before.get("models")), now) for model in view.accepted.models],
-        "cameras": [_camera(camera, min(MAX_CAMERA_MESSAGE, share)) for camera in view.cameras],
+        "summary": {**before["summary"], **_counts(replicas, view.cameras)},
+        "replicas": replicas,
+        "models": [_model(view.snapshot, name, models, now) for name in models],
+        "cameras": _cameras(view.cameras),
     }
 
 
-def _summary(view: View) -> Json:
-    """Return the columns of `kubectl get`."""
-    live = sum(1 for camera in view.cameras if camera.state == LIVE and camera.detecting)
-    replicas, models = _replicas(view), view.accepted.models
+def _seen(view: View, before: Json, now: str) -> Json:
+    replicas, models = _replicas(view.snapshot, view.detector.name), _by_name(before.get("models"))
     return {
-        "replicas": f"{replicas['ready']}/{replicas['desired']}",
-        "streams": f"{live}/{len(view.cameras)}",
+        "summary": _summary(view, replicas),
+        "replicas": replicas,
+        "serving": _serving(view, before.get("serving") or {}, now),
+        "models": [_model(view.snapshot, model.name, models, now) for model in view.accepted.models],
+        "cameras": _cameras(view.cameras),
+    }
+
+
+def _summary(view: View, replicas: Json) -> Json:
+    """Return the columns of `kubectl get`."""
+    models = view.accepted.models
+    return {
+        **_counts(replicas, view.cameras),
         "models": ",".join(model.name for model in models)[:MAX_MODELS_COLUMN],
         "instances": ",".join(str(model.instances) for model in models)[:MAX_COLUMN],
         "batch": ",".join(_batch(model) for model in models)[:MAX_COLUMN],
     }
 
 
+def _counts(replicas: Json, cameras: Sequence[CameraView]) -> Json:
+    live = sum(1 for camera in cameras if camera.state == LIVE and camera.detecting)
+    return {"replicas": f"{replicas['ready']}/{replicas['desired']}", "streams": f"{live}/{len(cameras)}"}
+
+
 def _batch(model: ModelServing) -> str:
     return "/".join(str(size) for size in model.preferred_batch_sizes) or str(model.max_batch_size)
 
 
-def _replicas(view: View) -> Json:
-    workload = view.snapshot.workloads.get(names.triton(view.detector.name))
-    waiting = sum(1 for pod in view.snapshot.of(names.COMPONENT_TRITON) if pod.unschedulable_since)
+def _replicas(snapshot: Snapshot, name: str) -> Json:
+    workload = snapshot.workloads.get(names.triton(name))
+    waiting = sum(1 for pod in snapshot.of(names.COMPONENT_TRITON) if pod.unschedulable_since)
     desired = workload.desired if workload else 0
     return {"desired": desired, "ready": min(workload.available, desired) if workload else 0, "unschedulable": waiting}
 
@@ -103,9 +121,9 @@ def _serving(view: View, before: Json, now: str) -> Json:
     return {"id": view.accepted.id, "reason": FROM_SPEC, "message": message, "since": since, "models": models}
 
 
-def _model(view: View, name: str, before: Mapping[str, Json], now: str) -> Json:
+def _model(snapshot: Snapshot, name: str, before: Mapping[str, Json], now: str) -> Json:
     """Roll up over the replicas: the one that is furthest from ready says it for all."""
-    found = [model for state in view.snapshot.states.values() for model in state.models if model.name == name]
+    found = [model for state in snapshot.states.values() for model in state.models if model.name == name]
     worst = next((model for state in ("Failed", "Loading") for model in found if model.state == state), None)
     state = worst.state if worst else "Ready" if found else "Unknown"
     old = before.get(name, {})
@@ -115,6 +133,11 @@ def _model(view: View, name: str, before: Mapping[str, Json], now: str) -> Json:
         message=worst.message[:MAX_MODEL_MESSAGE] if worst else "",
         since=old.get("since", now) if old.get("state") == state else now,
     )
+
+
+def _cameras(cameras: Sequence[CameraView]) -> list[Json]:
+    longest = min(MAX_CAMERA_MESSAGE, MAX_CAMERA_MESSAGES // max(1, len(cameras)))
+    return [_camera(camera, longest) for camera in cameras]
 
 
 def _camera(camera: CameraView, longest: int) -> Json:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from edgedetector.api import conditions
+from edgedetector.api import conditions, names
 from edgedetector.api.dataplane import ServingConfig
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.observe.snapshot import Snapshot
-from edgedetector.status.cameras import CameraView
+from edgedetector.status.cameras import CameraView, merge
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,26 @@ class View:
     snapshot: Snapshot
     now: datetime
     cameras: tuple[CameraView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What is still to be seen of a detector that cannot be planned: its children run on as they were planned last."""
+
+    name: str
+    snapshot: Snapshot
+    now: datetime
+    cameras: tuple[CameraView, ...] = ()
+    """Those that the last status names."""
+
+
+def remains(obj: Mapping[str, Any], snapshot: Snapshot, now: datetime) -> Remains:
+    """Return what is still to be seen of the detector `obj`, an object of the API server with its last status."""
+    name = obj["metadata"]["name"]
+    workload = snapshot.workloads.get(names.triton(name))
+    suspended = workload is not None and workload.desired == 0
+    cameras = [camera["name"] for camera in (obj.get("status") or {}).get("cameras") or ()]
+    return Remains(name, snapshot, now, merge(cameras, snapshot, suspended=suspended))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.status.views import camera, healthy, resource, said, seen, state
+from tests.unit.status.views import camera, healthy, resource, said, seen, state, workload
 
 from edgedetector.api import conditions as c
+from edgedetector.api.dataplane import ModelState
 from edgedetector.api.errors import MissingProfileError, RetryError
 from edgedetector.status import compose, document
-from edgedetector.status.view import View
+from edgedetector.status.view import View, remains
 
 CRD = yaml.safe_load(Path("crds/edgedetector.dev_edgedetectors.yaml").read_text())["spec"]["versions"][0]
 SCHEMA = CRD["schema"]["openAPIV3Schema"]["properties"]["status"]
@@ -85,6 +86,53 @@ def test_a_detector_that_cannot_be_planned_keeps_what_is_known_of_what_runs() ->
     assert found[c.READY]["reason"] == c.REASON_PROFILE_NOT_FOUND
     assert found[c.STALLED]["status"] == "True"
     assert found[c.SERVER_READY] == next(e for e in before["conditions"] if e["type"] == c.SERVER_READY)
+
+
+def spoilt(obj: dict[str, Any], view: View, now: str = LATER) -> dict[str, Any]:
+    """The status of a detector that cannot be planned any more, while its children do what `view` shows."""
+    left = remains(obj, view.snapshot, view.now)
+    found = document.status(obj, compose.judge_error(MissingProfileError("nope"), left), left, now)
+    VALIDATOR.validate(found)
+    return found
+
+
+def test_a_detector_that_cannot_be_planned_still_tells_what_its_cameras_and_models_do() -> None:
+    obj, view = resource(), healthy()
+    obj["status"] = before = status(view, obj)
+    obj["metadata"]["generation"] = 4
+    dark = camera("dock", state="Unauthorized", message="401", detecting=False)
+    broken = state(view.accepted.id, camera("gate"), dark, models=(ModelState("people", "Failed", "no memory"),))
+    after = spoilt(obj, said(view, broken))
+    assert [entry["state"] for entry in after["cameras"]] == ["Live", "Unauthorized"]
+    assert (after["models"][0]["state"], after["models"][0]["since"]) == ("Failed", LATER)
+    assert after["summary"] == {**before["summary"], "streams": "1/2"}
+    assert after["serving"] == before["serving"]
+    found = {entry["type"]: entry for entry in after["conditions"]}
+    assert found[c.READY]["reason"] == c.REASON_PROFILE_NOT_FOUND
+    assert (found[c.STREAMS_READY]["status"], found[c.STREAMS_READY]["reason"]) == ("False", "CameraUnauthorized")
+
+
+def test_a_detector_that_cannot_be_planned_is_at_rest_while_nothing_happens() -> None:
+    obj = resource()
+    obj["status"] = status(healthy(), obj)
+    obj["status"] = spoilt(obj, healthy())
+    assert spoilt(obj, healthy(), "2026-11-22T14:00:00Z") == obj["status"]
+
+
+def test_a_detector_that_never_could_be_planned_tells_of_no_cameras() -> None:
+    nothing = seen(healthy(), workloads={}, pods=(), states={}, media=None)
+    assert spoilt(resource(), nothing).keys() == {"conditions", "observedGeneration"}
+
+
+def test_a_suspended_detector_that_cannot_be_planned_stays_suspended() -> None:
+    obj = resource()
+    obj["status"] = status(seen(healthy(suspend=True), pods=(), states={}, media=None), obj)
+    asleep = workload("triton", desired=0, updated=0, available=0, total=0)
+    view = seen(healthy(), workloads={"yard-triton": asleep}, pods=(), states={}, media=None)
+    after = spoilt(obj, view)
+    assert {entry["state"] for entry in after["cameras"]} == {"Suspended"}
+    found = {entry["type"]: entry for entry in after["conditions"]}
+    assert found[c.STREAMS_READY]["reason"] == c.REASON_SUSPENDED
 
 
 def test_an_error_that_passes_is_progress_and_one_that_does_not_is_none() -> None:

@@ -93,14 +93,14 @@ def healthy(**spec: Any) -> View:
         media=media(),
         served=frozenset({"ServiceMonitor", "PrometheusRule"}),
     )
-    cameras = merge(detector.spec.cameras, snapshot, suspended=detector.suspend)
+    cameras = merge(detector.spec.camera_names, snapshot, suspended=detector.suspend)
     return View(detector, profile(), accepted, snapshot, NOW, cameras)
 
 
 def seen(view: View, **changes: Any) -> View:
     """The view with another snapshot, its cameras merged anew."""
     snapshot = dataclasses.replace(view.snapshot, **changes)
-    cameras = merge(view.detector.spec.cameras, snapshot, suspended=view.detector.suspend)
+    cameras = merge(view.detector.spec.camera_names, snapshot, suspended=view.detector.suspend)
     return dataclasses.replace(view, snapshot=snapshot, cameras=cameras)
 
 

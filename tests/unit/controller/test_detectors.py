@@ -1,0 +1,157 @@
+"""Whole passes over a detector that a user spoilt: what is told, and what runs on."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import itertools
+import random
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.unit.status.views import camera, healthy, resource, state
+
+from edgedetector import plan, profiles
+from edgedetector.api import conditions as c
+from edgedetector.api import names
+from edgedetector.api.dataplane import DetectorState
+from edgedetector.cluster import kinds
+from edgedetector.controller import detectors, keys, shell
+from edgedetector.controller.metrics import Metrics
+from edgedetector.controller.options import Options
+from edgedetector.observe import scrape
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+KEY = keys.detector("site", "yard")
+
+
+class Cluster:
+    """The part of an API server that a pass talks to: objects by kind and name in one namespace."""
+
+    def __init__(self, *objects: dict[str, Any]) -> None:
+        self.objects = {(obj["kind"], obj["metadata"]["name"]): obj for obj in objects}
+        self._versions = itertools.count(1)
+
+    async def get(self, kind: kinds.Kind, _namespace: str, name: str) -> dict[str, Any] | None:
+        return copy.deepcopy(self.objects.get((kind.kind, name)))
+
+    async def list(
+        self, kind: kinds.Kind, _namespace: str = "", selector: str = "", fields: str = ""
+    ) -> tuple[dict[str, Any], ...]:
+        label, _, value = selector.partition("=")
+        found = [obj for (name, _), obj in self.objects.items() if name == kind.kind]
+        if selector:
+            found = [obj for obj in found if (obj["metadata"].get("labels") or {}).get(label) == value]
+        if fields:
+            found = [obj for obj in found if f"metadata.name={obj['metadata']['name']}" == fields]
+        return tuple(copy.deepcopy(found))
+
+    async def apply(self, body: dict[str, Any], manager: str) -> dict[str, Any]:
+        version = str(next(self._versions))
+        entry = {"manager": manager, "operation": "Apply", "fieldsV1": {"f:spec": {}}}
+        metadata = {**body["metadata"], "uid": version, "resourceVersion": version, "managedFields": [entry]}
+        self.objects[body["kind"], body["metadata"]["name"]] = live = {**body, "metadata": metadata}
+        return live
+
+    async def replace_status(self, obj: dict[str, Any], status: dict[str, Any], _manager: str) -> dict[str, Any]:
+        live = self.objects[obj["kind"], obj["metadata"]["name"]]
+        live["status"] = status
+        return copy.deepcopy(live)
+
+    async def create(self, body: dict[str, Any]) -> dict[str, Any]:
+        return body
+
+
+class Nothing:
+    """No optional kinds."""
+
+    async def served(self) -> frozenset[str]:
+        return frozenset()
+
+
+def reconciler(cluster: Cluster, answer: DetectorState | None = None) -> detectors.DetectorReconciler:
+    async def ask(_target: scrape.Target) -> DetectorState | None:
+        return answer
+
+    working = shell.Shell(
+        client=cluster,  # type: ignore[arg-type]
+        discovery=Nothing(),  # type: ignore[arg-type]
+        settings=plan.Settings("system", "detector:1"),
+        options=Options("system", "detector:1"),
+        metrics=Metrics(),
+        rng=random.Random(1),
+        now=lambda: NOW,
+    )
+    scraper: scrape.Scraper[keys.Key] = scrape.Scraper(ask, lambda _key: None, lambda: 0.0)
+    return detectors.DetectorReconciler(working, scraper, lambda _key, _profile: None)
+
+
+def profile() -> dict[str, Any]:
+    found = copy.deepcopy(next(obj for obj in profiles.load() if obj["metadata"]["name"] == "cpu"))
+    found["metadata"].update(uid="p", generation=1)
+    return found
+
+
+def pod() -> dict[str, Any]:
+    labels = {names.LABEL_DETECTOR: "yard", names.LABEL_COMPONENT: names.COMPONENT_TRITON}
+    status = {
+        "podIP": "10.0.0.1",
+        "conditions": [{"type": "Ready", "status": "True"}],
+        "containerStatuses": [{"name": name, "state": {"running": {}}} for name in ("triton", "detector")],
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "yard-triton-1", "namespace": "site", "uid": "pod", "labels": labels},
+        "spec": {"nodeName": "node"},
+        "status": status,
+    }
+
+
+def conditions_of(cluster: Cluster) -> dict[str, dict[str, Any]]:
+    return {entry["type"]: entry for entry in cluster.objects["EdgeDetector", "yard"]["status"]["conditions"]}
+
+
+async def test_a_name_that_is_taken_stops_one_child_and_is_looked_at_again_soon() -> None:
+    theirs = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "yard-serving", "namespace": "site", "uid": "u"},
+        "data": {"mine": "1"},
+    }
+    cluster = Cluster(resource(), profile(), copy.deepcopy(theirs))
+    again = await reconciler(cluster).reconcile(KEY)
+    assert cluster.objects["ConfigMap", "yard-serving"] == theirs
+    assert ("Deployment", "yard-triton") in cluster.objects
+    found = conditions_of(cluster)
+    assert (found[c.READY]["reason"], found[c.STALLED]["status"]) == (c.REASON_NAME_TAKEN, "True")
+    assert "ConfigMap yard-serving" in found[c.READY]["message"]
+    assert again is not None
+    assert again <= 30, "nobody tells when the object of somebody else is gone"
+    del cluster.objects["ConfigMap", "yard-serving"]
+    await reconciler(cluster).reconcile(KEY)
+    assert ("ConfigMap", "yard-serving") in cluster.objects
+    assert conditions_of(cluster)[c.STALLED]["status"] == "False"
+
+
+async def test_a_spoilt_specification_is_told_while_the_cameras_are_still_watched() -> None:
+    cluster = Cluster(resource(), profile(), pod())
+    good = state(healthy().accepted.id)
+    await reconciler(cluster, good).reconcile(KEY)
+    cluster.objects["EdgeDetector", "yard"]["spec"]["cameras"][0]["models"] = ["nobody"]
+    dark = camera("dock", state="Unauthorized", message="401", detecting=False)
+    await reconciler(cluster, dataclasses.replace(good, cameras=(camera("gate"), dark))).reconcile(KEY)
+    found = cluster.objects["EdgeDetector", "yard"]["status"]
+    assert [entry["state"] for entry in found["cameras"]] == ["Live", "Unauthorized"]
+    assert conditions_of(cluster)[c.READY]["reason"] == c.REASON_INVALID_SPEC
+    assert conditions_of(cluster)[c.STREAMS_READY]["reason"] == c.REASON_CAMERA_UNAUTHORIZED
+
+
+async def test_a_camera_that_is_being_reconnected_is_looked_at_again_though_the_specification_is_spoilt() -> None:
+    cluster = Cluster(resource(), profile(), pod())
+    good = state(healthy().accepted.id)
+    await reconciler(cluster, good).reconcile(KEY)
+    cluster.objects["EdgeDetector", "yard"]["spec"]["acceleratorProfile"] = "nobody"
+    lost = camera("dock", state="Failing", detecting=False, since="2026-11-22T11:59:58Z")
+    again = await reconciler(cluster, dataclasses.replace(good, cameras=(camera("gate"), lost))).reconcile(KEY)
+    assert again == detectors.BUSY

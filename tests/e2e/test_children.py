@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import tritonclient.grpc as triton
+import yaml
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
@@ -18,6 +19,7 @@ from edgedetector.api import dataplane, names
 from forward import forward, get
 from harness import Kubectl, poll
 from prometheus import prometheus
+from stages import ROOT
 
 OWNED = (
     "deployments", "services", "configmaps", "horizontalpodautoscalers",
@@ -172,3 +174,23 @@ def test_a_child_that_is_deleted_comes_back(demo: Kubectl) -> None:
         lambda service: bool(service) and service["metadata"]["uid"] != before,
         seconds=20,
     )
+
+
+def test_an_object_of_somebody_else_that_has_a_childs_name_is_left_alone(operator: Kubectl, namespace: Kubectl) -> None:
+    theirs = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "yard-serving"}, "data": {"mine": "yes"}}
+    namespace("create", "-f", "-", stdin=json.dumps(theirs))
+    detector = yaml.safe_load((ROOT / "demo" / "edgedetector.yaml").read_text())
+    namespace.apply(detector | {"spec": detector["spec"] | {"suspend": True}})
+
+    def stalled() -> dict[str, str]:
+        status = (namespace.get("edgedetector", "yard") or {}).get("status", {})
+        found = [c for c in status.get("conditions", []) if c["type"] == "Stalled" and c["status"] == "True"]
+        return found[0] if found else {}
+
+    condition = poll("the condition", stalled, bool, seconds=30)
+    assert condition["reason"] == "NameTaken"
+    assert "yard-serving" in condition["message"]
+    assert namespace.get("configmap", "yard-serving")["data"] == {"mine": "yes"}
+    namespace("delete", "configmap", "yard-serving")
+    poll("healing without a touch", stalled, lambda found: not found, seconds=60)
+    assert names.FILE_ACCEPTED in namespace.get("configmap", "yard-serving")["data"]

@@ -93,8 +93,9 @@ class Runner:
                     finished, _ = concurrent.futures.wait(
                         running, timeout=HEARTBEAT_SECONDS, return_when=concurrent.futures.FIRST_COMPLETED
                     )
-                    if not finished:
-                        say(f"[{self.elapsed:6.1f}s] ... {', '.join(sorted(s.name for s in running.values()))}")
+                    silent = sorted(stage.name for stage in running.values() if not stage.show)
+                    if silent and not finished:
+                        say(f"[{self.elapsed:6.1f}s] ... {', '.join(silent)}")
                     for future in finished:
                         stage = running.pop(future)
                         future.result()

@@ -161,6 +161,7 @@ class Pod:
             return self.supervisor.state.ready and self.supervisor.state.generation == generation
 
         self.until(f"generation {generation}", ready)
+        wait_for("RTSP", lambda: answers(self.rtsp))  # go2rtc answers its API a moment before
 
     def stop(self) -> None:
         if self.process is not None:

@@ -7,7 +7,7 @@ BIN := .venv/bin
 HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export HOME
 
-.PHONY: help demo test check format down kubeconfig golden soak bench-control-path bench-media-topology bench-calibration
+.PHONY: help demo test check lint unit unit-again format down kubeconfig golden soak bench-control-path bench-media-topology bench-calibration
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,13 +18,21 @@ demo: ## a real cluster with the operator, a camera and detections; stays up
 test: ## everything: checks, unit tests, end-to-end tests on the real cluster
 	@$(PYTHON) hack/test.py
 
-check: ## formatter, linter, strict types, import layers, unit tests
+check: lint unit ## formatter, linter, strict types, import layers, unit tests
+
+lint:
 	@hack/bootstrap.sh
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+unit:
+	@hack/bootstrap.sh
 	$(BIN)/pytest tests/unit -n auto -m 'not tritonserver and not soak'
+
+unit-again: # what failed in the last run of the unit tests, alone
+	$(BIN)/pytest tests/unit --last-failed --last-failed-no-failures=none -m 'not tritonserver and not soak'
 
 format: ## format and mend what can be mended
 	@hack/bootstrap.sh

@@ -25,7 +25,7 @@ from edgedetector.triton.errors import UnavailableError
 
 OUTPUTS = tuple(Tensor(name, (1,), "FP32") for name in ("boxes", "scores", "classes"))
 MODEL = Model(DetectorModel("any", (Tensor("image", (-1, -1, 3), "UINT8"),), OUTPUTS, Decoder("none", ("x",), 0.0), 0))
-CONFIG = DetectorCamera("gate", "s1", ("any",), FrameRate(target=1000.0))
+CONFIG = DetectorCamera("gate", "s1", ("any",), FrameRate(target=1e9))  # no frame comes too early for it
 
 
 class Triton:

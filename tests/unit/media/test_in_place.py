@@ -135,6 +135,7 @@ def test_a_killed_go2rtc_comes_back_with_the_newest_configuration(pod: Pod, came
     pod.configure(2, MediaCamera("s1", url=cameras.url(1)))
     pod.until("silence", lambda: pod.supervisor.state.message == "go2rtc does not answer")
     assert pod.supervisor.state.generation == 1
+    pod.until("the new file", lambda: '"s1"' in (pod.root / "run/go2rtc.yaml").read_text())
     pod.start()
     pod.until_ready(2)
     assert pod.supervisor.state.restarts == 0

@@ -29,12 +29,13 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 # Tools of the build itself; nothing of this stage is in an image. What is installed for an image gets bytecode that
 # does not depend on times, and then time 0: the same versions are the same layer, in whatever order images are built.
 FROM python AS tools
+ENV PIP_CACHE_DIR=/var/cache/pip UV_CACHE_DIR=/var/cache/uv
 RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=secret,id=apt --mount=type=secret,id=sources --mount=type=secret,id=registry \
     sh /run/with-registry apt-install python3-venv
 RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
-    --mount=type=cache,id=pip,target=/root/.cache/pip \
+    --mount=type=cache,id=pip,target=/var/cache/pip \
     python3 -m venv /opt/tools \
     && sh /run/with-registry /opt/tools/bin/pip install --disable-pip-version-check -q uv==0.13.9 hatchling==1.33.0
 ENV PATH=/opt/tools/bin:$PATH UV_LINK_MODE=copy UV_PYTHON=/usr/bin/python3 UV_PYTHON_DOWNLOADS=never UV_NO_PROGRESS=1 \
@@ -49,7 +50,7 @@ ARG NUMPY_VERSION
 ARG OPENCV_VERSION
 RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
-    --mount=type=cache,id=uv,target=/root/.cache/uv \
+    --mount=type=cache,id=uv,target=/var/cache/uv \
     sh /run/with-registry uv pip install -q --target /packages \
     numpy==${NUMPY_VERSION} opencv-python-headless==${OPENCV_VERSION} \
     && rm -rf /packages/bin /packages/.lock \
@@ -69,7 +70,7 @@ ARG PYTRITON_VERSION=0.7.0
 RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=bind,source=images/triton-layout,target=/run/triton-layout \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
-    --mount=type=cache,id=pip,target=/root/.cache/pip \
+    --mount=type=cache,id=pip,target=/var/cache/pip \
     sh /run/with-registry sh /run/triton-layout ${PYTRITON_VERSION} /opt/tritonserver \
     && find /opt/tritonserver -exec touch -h -d @0 {} +
 
@@ -78,7 +79,7 @@ ARG PYTRITON_VERSION=0.4.0
 RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=bind,source=images/triton-layout,target=/run/triton-layout \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
-    --mount=type=cache,id=pip,target=/root/.cache/pip \
+    --mount=type=cache,id=pip,target=/var/cache/pip \
     sh /run/with-registry sh /run/triton-layout ${PYTRITON_VERSION} /opt/tritonserver \
     && find /opt/tritonserver -exec touch -h -d @0 {} +
 
@@ -120,7 +121,7 @@ COPY --from=requirements /requirements/operator.txt /requirements.txt
 RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=bind,source=images/install-packages,target=/run/install-packages \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
-    --mount=type=cache,id=uv,target=/root/.cache/uv \
+    --mount=type=cache,id=uv,target=/var/cache/uv \
     sh /run/with-registry sh /run/install-packages /requirements.txt \
     && find /opt/venv -exec touch -h -d @0 {} +
 
@@ -135,7 +136,7 @@ RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=bind,source=images/install-packages,target=/run/install-packages \
     --mount=type=bind,source=images/without-gpl,target=/run/without-gpl \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
-    --mount=type=cache,id=uv,target=/root/.cache/uv \
+    --mount=type=cache,id=uv,target=/var/cache/uv \
     sh /run/with-registry sh /run/install-packages /requirements.txt --system-site-packages \
     && python3 /run/without-gpl /opt/venv/lib/python3.11/site-packages \
     && find /opt/venv -exec touch -h -d @0 {} +
@@ -178,7 +179,7 @@ CMD ["go2rtc"]
 FROM tools AS ffmpeg
 RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
-    --mount=type=cache,id=uv,target=/root/.cache/uv \
+    --mount=type=cache,id=uv,target=/var/cache/uv \
     sh /run/with-registry uv pip install -q --no-deps --target /wheel imageio-ffmpeg==0.6.0 \
     && install -m 0755 /wheel/imageio_ffmpeg/binaries/ffmpeg-* /usr/local/bin/ffmpeg && rm -r /wheel
 
@@ -206,7 +207,7 @@ FROM tools AS exporter-packages
 COPY --from=requirements /requirements/operator.txt /requirements.txt
 RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
-    --mount=type=cache,id=uv,target=/root/.cache/uv \
+    --mount=type=cache,id=uv,target=/var/cache/uv \
     sh /run/with-registry uv pip install -q --target /packages --constraint /requirements.txt prometheus-client \
     && rm -f /packages/.lock \
     && python3 -m compileall -q --invalidation-mode unchecked-hash /packages \

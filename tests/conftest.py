@@ -1,7 +1,26 @@
-"""Settings of every test."""
+"""Settings of every test, and a bare API server for those that ask for one."""
 
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.apiserver import Server
 
 # A time limit on an example would make a test fail because its machine is busy.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+
+@pytest.fixture(scope="session")
+def apiserver() -> Iterator[Server]:
+    """A bare API server that knows all our kinds. Session, since it takes seconds: work in a namespace of your own."""
+    from tests import apiserver as bare  # noqa: PLC0415 - most tests need none of what it needs
+
+    with bare.start() as server:
+        server.install_crds()
+        yield server

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from edgedetector.api import names
-from edgedetector.api.edgedetector import ConfigMapSource, EdgeDetector, ModelSpec
+from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
+from edgedetector.plan import sources
 from edgedetector.plan.common import (
     COMPONENT_REPLICAS,
     RESTRICTED,
@@ -20,7 +21,6 @@ from edgedetector.plan.common import (
     present,
     requests,
     resources,
-    volume_name,
 )
 from edgedetector.plan.settings import Facts, Settings
 
@@ -173,7 +173,7 @@ def _model_repository(detector: EdgeDetector, settings: Settings) -> dict[str, A
         "command": ["python", "-m", "edgedetector.detector", "prepare"],
         "resources": resources(requests("10m", "64Mi")),
         "securityContext": dict(RESTRICTED),
-        "volumeMounts": [_MODELS, _RUN, _SERVING, *_source_mounts(detector)],
+        "volumeMounts": [_MODELS, _RUN, _SERVING, *sources.mounts(detector)],
     }
 
 
@@ -228,7 +228,7 @@ def _detector(detector: EdgeDetector, settings: Settings) -> dict[str, Any]:
             _SERVING,
             _DETECTOR,
             {"name": "detector-tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of this container alone
-            *_source_mounts(detector),
+            *sources.mounts(detector),
         ],
     }
 
@@ -242,48 +242,8 @@ def _volumes(detector: EdgeDetector, profile: AcceleratorProfile) -> list[dict[s
         {"name": "detector-tmp", "emptyDir": {}},
         {"name": "serving", "configMap": {"name": names.serving(detector.name)}},
         {"name": "detector", "configMap": {"name": names.detector_config(detector.name)}},
-        *_source_volumes(detector),
+        *sources.volumes(detector),
     ]
-
-
-def _source_volumes(detector: EdgeDetector) -> list[dict[str, Any]]:
-    """Return a volume for each ConfigMap use and one for each claim: a claim twice in a pod is one volume."""
-    found: dict[str, dict[str, Any]] = {}
-    for model in detector.spec.models:
-        source = model.source
-        if source.config_map:
-            found[_source_volume(model)] = {"configMap": _config_map_volume(source.config_map)}
-        elif source.persistent_volume_claim:
-            claim = source.persistent_volume_claim
-            reference = {"claimName": claim.claim_name, **present(readOnly=claim.read_only or None)}
-            found[_source_volume(model)] = {"persistentVolumeClaim": reference}
-    return [{"name": name, **volume} for name, volume in found.items()]
-
-
-def _config_map_volume(source: ConfigMapSource) -> dict[str, Any]:
-    # Not optional: a missing ConfigMap holds the pod, and the kubelet says so in its own words.
-    return present(name=source.name, items=[{"key": item.key, "path": item.path} for item in source.items])
-
-
-def _source_mounts(detector: EdgeDetector) -> list[dict[str, Any]]:
-    """Return the mounts of all sources, also for the running detector: a new model file needs no new pod then."""
-    return [
-        present(
-            name=_source_volume(model),
-            mountPath=f"{names.DIR_SOURCES}/{model.name}",
-            subPath=model.source.persistent_volume_claim.path if model.source.persistent_volume_claim else "",
-            readOnly=True,
-        )
-        for model in detector.spec.models
-        if not model.source.http
-    ]
-
-
-def _source_volume(model: ModelSpec) -> str:
-    claim = model.source.persistent_volume_claim
-    if claim:
-        return volume_name("claim", f"{claim.claim_name}/{claim.read_only}")
-    return volume_name("source", model.name)
 
 
 def _port(name: str, port: int) -> dict[str, Any]:

@@ -100,6 +100,7 @@ class Camera:
         self._models: tuple[Model, ...] = ()
         self._pacer = Pacer(1.0 / config.frame_rate.target)
         self._lifecycle = Lifecycle(since=clocks.monotonic())
+        self._since: tuple[float, str] | None = None
         self._inferred: float | None = None
         self._trouble = ""
         metrics.add_camera(config.name, config.frame_rate.target)
@@ -133,15 +134,22 @@ class Camera:
         with self._lock:
             self._lifecycle = known = self._lifecycle.observed(now)
             inferred, trouble = self._inferred, self._trouble
-        since = datetime.fromtimestamp(self._clocks.wall() - (now - known.since), UTC)
+            if self._since is None or self._since[0] != known.since:
+                # Once a state: a wall clock that is being adjusted would move it, and each move would be a write.
+                self._since = known.since, self._time_of(now - known.since)
+            since = self._since[1]
         return CameraState(
             name=self.name,
             state=known.state,
             reason=known.reason,
             message=known.message or trouble,
-            since=since.isoformat(timespec="seconds").replace("+00:00", "Z"),
+            since=since,
             detecting=inferred is not None and now - inferred < _DETECTING,
         )
+
+    def _time_of(self, seconds_ago: float) -> str:
+        time_of_day = datetime.fromtimestamp(self._clocks.wall() - seconds_ago, UTC)
+        return time_of_day.isoformat(timespec="seconds").replace("+00:00", "Z")
 
     def _read(self) -> None:
         while not self._stop.is_set():

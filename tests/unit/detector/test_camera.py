@@ -20,7 +20,7 @@ from edgedetector.detector.events import Hub
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.inference import Model
 from edgedetector.detector.metrics import Metrics
-from edgedetector.detector.source import Frame, SourceError, frames
+from edgedetector.detector.source import Clocks, Frame, SourceError, frames
 from edgedetector.triton.errors import UnavailableError
 
 OUTPUTS = tuple(Tensor(name, (1,), "FP32") for name in ("boxes", "scores", "classes"))
@@ -167,6 +167,16 @@ def test_at_the_target_rate_the_rest_is_skipped() -> None:
     assert (made.count("inferred"), made.count("skipped")) == (1, 9)
     made.camera.stop()
     made.stream.items.put(1)
+
+
+def test_the_time_of_a_state_does_not_follow_a_wall_clock_that_is_being_set() -> None:
+    wall = [1_700_000_000.0]
+    clocks = Clocks(lambda: 100.0, lambda: wall[0])
+    camera = Camera(CONFIG, "rtsp://media/s1", client=Triton(), hub=Hub(), metrics=Metrics(), clocks=clocks)
+    first = camera.state()
+    wall[0] += 3.0
+    assert first.since == "2023-11-14T22:13:20Z"
+    assert camera.state() == first
 
 
 def test_a_slot_keeps_the_newest() -> None:

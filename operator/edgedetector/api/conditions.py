@@ -51,6 +51,7 @@ REASON_RETRYING: Final = "Retrying"
 REASON_SUSPENDED: Final = "Suspended"
 REASON_INVALID_SPEC: Final = "InvalidSpec"
 REASON_PROFILE_NOT_FOUND: Final = "ProfileNotFound"
+REASON_INVALID_PROFILE: Final = "InvalidProfile"
 REASON_INTERNAL_ERROR: Final = "InternalError"
 REASON_APPLY_FAILED: Final = "ApplyFailed"
 REASON_NAME_TAKEN: Final = "NameTaken"
@@ -65,11 +66,23 @@ REASON_IMAGE_PULL_FAILED: Final = "ImagePullFailed"
 REASON_CRASH_LOOPING: Final = "CrashLooping"
 REASON_CONFIG_MISSING: Final = "ConfigMissing"
 REASON_VOLUME_MISSING: Final = "VolumeMissing"
+REASON_VOLUME_CLAIM_MISSING: Final = "VolumeClaimMissing"
+REASON_VOLUME_CLAIM_UNBOUND: Final = "VolumeClaimUnbound"
+REASON_ACCELERATOR_TAKEN: Final = "AcceleratorTaken"
+REASON_ACCELERATOR_MISSING: Final = "AcceleratorMissing"
+REASON_DEVICE_NOT_ACCESSIBLE: Final = "DeviceNotAccessible"
+REASON_SHARED_MEMORY_TOO_SMALL: Final = "SharedMemoryTooSmall"
+REASON_OUT_OF_MEMORY: Final = "OutOfMemory"
 REASON_UNAVAILABLE: Final = "Unavailable"
 # ModelReady
 REASON_MODELS_LOADED: Final = "ModelsLoaded"
 REASON_MODEL_LOADING: Final = "ModelLoading"
 REASON_MODEL_LOAD_FAILED: Final = "ModelLoadFailed"
+REASON_MODEL_FILE_MISSING: Final = "ModelFileMissing"
+REASON_CHECKSUM_MISMATCH: Final = "ChecksumMismatch"
+REASON_MODEL_TOO_LARGE: Final = "ModelTooLarge"
+REASON_MODEL_FETCH_FAILED: Final = "ModelFetchFailed"
+REASON_MODEL_HOST_NOT_ALLOWED: Final = "ModelHostNotAllowed"
 REASON_MODEL_SOURCE_MISSING: Final = "ModelSourceMissing"
 REASON_SERVING_CONFIG_DIFFERS: Final = "ServingConfigDiffers"
 # StreamsReady
@@ -89,6 +102,17 @@ REASON_MONITORING_NOT_INSTALLED: Final = "MonitoringNotInstalled"
 # TuningActive, SpecServed
 REASON_OFF: Final = "Off"
 REASON_NOT_SERVED_YET: Final = "NotServedYet"
+
+# What can be wrong with a model's files: the pod finds it and says it, in its last words or in its state.
+MODEL_FILE_REASONS: Final = frozenset(
+    {
+        REASON_MODEL_FILE_MISSING,
+        REASON_CHECKSUM_MISMATCH,
+        REASON_MODEL_TOO_LARGE,
+        REASON_MODEL_FETCH_FAILED,
+        REASON_MODEL_HOST_NOT_ALLOWED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)

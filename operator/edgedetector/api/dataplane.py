@@ -1,6 +1,7 @@
 """Values that the operator and its pods exchange as JSON, through ConfigMaps and over HTTP.
 
-The operator writes `ServingConfig`, `Probe`, `DetectorConfig` and `MediaConfig`; the pods write `DetectorState`.
+The operator writes `ServingConfig`, `Probe`, `DetectorConfig` and `MediaConfig`; the pods write `DetectorState` and, when they
+cannot go on, `LastWords`.
 Every value round-trips: ``from_json(type(x), to_json(x)) == x``. JSON keys are camelCase, as in the resources.
 """
 
@@ -169,6 +170,18 @@ class ModelState:
     message: str = ""
     serving_id: str = ""
     instances: int = 0
+    reason: str = ""
+    """One of `conditions.MODEL_FILE_REASONS` where a file is what is wrong; else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastWords:
+    """What a container writes to /dev/termination-log, as JSON, when it ends for want of something."""
+
+    reason: str
+    """Reason of the condition that tells of it, e.g. one of `conditions.MODEL_FILE_REASONS`."""
+    message: str
+    """One line that names the model, what is wrong and what helps; no value that could hold a credential."""
 
 
 @dataclass(frozen=True, slots=True)

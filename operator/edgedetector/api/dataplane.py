@@ -1,7 +1,7 @@
 """Values that the operator and its pods exchange as JSON, through ConfigMaps and over HTTP.
 
-The operator writes `ServingConfig`, `Probe`, `DetectorConfig` and `MediaConfig`; the pods write `DetectorState` and, when they
-cannot go on, `LastWords`.
+The operator writes `ServingConfig`, `Probe`, `DetectorConfig` and `MediaConfig`; the pods write `DetectorState` and,
+when they cannot go on, `LastWords`.
 Every value round-trips: ``from_json(type(x), to_json(x)) == x``. JSON keys are camelCase, as in the resources.
 """
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self, get_args
 
+from edgedetector.api import rules
 from edgedetector.api.decode import decode
-from edgedetector.api.errors import InvalidSpecError
 from edgedetector.api.pods import LocalObject, Resources, Toleration
 from edgedetector.api.quantities import Fraction
 
@@ -20,13 +20,18 @@ KIND: Final = "EdgeDetector"
 PLURAL: Final = "edgedetectors"
 
 # Triton's names without their prefixes TYPE_ and FORMAT_.
-DATA_TYPES: Final = frozenset(
-    {
-        *("UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64"),
-        *("FP16", "FP32", "FP64", "BF16", "BOOL", "STRING"),
-    }
-)
-FORMATS: Final = frozenset({"NONE", "NHWC", "NCHW"})
+DataType = Literal[
+    "BOOL", "UINT8", "UINT16", "UINT32", "UINT64", "INT8", "INT16", "INT32", "INT64",
+    "FP16", "FP32", "FP64", "BF16", "STRING",
+]  # fmt: skip
+Format = Literal["NONE", "NHWC", "NCHW"]
+DecoderType = Literal["none", "yolov8", "yolov11", "yolov5", "ssd"]
+Preprocessing = Literal["none", "unit"]
+WarmupData = Literal["Zero", "Random"]
+TuningMode = Literal["Auto", "Recommend", "Off"]
+DegradationStep = Literal["ReduceFrameRate", "UseSubstream", "PauseCameras"]
+STEPS: Final[tuple[DegradationStep, ...]] = get_args(DegradationStep)
+"""In order, least harmful first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +82,15 @@ class TensorSpec:
 
     name: str
     dims: tuple[int, ...]
-    data_type: str
-    format: str = "NONE"
+    data_type: DataType
+    format: Format = "NONE"
 
 
 @dataclass(frozen=True, slots=True)
 class DecoderSpec:
     """How outputs become boxes; `confidence` and `iou` between 0 and 1."""
 
-    type: str = "none"
+    type: DecoderType = "none"
     labels: tuple[str, ...] = ()
     confidence: float = 0.4
     iou: float = 0.5
@@ -96,8 +101,7 @@ class WarmupSpec:
     """Requests that Triton runs before it calls a model loaded."""
 
     enabled: bool = True
-    data: str = "Zero"
-    """Zero or Random."""
+    data: WarmupData = "Zero"
     variable_dimension: int = 1
     """Stands in for each dimension of -1."""
 
@@ -113,7 +117,7 @@ class ModelSpec:
     backend: str = ""
     model_file: str = ""
     decoder: DecoderSpec = field(default_factory=DecoderSpec)
-    preprocessing: str = "none"
+    preprocessing: Preprocessing = "none"
     max_batch_size: int = 0
     warmup: WarmupSpec = field(default_factory=WarmupSpec)
     parameters: Mapping[str, str] = field(default_factory=dict)
@@ -208,9 +212,9 @@ class BoundsSpec:
 
 @dataclass(frozen=True, slots=True)
 class TuningSpec:
-    """`mode` is Auto, Recommend or Off."""
+    """What tuning may do, must keep, leaves free and may choose from."""
 
-    mode: str = "Auto"
+    mode: TuningMode = "Auto"
     objective: ObjectiveSpec = field(default_factory=ObjectiveSpec)
     headroom: HeadroomSpec = field(default_factory=HeadroomSpec)
     bounds: BoundsSpec = field(default_factory=BoundsSpec)
@@ -231,7 +235,7 @@ class DegradationSpec:
     """The ladder on overload; steps in order, least harmful first."""
 
     enabled: bool = True
-    steps: tuple[str, ...] = ("ReduceFrameRate", "UseSubstream", "PauseCameras")
+    steps: tuple[DegradationStep, ...] = STEPS
     protected_priority: int = 100
     """Cameras with this priority or a higher one are never paused."""
     react_after: timedelta = timedelta(seconds=3)
@@ -276,6 +280,25 @@ class MonitoringSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Destinations:
+    """What a policy lets through besides what addresses say by themselves."""
+
+    cidrs: tuple[str, ...] = ()
+    """Ranges for destinations that are given by name or in a Secret; empty: any but loopback and link-local ones."""
+    ports: tuple[int, ...] = ()
+    """TCP ports besides those of the addresses, e.g. the port of the pods behind a Service."""
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkPolicySpec:
+    """NetworkPolicies of the pods: everything is denied but what they need."""
+
+    enabled: bool = True
+    cameras: Destinations = field(default_factory=Destinations)
+    models: Destinations = field(default_factory=Destinations)
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerResources:
     """Requests and limits by container, over those of the profile and the operator's defaults."""
 
@@ -297,6 +320,7 @@ class DetectorSpec:
     degradation: DegradationSpec = field(default_factory=DegradationSpec)
     outputs: OutputsSpec = field(default_factory=OutputsSpec)
     monitoring: MonitoringSpec = field(default_factory=MonitoringSpec)
+    network_policy: NetworkPolicySpec = field(default_factory=NetworkPolicySpec)
     resources: ContainerResources = field(default_factory=ContainerResources)
     image_pull_secrets: tuple[LocalObject, ...] = ()
     node_selector: Mapping[str, str] = field(default_factory=dict)
@@ -337,7 +361,7 @@ class EdgeDetector:
         """
         metadata = obj["metadata"]
         spec = decode(DetectorSpec, obj.get("spec") or {}, "spec")
-        _check(spec)
+        rules.check(spec)
         return cls(
             name=metadata["name"],
             namespace=metadata.get("namespace", "default"),
@@ -346,43 +370,3 @@ class EdgeDetector:
             spec=spec,
             deleting=metadata.get("deletionTimestamp") is not None,
         )
-
-
-def _check(spec: DetectorSpec) -> None:
-    """Repeat the rules of the CRD without which planning would go wrong: an older CRD may be installed."""
-    if not spec.models:
-        raise InvalidSpecError("spec.models", "is empty", "add a model")
-    for model in spec.models:
-        _check_model(model, f"spec.models[{model.name}]")
-    names = {model.name for model in spec.models}
-    for camera in spec.cameras:
-        where = f"spec.cameras[{camera.name}]"
-        if bool(camera.url) == (camera.url_secret_ref is not None):
-            raise InvalidSpecError(where, "needs exactly one of url and urlSecretRef", "keep one of the two")
-        if camera.substream_url and camera.substream_url_secret_ref:
-            raise InvalidSpecError(where, "has substreamUrl and substreamUrlSecretRef", "keep one of the two")
-        if not names.issuperset(camera.models):
-            raise InvalidSpecError(f"{where}.models", "names a model that spec.models lacks", "correct the name")
-    if spec.scaling.max_replicas < spec.scaling.min_replicas:
-        raise InvalidSpecError("spec.scaling.maxReplicas", "is below minReplicas", "raise it")
-    containers = {"triton": spec.resources.triton, "detector": spec.resources.detector, "media": spec.resources.media}
-    for container, resources in containers.items():
-        for name in resources.contradictions:
-            where = f"spec.resources.{container}.requests.{name}"
-            raise InvalidSpecError(where, "is above the limit", "lower it or raise the limit")
-
-
-def _check_model(model: ModelSpec, where: str) -> None:
-    source = model.source
-    given = [kind for kind in (source.config_map, source.persistent_volume_claim, source.http) if kind]
-    if len(given) != 1:
-        raise InvalidSpecError(
-            f"{where}.source", "needs exactly one of configMap, persistentVolumeClaim and http", "keep one of them"
-        )
-    if not model.inputs or not model.outputs:
-        raise InvalidSpecError(where, "needs at least one input and one output", "describe the model's tensors")
-    for tensor in (*model.inputs, *model.outputs):
-        # These two stand unquoted in Triton's configuration.
-        if tensor.data_type not in DATA_TYPES or tensor.format not in FORMATS:
-            known = ", ".join(sorted(DATA_TYPES))
-            raise InvalidSpecError(where, "has a tensor of an unknown data type or format", f"known are {known}")

@@ -50,6 +50,8 @@ def _decode(kind: Any, value: Any, path: str) -> Any:
     if origin in (types.UnionType, typing.Union):
         kind = next(item for item in typing.get_args(kind) if item is not types.NoneType)
         return None if value is None else _decode(kind, value, path)
+    if origin is typing.Literal:
+        return _choice(typing.get_args(kind), _checked(value, str, path, "text"), path)
     if origin is tuple:
         return tuple(
             _decode(typing.get_args(kind)[0], item, f"{path}[{index}]")
@@ -72,6 +74,12 @@ def _decode_object(kind: type, value: Mapping[str, Any], path: str) -> Any:
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
             raise InvalidSpecError(f"{path}.{key}", "is required", "add it")
     return kind(**arguments)
+
+
+def _choice(choices: tuple[str, ...], value: str, path: str) -> str:
+    if value not in choices:
+        raise InvalidSpecError(path, "is unknown", f"known are {', '.join(choice for choice in choices if choice)}")
+    return value
 
 
 def _quantity(value: str | int) -> Quantity:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from edgedetector.api.quantities import Quantity, parse_quantity
 
@@ -13,9 +14,9 @@ class Toleration:
     """A toleration of a node's taint; empty texts mean absent."""
 
     key: str = ""
-    operator: str = ""
+    operator: Literal["", "Exists", "Equal"] = ""
     value: str = ""
-    effect: str = ""
+    effect: Literal["", "NoSchedule", "PreferNoSchedule", "NoExecute"] = ""
     toleration_seconds: int | None = None
 
     def manifest(self) -> dict[str, object]:

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, Literal, Self
 
 from edgedetector.api.decode import decode
-from edgedetector.api.errors import InvalidSpecError
 from edgedetector.api.pods import EnvironmentVariable, Resources, Toleration
 from edgedetector.api.quantities import Quantity
 
 KIND: Final = "AcceleratorProfile"
 PLURAL: Final = "acceleratorprofiles"
 
-
-INSTANCE_KINDS: Final = frozenset({"KIND_AUTO", "KIND_CPU", "KIND_GPU", "KIND_MODEL"})
-FACTORS: Final[Mapping[str, float]] = {
+InstanceKind = Literal["KIND_AUTO", "KIND_CPU", "KIND_GPU", "KIND_MODEL"]
+Figure = Literal["utilization", "memoryUsed", "memoryFree", "memoryTotal", "temperature", "power"]
+Unit = Literal[
+    "ratio", "percent", "bytes", "kibibytes", "mebibytes", "megabytes", "celsius", "watts", "milliwatts"
+]  # fmt: skip
+CapabilityName = Literal["instanceChangeInPlace", "coexistingReload", "memoryKnown", "hardwareDecode", "int8"]
+FACTORS: Final[Mapping[Unit, float]] = {
     "ratio": 1.0,
     "percent": 0.01,
     "bytes": 1.0,
@@ -58,7 +61,7 @@ class TritonSpec:
     """Release of Triton, e.g. 23.07: what it can do differs by release."""
     arguments: tuple[str, ...] = ()
     environment: tuple[EnvironmentVariable, ...] = ()
-    instance_kind: str = "KIND_AUTO"
+    instance_kind: InstanceKind = "KIND_AUTO"
     model_file: str = ""
     """Name of a model's main file; ``{model}`` stands for the model's name."""
     compile_command: tuple[str, ...] = ()
@@ -105,9 +108,9 @@ class MetricMapping:
     Ours: utilization as a share of 1, memory in bytes, temperature in degrees Celsius, power in watts.
     """
 
-    name: str
+    name: Figure
     metric: str
-    unit: str
+    unit: Unit
     verified: bool = False
 
     @property
@@ -140,7 +143,7 @@ class ExporterSpec:
 class Capability:
     """What the accelerator's Triton can do. Only a verified capability is relied upon."""
 
-    name: str
+    name: CapabilityName
     supported: bool = False
     verified: bool = False
     description: str = ""
@@ -187,10 +190,6 @@ class AcceleratorProfile:
         """
         metadata = obj["metadata"]
         spec = decode(ProfileSpec, obj.get("spec") or {}, "spec")
-        # Unquoted in Triton's configuration.
-        if spec.triton.instance_kind not in INSTANCE_KINDS:
-            known = ", ".join(sorted(INSTANCE_KINDS))
-            raise InvalidSpecError("spec.triton.instanceKind", "is unknown", f"known are {known}")
         return cls(
             name=metadata["name"],
             uid=metadata.get("uid", ""),

@@ -1,0 +1,83 @@
+"""The rules of the CRD that are repeated here, because an older CRD may be installed.
+
+Repeated is what the operator would plan wrongly without, and what keeps passwords out of objects and pods off their
+node's own addresses. The rest (bounds, patterns, keys of maps) is the API server's: what gets past an older schema is
+refused where it is used, by Triton or by the API server when a child is applied, and becomes a condition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from edgedetector.api import urls
+from edgedetector.api.errors import InvalidSpecError
+
+if TYPE_CHECKING:
+    from edgedetector.api.edgedetector import CameraSpec, DetectorSpec, ModelSpec
+
+
+def check(spec: DetectorSpec) -> None:
+    """Check what a spec says against itself.
+
+    Raises
+    ------
+    InvalidSpecError
+        For the first rule that is broken; the message never repeats an address.
+    """
+    for field, problem, remedy in _broken(spec):
+        raise InvalidSpecError(field, problem, remedy)
+
+
+def _broken(spec: DetectorSpec) -> Iterator[tuple[str, str, str]]:
+    """Yield field, problem and remedy of each rule that is broken."""
+    if not spec.models:
+        yield "spec.models", "is empty", "add a model"
+    for model in spec.models:
+        yield from _broken_by_model(model, f"spec.models[{model.name}]")
+    names = {model.name for model in spec.models}
+    for camera in spec.cameras:
+        where = f"spec.cameras[{camera.name}]"
+        yield from _broken_by_camera(camera, where)
+        if not names.issuperset(camera.models):
+            yield f"{where}.models", "names a model that spec.models lacks", "correct the name"
+    if spec.scaling.max_replicas < spec.scaling.min_replicas:
+        yield "spec.scaling.maxReplicas", "is below minReplicas", "raise it"
+    yield from _broken_by_outputs(spec)
+    containers = {"triton": spec.resources.triton, "detector": spec.resources.detector, "media": spec.resources.media}
+    for container, resources in containers.items():
+        for name in resources.contradictions:
+            yield f"spec.resources.{container}.requests.{name}", "is above the limit", "lower it or raise the limit"
+
+
+def _broken_by_model(model: ModelSpec, where: str) -> Iterator[tuple[str, str, str]]:
+    source = model.source
+    if sum(kind is not None for kind in (source.config_map, source.persistent_volume_claim, source.http)) != 1:
+        problem = "needs exactly one of configMap, persistentVolumeClaim and http"
+        yield f"{where}.source", problem, "keep one of them"
+    if source.http:
+        yield from _misfit(urls.MODEL, f"{where}.source.http", "url", source.http.url)
+    if not model.inputs or not model.outputs:
+        yield where, "needs at least one input and one output", "describe the model's tensors"
+
+
+def _broken_by_camera(camera: CameraSpec, where: str) -> Iterator[tuple[str, str, str]]:
+    if bool(camera.url) == (camera.url_secret_ref is not None):
+        yield where, "needs exactly one of url and urlSecretRef", "keep one of the two"
+    if camera.substream_url and camera.substream_url_secret_ref:
+        yield where, "has substreamUrl and substreamUrlSecretRef", "keep one of the two"
+    yield from _misfit(urls.CAMERA, where, "url", camera.url)
+    yield from _misfit(urls.CAMERA, where, "substreamUrl", camera.substream_url)
+
+
+def _broken_by_outputs(spec: DetectorSpec) -> Iterator[tuple[str, str, str]]:
+    if spec.outputs.mqtt:
+        yield from _misfit(urls.MQTT, "spec.outputs.mqtt", "url", spec.outputs.mqtt.url)
+    if spec.outputs.webhook:
+        yield from _misfit(urls.WEBHOOK, "spec.outputs.webhook", "url", spec.outputs.webhook.url)
+
+
+def _misfit(kind: urls.Kind, where: str, field: str, url: str) -> Iterator[tuple[str, str, str]]:
+    found = kind.misfit(field, url) if url else None
+    if found:
+        yield f"{where}.{field}", *found

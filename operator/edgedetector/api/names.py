@@ -25,6 +25,9 @@ MANAGED_BY: Final = "edgedetector"
 # A pod annotation that changes makes the kubelet refresh ConfigMap volumes in 0.2 s instead of 60-80 s.
 ANNOTATION_REFRESH: Final = f"{GROUP}/refresh"
 
+# How many inference pods a suspended detector comes back with, on their Deployment.
+ANNOTATION_REPLICAS: Final = f"{GROUP}/replicas-before-suspension"
+
 COMPONENT_TRITON: Final = "triton"
 COMPONENT_MEDIA: Final = "media"
 COMPONENT_EXPORTER: Final = "exporter"

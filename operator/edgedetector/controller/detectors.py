@@ -94,7 +94,8 @@ class DetectorReconciler:
             accepted = plan.serving_config(detector, profile)
             waiting = self._unschedulable(seen.snapshot.pods)
             live = replicas.ours(seen.children, names.triton(key.name), names.FIELD_MANAGER)
-            facts = plan.Facts(seen.snapshot.served, waiting, live)
+            before = replicas.before_suspension(seen.children, names.triton(key.name))
+            facts = plan.Facts(seen.snapshot.served, waiting, live, before)
             desired = plan.detector_children(detector, profile, shell.settings, facts, accepted)
         with shell.phase("apply"):
             if await shell.converge(key, desired, seen.children, detector.uid):

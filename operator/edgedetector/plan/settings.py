@@ -34,3 +34,5 @@ class Facts:
     unschedulable_replicas: int = 0
     replicas: int | None = 0
     """Inference pods that the live Deployment asks for, 0 if there is none; None if that is an autoscaler's doing."""
+    replicas_before_suspension: int = 0
+    """Inference pods to come back with once the detector is not suspended any more; 0 if that is not known."""

@@ -62,13 +62,17 @@ def deployment(detector: EdgeDetector, profile: AcceleratorProfile, settings: Se
             "spec": _pod(detector, profile, settings),
         },
     }
-    replicas = _replicas(detector, facts.replicas)
+    replicas = _replicas(detector, facts)
     if replicas is not None:
         spec["replicas"] = replicas
+    metadata = detector_metadata(detector, names.triton(detector.name), names.COMPONENT_TRITON)
+    if detector.suspend and facts.replicas_before_suspension:
+        # In the same write as the 0, so that no crash in between can lose it.
+        metadata["annotations"] = {names.ANNOTATION_REPLICAS: str(facts.replicas_before_suspension)}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": detector_metadata(detector, names.triton(detector.name), names.COMPONENT_TRITON),
+        "metadata": metadata,
         "spec": spec,
     }
 
@@ -111,18 +115,21 @@ def autoscaled(detector: EdgeDetector) -> bool:
     return detector.spec.scaling.max_replicas > detector.spec.scaling.min_replicas
 
 
-def _replicas(detector: EdgeDetector, live: int | None) -> int | None:
+def _replicas(detector: EdgeDetector, facts: Facts) -> int | None:
     """Return the number of replicas to ask for, None to leave it to the autoscaler.
 
     A number of ours that is no longer applied is dropped, which makes it 1 for a moment. So it stays as it is until
-    the autoscaler has written one. No autoscaler touches a Deployment with 0 replicas: that one gets the minimum.
+    the autoscaler has written one. No autoscaler touches a Deployment with 0 replicas: that one gets as many as ran
+    before the suspension, or the minimum.
     """
     scaling = detector.spec.scaling
     if detector.suspend:
         return 0
     if not autoscaled(detector):
         return scaling.min_replicas
-    return None if live is None else min(max(live, scaling.min_replicas), scaling.max_replicas)
+    if facts.replicas is None:
+        return None
+    return min(max(facts.replicas or facts.replicas_before_suspension, scaling.min_replicas), scaling.max_replicas)
 
 
 def autoscaler(detector: EdgeDetector) -> dict[str, Any] | None:

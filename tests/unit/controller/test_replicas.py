@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from edgedetector.api import names
-from edgedetector.controller.replicas import ours
+from edgedetector.controller.replicas import before_suspension, ours
 
 ME = names.FIELD_MANAGER
 
@@ -42,3 +42,24 @@ def deployment(replicas: int, manager: str, subresource: str = "") -> dict[str, 
 def test_whose_business_the_number_is(live: list[dict[str, Any]], expected: int | None) -> None:
     other = {"kind": "Deployment", "metadata": {"name": "yard-media"}, "spec": {"replicas": 7}}
     assert ours([other, *live], "yard-triton", ME) == expected
+
+
+@pytest.mark.parametrize(
+    ("live", "note", "expected"),
+    [(3, "", 3), (0, "3", 3), (2, "3", 3), (0, "", 0), (0, "many", 0), (1, "-2", 1), (0, "123456", 0)],
+    ids=[
+        "runs",
+        "suspended",
+        "scaled by hand while suspended",
+        "never ran",
+        "no number",
+        "a negative one",
+        "a mad one",
+    ],
+)
+def test_how_many_come_back_after_a_suspension(live: int, note: str, expected: int) -> None:
+    found = deployment(live, ME)
+    if note:
+        found["metadata"]["annotations"] = {names.ANNOTATION_REPLICAS: note}
+    assert before_suspension([found], "yard-triton") == expected
+    assert before_suspension([], "yard-triton") == 0

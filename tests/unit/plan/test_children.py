@@ -116,6 +116,30 @@ def test_whatever_runs_a_fixed_number_is_asked_for_and_none_while_suspended(live
     assert triton(minimal(scaling=scaling, suspend=True), facts=Facts(replicas=live))["replicas"] == 0
 
 
+@pytest.mark.parametrize(
+    ("before", "replicas"), [(0, 1), (2, 2), (9, 3)], ids=["not known", "as many as before", "fewer are allowed now"]
+)
+def test_after_a_suspension_as_many_come_back_as_the_autoscaler_had_wanted(before: int, replicas: int) -> None:
+    spec = minimal(scaling={"minReplicas": 1, "maxReplicas": 3}, suspend=True)
+    suspended = child(
+        children(detector("yard", spec), facts=Facts(replicas=None, replicas_before_suspension=before)),
+        "Deployment",
+        "yard-triton",
+    )
+    noted = suspended["metadata"].get("annotations", {}).get(names.ANNOTATION_REPLICAS)
+    assert suspended["spec"]["replicas"] == 0
+    assert noted == (str(before) if before else None)
+    resumed = child(
+        children(
+            detector("yard", {**spec, "suspend": False}), facts=Facts(replicas=0, replicas_before_suspension=before)
+        ),
+        "Deployment",
+        "yard-triton",
+    )
+    assert resumed["spec"]["replicas"] == replicas
+    assert "annotations" not in resumed["metadata"]
+
+
 def test_suspended_means_no_pods_and_no_alerts_but_all_configuration() -> None:
     spec = minimal(suspend=True, cameras=[CAMERA], scaling={"minReplicas": 1, "maxReplicas": 2})
     assert triton(spec)["replicas"] == 0

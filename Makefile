@@ -7,7 +7,7 @@ BIN := .venv/bin
 HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export HOME
 
-.PHONY: help demo test check lint unit unit-again format down kubeconfig golden soak bench-control-path bench-media-topology bench-calibration
+.PHONY: help demo test check lint unit unit-again format down kubeconfig golden soak faults bench-control-path bench-media-topology bench-calibration bench-reconcile
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,10 @@ soak: ## ten minutes of the demo: rate, memory and objects stay as they are
 	@hack/bootstrap.sh
 	$(BIN)/pytest tests/e2e -m soak -s -v -p no:cacheprovider
 
+faults: ## kill the operator around every write, answer each with errors: the end is always the same
+	@hack/bootstrap.sh
+	$(BIN)/pytest tests/faults -m 'faults or not faults' -s -v -p no:cacheprovider
+
 bench-control-path: ## change a live Triton through ConfigMap, annotation and plain load; count errors and gaps
 	@hack/bootstrap.sh
 	@$(BIN)/python -m bench.control_path
@@ -64,3 +68,7 @@ bench-media-topology: ## 35 cameras as a pod each, in shards, in one process: wh
 bench-calibration: ## the emulated accelerator against the reference's ladder
 	@hack/bootstrap.sh
 	@$(BIN)/python -m bench.calibration
+
+bench-reconcile: ## up to 1,000 EdgeDetectors on a bare API server: times, calls, memory
+	@hack/bootstrap.sh
+	@$(BIN)/python -m bench.reconcile

@@ -158,6 +158,12 @@ class Server:
         found = [yaml.safe_load(file.read_text()) for file in sorted((ROOT / "crds").glob("*.yaml"))]
         self.define(*found, *monitoring_crds(monitoring))
 
+    def run_controllers(self, controllers: Sequence[str]) -> None:
+        """Run these controllers from now on; the garbage collector needs 30 s to learn of kinds that come later."""
+        command = [str(binaries.build("kubernetes") / "kube-controller-manager")]
+        command += _controller_manager(self.home, controllers)
+        self.programs["kube-controller-manager"] = _run(self.home, "kube-controller-manager", command)
+
     def define(self, *crds: Object) -> None:
         """Apply CustomResourceDefinitions and wait until they are Established."""
         self.apply(*crds)
@@ -240,8 +246,7 @@ def start(*, audit: bool = False, controllers: Sequence[str] = (), flags: Sequen
         programs["kube-apiserver"] = _run(home, "kube-apiserver", command)
         until("the API server is ready", lambda: _is_ready(server), START_SECONDS, every=0.05)
         if controllers:
-            command = [str(folder / "kube-controller-manager"), *_controller_manager(home, controllers)]
-            programs["kube-controller-manager"] = _run(home, "kube-controller-manager", command)
+            server.run_controllers(controllers)
         yield server
     finally:
         session.close()

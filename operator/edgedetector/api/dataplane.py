@@ -21,6 +21,20 @@ class InvalidDocumentError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class FetchedFile:
+    """A model file that the pod fetches over HTTPS and keeps under its digest."""
+
+    target: str
+    """Path below the model's directory, e.g. 1/model.plan."""
+    url: str = field(repr=False)
+    sha256: str
+    allowed: bool = False
+    """Whether the host is a Service of the namespace or on the operator's list."""
+    own_authority: bool = False
+    """Trust the certificates in DIR_AUTHORITIES/<model>/ alone, not the public ones."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelServing:
     """What one model is served with: the knobs, and the complete file rendered from them.
 
@@ -37,6 +51,10 @@ class ModelServing:
     files: dict[str, str] = field(default_factory=dict)
     """Target path below the model's directory -> path below /sources/<model>/, e.g. {"1/model.plan": "people.plan"}."""
     platform: str = ""
+    fetched: tuple[FetchedFile, ...] = ()
+    """Files that do not lie in /sources; at most one so far."""
+    size_limit: int = 0
+    """Bytes of all files together that the accelerator can take; 0: no limit is known."""
 
 
 @dataclass(frozen=True, slots=True)

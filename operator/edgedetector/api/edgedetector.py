@@ -60,11 +60,21 @@ class ClaimSource:
 
 
 @dataclass(frozen=True, slots=True)
+class ConfigMapKey:
+    """One key of a ConfigMap of the same namespace."""
+
+    name: str
+    key: str = "ca.crt"
+
+
+@dataclass(frozen=True, slots=True)
 class HttpSource:
     """One model file, fetched by the pod; `sha256` in lower-case hexadecimal digits."""
 
-    url: str
+    url: str = field(repr=False)
     sha256: str
+    ca_config_map: ConfigMapKey | None = None
+    """Certificates to trust instead of the public authorities."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +131,13 @@ class ModelSpec:
     max_batch_size: int = 0
     warmup: WarmupSpec = field(default_factory=WarmupSpec)
     parameters: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCacheSpec:
+    """A volume that keeps fetched model files for a pod's successors."""
+
+    claim_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +330,7 @@ class DetectorSpec:
 
     accelerator_profile: str
     models: tuple[ModelSpec, ...]
+    model_cache: ModelCacheSpec | None = None
     serving: ServingSpec = field(default_factory=ServingSpec)
     cameras: tuple[CameraSpec, ...] = ()
     tuning: TuningSpec = field(default_factory=TuningSpec)

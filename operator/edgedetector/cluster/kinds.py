@@ -33,6 +33,7 @@ class Kind:
 EDGEDETECTOR: Final = Kind(names.API_VERSION, "EdgeDetector", "edgedetectors")
 ACCELERATOR_PROFILE: Final = Kind(names.API_VERSION, "AcceleratorProfile", "acceleratorprofiles", namespaced=False)
 POD: Final = Kind("v1", "Pod", "pods")
+DEPLOYMENT: Final = Kind("apps/v1", "Deployment", "deployments")
 CORE_EVENT: Final = Kind("v1", "Event", "events")
 EVENT: Final = Kind("events.k8s.io/v1", "Event", "events")
 CRD: Final = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
@@ -41,8 +42,10 @@ _CHILDREN: Final = (
     Kind("v1", "ConfigMap", "configmaps"),
     Kind("v1", "Service", "services"),
     Kind("apps/v1", "DaemonSet", "daemonsets"),
-    Kind("apps/v1", "Deployment", "deployments"),
+    DEPLOYMENT,
     Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
+    Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
+    Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
     Kind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors"),
     Kind("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules"),
 )

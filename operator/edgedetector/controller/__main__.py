@@ -10,6 +10,7 @@ import random
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -20,9 +21,8 @@ from kubernetes.aio import config as kubeconfig
 from edgedetector import plan, profiles
 from edgedetector.cluster import kinds
 from edgedetector.cluster.client import Client
-from edgedetector.controller import health, keys, logs, options, watch
+from edgedetector.controller import discovery, health, keys, logs, options, watch
 from edgedetector.controller.detectors import DetectorReconciler
-from edgedetector.controller.discovery import Discovery
 from edgedetector.controller.loop import Loop
 from edgedetector.controller.metrics import Metrics
 from edgedetector.controller.profiles import ProfileReconciler, ShippedReconciler, Uses
@@ -48,89 +48,124 @@ async def login(**context: Any) -> kopf.ConnectionInfo | None:
     return kopf.login_with_service_account(**context) or kopf.login_with_kubeconfig(**context)
 
 
+def planning(settings: options.Options) -> plan.Settings:
+    """Return what planning has to know of the options."""
+    return plan.Settings(
+        operator_namespace=settings.operator_namespace,
+        detector_image=settings.detector_image,
+        image_replacements=dict(settings.image_replacements),
+        image_registry=settings.image_registry,
+        exporter_pull_secrets=settings.exporter_pull_secrets,
+        monitoring_labels=dict(settings.monitoring_labels),
+        model_hosts=settings.model_hosts,
+        prometheus_namespaces=settings.prometheus_namespaces,
+    )
+
+
 async def run(settings: options.Options) -> None:
-    """Run until told to stop."""
+    """Run until told to stop, or until a kind comes or goes that cannot be watched without starting anew."""
     await credentials()
+    async with kubernetes.ApiClient() as api, aiohttp.ClientSession() as session:
+        await work(settings, api, session)
+
+
+async def work(settings: options.Options, api: kubernetes.ApiClient, session: aiohttp.ClientSession) -> None:
+    """Do all the work over these connections."""
     rng = random.Random()  # noqa: S311 - spreads load, keeps no secret
     metrics, queue = Metrics(), KeyedQueue[keys.Key](time.monotonic)
     alive = health.Health(time.monotonic, settings.resync)
-    async with kubernetes.ApiClient() as api, aiohttp.ClientSession() as session:
-        client = Client(api, lambda verb, kind, code, _seconds: metrics.requests.labels(verb, kind, code).inc())
-        uses = Uses(queue.add)
+    client = Client(api, lambda verb, kind, code, _seconds: metrics.requests.labels(verb, kind, code).inc())
+    uses = Uses(queue.add)
+    stale = asyncio.Event()
 
-        def wake_known() -> None:
-            for key in uses.known():
-                queue.add(key)
+    def wake_known() -> None:
+        for key in uses.known():
+            queue.add(key)
 
-        discovery = Discovery(client, time.monotonic, wake_known)
-        shell = Shell(
-            client=client,
-            discovery=discovery,
-            settings=plan.Settings(
-                operator_namespace=settings.operator_namespace,
-                detector_image=settings.detector_image,
-                image_replacements=dict(settings.image_replacements),
-                monitoring_labels=dict(settings.monitoring_labels),
-            ),
-            options=settings,
-            metrics=metrics,
-            rng=rng,
-            instance=socket.gethostname(),
-        )
-        scraper = scrape.Scraper[keys.Key](scrape.Asker(session), queue.add, time.monotonic)
-        loop = Loop(
-            queue=queue,
-            reconcilers={
-                keys.Subject.DETECTOR: DetectorReconciler(shell, scraper, uses),
-                keys.Subject.PROFILE: ProfileReconciler(shell, uses),
-                keys.Subject.SHIPPED: ShippedReconciler(shell, profiles.load()),
-            },
-            metrics=metrics,
-            health=alive,
-            clock=time.monotonic,
-            rng=rng,
-        )
+    def kinds_changed() -> None:
+        wake_known()
+        if settings.namespaces:
+            stale.set()
 
-        def wake(key: keys.Key) -> None:
-            if keys.is_served(key, settings.namespaces):
-                queue.add(key)
+    asked = discovery.WATCHED if settings.namespaces else discovery.OPTIONAL
+    kinds_served = discovery.Discovery(client, time.monotonic, kinds_changed, asked)
+    shell = Shell(
+        client=client,
+        discovery=kinds_served,
+        settings=planning(settings),
+        options=settings,
+        metrics=metrics,
+        rng=rng,
+        instance=socket.gethostname(),
+        files={body["metadata"]["name"]: body for body in profiles.load(settings.profiles)},
+    )
+    scraper = scrape.Scraper[keys.Key](scrape.Asker(session), queue.add, time.monotonic)
+    loop = Loop(
+        queue=queue,
+        reconcilers={
+            keys.Subject.DETECTOR: DetectorReconciler(shell, scraper, uses),
+            keys.Subject.PROFILE: ProfileReconciler(shell, uses),
+            keys.Subject.SHIPPED: ShippedReconciler(shell),
+        },
+        metrics=metrics,
+        health=alive,
+        clock=time.monotonic,
+        rng=rng,
+    )
 
-        def monitoring_changed() -> None:
-            discovery.forget()
-            wake_known()
+    def wake(key: keys.Key) -> None:
+        if keys.is_served(key, settings.namespaces):
+            queue.add(key)
 
-        registry = kopf.OperatorRegistry()
-        kopf.on.login(registry=registry)(login)
-        watch.register(registry, tuple(kinds.of(*kind) for kind in WATCHED), wake, monitoring_changed)
-        kopf_settings = kopf.OperatorSettings()
-        watch.operator_settings(kopf_settings, tuple(kinds.of(*kind) for kind in WATCHED))
-        queue.add(keys.SHIPPED)
-        logger.info("operator started", extra={"fields": dataclasses.asdict(settings)})
-        server = await health.serve(settings.port, alive, metrics.registry)
-        tasks = [asyncio.create_task(loop.work(), name=f"worker-{n}") for n in range(settings.workers)]
-        tasks.append(asyncio.create_task(scraper.run(), name="scraper"))
-        tasks.append(asyncio.create_task(discovery.run(), name="discovery"))
-        watching = asyncio.create_task(
-            kopf.operator(
-                registry=registry,
-                settings=kopf_settings,
-                standalone=True,
-                clusterwide=not settings.namespaces,
-                # The operator's own one for the exporters; a detector there is served only if it is named.
-                namespaces={*settings.namespaces, settings.operator_namespace} if settings.namespaces else (),
-            ),
-            name="kopf",
-        )
-        try:
-            # The first task that ends ends the process: a worker or a watch that is gone is not missed silently.
-            done, _ = await asyncio.wait([watching, *tasks], return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        finally:
-            for task in (watching, *tasks):
-                task.cancel()
-            await asyncio.gather(watching, *tasks, return_exceptions=True)
-            await server.cleanup()
+    def monitoring_changed() -> None:
+        kinds_served.forget()
+        wake_known()
+
+    queue.add(keys.SHIPPED)
+    for name in shell.files if shell.namespaced else ():  # no watch tells of a file
+        queue.add(keys.profile(name))
+    logger.info("operator started", extra={"fields": dataclasses.asdict(settings)})
+    server = await health.serve(settings.port, alive, metrics.registry)
+    tasks: list[asyncio.Task[Any]] = [
+        *(asyncio.create_task(loop.work(), name=f"worker-{n}") for n in range(settings.workers)),
+        asyncio.create_task(scraper.run(), name="scraper"),
+        asyncio.create_task(kinds_served.run(), name="discovery"),
+        asyncio.create_task(stale.wait(), name="stale"),
+        watching(settings, wake, monitoring_changed),
+    ]
+    try:
+        await first_of(tasks)
+    finally:
+        await server.cleanup()
+
+
+async def first_of(tasks: list[asyncio.Task[Any]]) -> None:
+    """Wait for the first task that ends, then end the others: no worker and no watch is missed silently."""
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in reversed(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def watching(
+    settings: options.Options, wake: Callable[[keys.Key], None], monitoring_changed: Callable[[], None]
+) -> asyncio.Task[Any]:
+    """Start Kopf. Last of all, since it takes every task that is younger than itself for its own when it ends."""
+    watched, namespaced = tuple(kinds.of(*kind) for kind in WATCHED), bool(settings.namespaces)
+    registry, kopf_settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
+    kopf.on.login(registry=registry)(login)
+    watch.register(registry, watched, wake, None if namespaced else monitoring_changed)
+    watch.operator_settings(kopf_settings, watched, namespaced=namespaced)
+    # The operator's own one for the exporters; a detector there is served only if it is named.
+    places = {*settings.namespaces, settings.operator_namespace} if namespaced else ()
+    coroutine = kopf.operator(
+        registry=registry, settings=kopf_settings, standalone=True, clusterwide=not namespaced, namespaces=places
+    )
+    return asyncio.create_task(coroutine, name="kopf")
 
 
 def main() -> int:

@@ -6,11 +6,12 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
+from edgedetector.api import names
 from edgedetector.cluster import kinds
 from edgedetector.cluster.errors import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from edgedetector.cluster.client import Client
 
@@ -18,6 +19,11 @@ logger = logging.getLogger(__name__)
 
 # Seconds. Saves a request a pass; a watch on the kinds' definitions drops the memory at once.
 MEMORY: Final = 10.0
+
+OPTIONAL: Final[Mapping[str, frozenset[str]]] = {kinds.MONITORING_API: kinds.OPTIONAL}
+# For an operator that may not watch definitions: whether its own kind is there to be watched is asked, too. Every
+# authenticated identity may ask that.
+WATCHED: Final[Mapping[str, frozenset[str]]] = {**OPTIONAL, names.API_VERSION: frozenset({kinds.EDGEDETECTOR.kind})}
 
 
 class Discovery:
@@ -34,25 +40,35 @@ class Discovery:
         Monotonic seconds.
     changed
         Called when an answer differs from the last one.
+    asked
+        Kinds to ask for, by group version.
     """
 
-    def __init__(self, client: Client, clock: Callable[[], float], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        clock: Callable[[], float],
+        changed: Callable[[], None],
+        asked: Mapping[str, frozenset[str]] = OPTIONAL,
+    ) -> None:
         self._client = client
         self._clock = clock
         self._changed = changed
+        self._asked = asked
         self._known: frozenset[str] | None = None
         self._until = float("-inf")
 
     async def served(self) -> frozenset[str]:
         """Return the optional kinds that the API server serves."""
         if self._known is not None and self._clock() < self._until:
-            return self._known
-        found = await self._client.served(kinds.MONITORING_API, kinds.OPTIONAL)
+            return self._known & kinds.OPTIONAL
+        answers = [await self._client.served(version, wanted) for version, wanted in self._asked.items()]
+        found = frozenset[str]().union(*answers)
         before, self._known, self._until = self._known, found, self._clock() + MEMORY
         if before is not None and before != found:
-            logger.info("other optional kinds are served", extra={"fields": {"served": sorted(found)}})
+            logger.info("other kinds are served", extra={"fields": {"served": sorted(found)}})
             self._changed()
-        return found
+        return found & kinds.OPTIONAL
 
     def forget(self) -> None:
         """Ask again the next time."""

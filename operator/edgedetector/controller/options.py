@@ -25,8 +25,18 @@ class Options:
     image_replacements: Mapping[str, str] = field(default_factory=dict)
     monitoring_labels: Mapping[str, str] = field(default_factory=dict)
     """Added to the exporters' ServiceMonitors, for Prometheus' selectors."""
+    image_registry: str = ""
+    """Registry that has all images; empty: those that their names say."""
+    exporter_pull_secrets: tuple[str, ...] = ()
+    model_hosts: tuple[str, ...] = ()
+    """Hosts from which model files may be fetched."""
+    prometheus_namespaces: tuple[str, ...] = ("monitoring",)
     namespaces: tuple[str, ...] = ()
-    """Where EdgeDetectors are served; empty: everywhere."""
+    """Where EdgeDetectors are served; empty: everywhere. Named ones come without any right outside of them."""
+    operator_deployment: str = ""
+    """Deployment of the operator in its namespace: owns the exporters of profiles that are no objects themselves."""
+    profiles: str = ""
+    """Directory of profiles besides the shipped ones; empty: there is none."""
     workers: int = 4
     """Passes under way at once."""
     resync: float = 300.0
@@ -57,6 +67,12 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
     flag("detector-image", "image of the detector container", "edgedetector/detector:latest")
     flag("image-replacements", "JSON object: exact image of a profile -> image to run", "{}")
     flag("monitoring-labels", "JSON object: labels of the exporters' ServiceMonitors", "{}")
+    flag("image-registry", "registry of all images; empty: those that their names say", "")
+    flag("exporter-pull-secrets", "comma-separated Secrets with which exporters' images are pulled", "")
+    flag("model-hosts", "comma-separated hosts from which model files may be fetched", "")
+    flag("prometheus-namespaces", "comma-separated namespaces of Prometheus servers", "monitoring")
+    flag("operator-deployment", "name of the operator's own Deployment", "")
+    flag("profiles", "directory of profiles besides the shipped ones", "")
     flag("namespaces", "comma-separated namespaces to serve; empty: all", "")
     flag("workers", "passes under way at once", "4")
     flag("resync", "seconds between two full looks at a resource", "300")
@@ -72,7 +88,13 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
             detector_image=values.detector_image,
             image_replacements=_texts(values.image_replacements, "image-replacements"),
             monitoring_labels=_texts(values.monitoring_labels, "monitoring-labels"),
-            namespaces=tuple(part.strip() for part in values.namespaces.split(",") if part.strip()),
+            image_registry=values.image_registry,
+            exporter_pull_secrets=_list(values.exporter_pull_secrets),
+            model_hosts=_list(values.model_hosts),
+            prometheus_namespaces=_list(values.prometheus_namespaces),
+            namespaces=_list(values.namespaces),
+            operator_deployment=values.operator_deployment,
+            profiles=values.profiles,
             workers=_positive(int(values.workers), "workers"),
             resync=_positive(float(values.resync), "resync"),
             scrape_busy=_positive(float(values.scrape_busy), "scrape-busy"),
@@ -83,6 +105,10 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
         )
     except ValueError as error:
         parser.error(str(error))
+
+
+def _list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _texts(text: str, name: str) -> dict[str, str]:

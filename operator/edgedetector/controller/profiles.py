@@ -1,13 +1,18 @@
-"""AcceleratorProfiles: those that are shipped are kept as shipped, and those in use have their exporter."""
+"""AcceleratorProfiles: those that are shipped are kept as shipped, and those in use have their exporter.
+
+An operator that serves some namespaces has no rights on AcceleratorProfiles, which belong to no namespace: there a
+profile is a file that the operator brings along, and its exporter belongs to the operator's Deployment.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from edgedetector import plan
-from edgedetector.api import errors, names
+from edgedetector.api import conditions, errors, names
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, diff, kinds
 from edgedetector.controller import keys
@@ -16,7 +21,7 @@ from edgedetector.observe import kubelet
 from edgedetector.status import compose, profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from edgedetector.api.conditions import Condition
     from edgedetector.cluster.client import Object
@@ -28,6 +33,11 @@ logger = logging.getLogger(__name__)
 
 # A manager of its own: what a user adds to a shipped profile under other fields stays.
 SHIPPED_MANAGER: Final = f"{names.FIELD_MANAGER}-shipped"
+
+
+def is_shipped(obj: Object) -> bool:
+    """Tell whether a live profile was made by the operator: one that somebody else made has only the name of one."""
+    return diff.owned_fields(obj, SHIPPED_MANAGER) is not None
 
 
 @dataclass(slots=True)
@@ -59,6 +69,13 @@ class Uses:
         for user in self.users(profile):
             self.wake(user)
 
+    def learn(self, profile_of: Iterable[tuple[Key, str]]) -> None:
+        """Note detectors of which no pass has told yet, and have them looked at: a list is older than a pass."""
+        for detector, profile in profile_of:
+            if detector not in self._profile_of:
+                self(detector, profile)
+                self.wake(detector)
+
     def known(self) -> tuple[Key, ...]:
         """Return all detectors, and all profiles that one of them uses."""
         return (*sorted(self._profile_of), *(keys.profile(name) for name in sorted(set(self._profile_of.values()))))
@@ -74,39 +91,71 @@ class ProfileReconciler:
 
     shell: Shell
     uses: Uses
+    _listed: bool = False
+    _listing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def reconcile(self, key: Key) -> float | None:
         """Do one pass; see `loop.Reconciler`."""
-        obj = await self.shell.client.get(kinds.ACCELERATOR_PROFILE, "", key.name)
+        obj = await self.shell.profile(key.name)
+        if self.shell.namespaced:
+            return await self._file(key, obj)
         if obj is None or converge.leaving(obj):
             self.uses.saw(key.name, None)
             return None
         self.uses.saw(key.name, (obj["metadata"]["uid"], obj["metadata"]["generation"]))
-        # Asked of the API server and not of memory: after a start memory knows nobody yet.
         in_use = await self._in_use(key.name)
+        overshadows = key.name in self.shell.files and not is_shipped(obj)
         try:
-            exporter = await self._converge(key, obj, in_use=in_use)
+            exporter = await self._converge(key, obj, obj["metadata"]["uid"], in_use=in_use)
         except errors.UserError as error:
             await self._write(obj, profiles.judge_error(error))
             return self.shell.after(error)
-        await self._write(obj, profiles.judge(exporter, in_use=in_use), exporter)
+        await self._write(obj, profiles.judge(exporter, in_use=in_use, overshadows=overshadows), exporter)
         return self.shell.resync()
 
-    async def _in_use(self, profile: str) -> bool:
-        for namespace in self.shell.options.namespaces or ("",):
-            for obj in await self.shell.client.list(kinds.EDGEDETECTOR, namespace):
-                if obj["spec"].get("acceleratorProfile") == profile and not converge.leaving(obj):
-                    return True
-        return False
+    async def _file(self, key: Key, obj: Object | None) -> float | None:
+        """Do one pass over a profile that is a file: it has no status, so those who use it tell what is wrong."""
+        owner = await self._operator()
+        uid = owner[0]["uid"] if owner else ""
+        try:
+            await self._converge(key, obj, uid, owner, in_use=obj is not None and await self._in_use(key.name))
+        except errors.UserError as error:
+            logger.warning("exporter not run: %s", error, extra=about(key, reason=error.reason))
+            return self.shell.after(error)
+        return self.shell.resync() if obj is not None else None
 
-    async def _converge(self, key: Key, obj: Object, *, in_use: bool) -> Workload | None:
+    async def _operator(self) -> list[Object]:
+        """Return the reference to the operator's Deployment, so that what is uninstalled takes its exporters along."""
+        name, place = self.shell.options.operator_deployment, self.shell.settings.operator_namespace
+        if not name:
+            return []
+        found = await self.shell.client.list(kinds.DEPLOYMENT, place, fields=f"metadata.name={name}")
+        head = {"apiVersion": kinds.DEPLOYMENT.api_version, "kind": kinds.DEPLOYMENT.kind, "name": name}
+        return [head | {"uid": obj["metadata"]["uid"]} for obj in found]
+
+    async def _in_use(self, profile: str) -> bool:
+        """Tell whether a detector uses the profile: known from their passes, and after a start from one list."""
+        async with self._listing:
+            if not self._listed:
+                for namespace in self.shell.options.namespaces or ("",):
+                    listed = await self.shell.client.list(kinds.EDGEDETECTOR, namespace)
+                    self.uses.learn(_profile_of(obj) for obj in listed if not converge.leaving(obj))
+                self._listed = True
+        return bool(self.uses.users(profile))
+
+    async def _converge(
+        self, key: Key, obj: Object | None, owner_uid: str, owner: list[Object] | None = None, *, in_use: bool
+    ) -> Workload | None:
         """Make the exporter's objects what the profile asks for and return what its DaemonSet reports."""
-        profile = AcceleratorProfile.parse(obj)
         served = await self.shell.discovery.served()
-        facts = plan.Facts(served)
-        desired = plan.profile_children(profile, self.shell.settings, facts) if in_use else ()
+        desired: tuple[Object, ...] = ()
+        if obj is not None and in_use:
+            profile = AcceleratorProfile.parse(obj)
+            desired = plan.profile_children(profile, self.shell.settings, plan.Facts(served))
+        for child in desired if owner else ():
+            child["metadata"]["ownerReferences"] = owner
         live = await self._children(key, served)
-        if await self.shell.converge(key, desired, live, profile.uid):
+        if await self.shell.converge(key, desired, live, owner_uid):
             live = await self._children(key, served)
         return next((kubelet.daemon(child) for child in live if child["kind"] == "DaemonSet"), None)
 
@@ -125,27 +174,43 @@ class ProfileReconciler:
         }
         if exporter is not None:
             wanted["exporters"] = {"desired": exporter.desired, "ready": exporter.available}
-        if wanted != before:
-            await self.shell.client.replace_status(obj, wanted, names.FIELD_MANAGER)
+        if wanted == before:
+            return
+        await self.shell.client.replace_status(obj, wanted, names.FIELD_MANAGER)
+        for condition in compose.transitions(judged, before.get("conditions") or ()):
+            if condition.reason == conditions.REASON_NAME_TAKEN:
+                logger.warning("%s", condition.message, extra=about(f"AcceleratorProfile/{obj['metadata']['name']}"))
+                await self.shell.tell(obj, condition, warning=True)
 
 
 @dataclass(slots=True)
 class ShippedReconciler:
-    """Keeps the shipped profiles as they are shipped; leaves all others alone."""
+    """Keeps the shipped profiles as they are shipped; leaves all others alone, also those that have such a name."""
 
     shell: Shell
-    bodies: tuple[dict[str, Any], ...]
 
     async def reconcile(self, _key: Key) -> float | None:
         """Do one pass; see `loop.Reconciler`. The next one is the process's sign of life, so it always comes."""
-        live = {obj["metadata"]["name"]: obj for obj in await self.shell.client.list(kinds.ACCELERATOR_PROFILE)}
-        for body in self.bodies:
-            before = live.get(body["metadata"]["name"])
-            field_path = "new" if before is None else diff.difference(body, before, SHIPPED_MANAGER)
-            if field_path:
-                after = await self.shell.client.apply(body, SHIPPED_MANAGER)
-                same = before is not None and converge.version(after) == converge.version(before)
-                self.shell.metrics.applies.labels(body["kind"], "unchanged" if same else "changed").inc()
-                said = about(f"AcceleratorProfile/{body['metadata']['name']}", field=field_path)
-                logger.info("shipped profile applied", extra=said)
+        if not self.shell.namespaced:
+            found = await self.shell.client.list(kinds.ACCELERATOR_PROFILE)
+            live = {obj["metadata"]["name"]: obj for obj in found}
+            for name, body in self.shell.files.items():
+                await self._keep(body, live.get(name))
         return self.shell.resync()
+
+    async def _keep(self, body: Object, before: Object | None) -> None:
+        if before is not None and not is_shipped(before):
+            return  # the profile's own status says so
+        field_path = "new" if before is None else diff.difference(body, before, SHIPPED_MANAGER)
+        if not field_path:
+            return
+        after = await self.shell.client.apply(body, SHIPPED_MANAGER)
+        same = before is not None and converge.version(after) == converge.version(before)
+        self.shell.metrics.applies.labels(body["kind"], "unchanged" if same else "changed").inc()
+        said = about(f"AcceleratorProfile/{body['metadata']['name']}", field=field_path)
+        logger.info("shipped profile applied", extra=said)
+
+
+def _profile_of(obj: Object) -> tuple[Key, str]:
+    metadata = obj["metadata"]
+    return keys.detector(metadata["namespace"], metadata["name"]), obj["spec"].get("acceleratorProfile", "")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import names
 from edgedetector.api.errors import NameTakenError, OperatorError, UserError
-from edgedetector.cluster import converge, events
+from edgedetector.cluster import converge, events, kinds
 from edgedetector.cluster.errors import ClusterError
 from edgedetector.controller.logs import about
 
@@ -50,6 +50,19 @@ class Shell:
     now: Callable[[], datetime] = utc_now
     instance: str = "edgedetector"
     """Name of this process in Events."""
+    files: Mapping[str, Object] = field(default_factory=dict)
+    """Profiles by name that the operator brings along."""
+
+    @property
+    def namespaced(self) -> bool:
+        """Whether the operator has no rights but in namespaces: its profiles are then files and no objects."""
+        return bool(self.options.namespaces)
+
+    async def profile(self, name: str) -> Object | None:
+        """Return the AcceleratorProfile of this name; None if there is none."""
+        if self.namespaced:
+            return self.files.get(name)
+        return await self.client.get(kinds.ACCELERATOR_PROFILE, "", name)
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[None]:

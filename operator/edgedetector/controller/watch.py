@@ -29,8 +29,11 @@ OURS: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 _FIGURES: Final = frozenset({"currentMetrics", "lastScaleTime"})
 
 
-def operator_settings(settings: kopf.OperatorSettings, child_kinds: Iterable[kinds.Kind]) -> None:
-    """Configure Kopf for watching only."""
+def operator_settings(
+    settings: kopf.OperatorSettings, child_kinds: Iterable[kinds.Kind], *, namespaced: bool = False
+) -> None:
+    """Configure Kopf for watching only; `namespaced`: without a look at anything that belongs to no namespace."""
+    settings.scanning.disabled = namespaced
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.networking.connect_timeout = 30
@@ -94,9 +97,13 @@ def register(
     registry: kopf.OperatorRegistry,
     child_kinds: Iterable[kinds.Kind],
     wake: Callable[[Key], None],
-    wake_all: Callable[[], None],
+    wake_all: Callable[[], None] | None,
 ) -> None:
-    """Register a handler for each kind: key into the queue, no more."""
+    """Register a handler for each kind: key into the queue, no more.
+
+    `wake_all` is called when optional kinds are defined or removed. None: the operator has no rights on what belongs to
+    no namespace, so neither definitions nor profiles are watched.
+    """
     news = News()
 
     def listen(kind: kinds.Kind, tell: Callable[[Json], None], **filters: Any) -> None:
@@ -118,10 +125,11 @@ def register(
             wake(key)
 
     listen(kinds.EDGEDETECTOR, lambda obj: wake(keys.detector(obj["metadata"]["namespace"], obj["metadata"]["name"])))
-    listen(kinds.ACCELERATOR_PROFILE, lambda obj: wake(keys.profile(obj["metadata"]["name"])))
     for kind in child_kinds:
         listen(kind, tell_keys)
-    listen(kinds.CRD, lambda _: wake_all(), when=_defines_monitoring)
+    if wake_all is not None:
+        listen(kinds.ACCELERATOR_PROFILE, lambda obj: wake(keys.profile(obj["metadata"]["name"])))
+        listen(kinds.CRD, lambda _: wake_all(), when=_defines_monitoring)
 
 
 def _defines_monitoring(body: Mapping[str, Any], **_: Any) -> bool:

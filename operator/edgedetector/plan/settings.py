@@ -19,10 +19,35 @@ class Settings:
     """Exact image -> image, for mirrors, air-gapped sites and the emulator."""
     monitoring_labels: Mapping[str, str] = field(default_factory=dict)
     """Added to the exporters' ServiceMonitors, which no EdgeDetector's `monitoring.labels` reach."""
+    image_registry: str = ""
+    """Registry that has all images, in place of those that profiles name; empty: the ones that they name."""
+    exporter_pull_secrets: tuple[str, ...] = ()
+    """Secrets of the operator's namespace with which the exporters' images are pulled."""
+    model_hosts: tuple[str, ...] = ()
+    """Hosts from which model files may be fetched, besides Services of the detector's own namespace."""
+    prometheus_namespaces: tuple[str, ...] = ("monitoring",)
+    """Where a Prometheus may run that scrapes the pods."""
+    network_policies: bool = True
+    """Whether the operator makes NetworkPolicies at all, for exporters too."""
+    dns_cidrs: tuple[str, ...] = ()
+    """Name servers besides the cluster's own pods, e.g. a cache on each node (169.254.20.10/32)."""
 
     def image(self, image: str) -> str:
-        """Return the image to run where a profile names `image`."""
-        return self.image_replacements.get(image, image)
+        """Return the image to run where a profile names `image`: an exact replacement wins and is taken as it is."""
+        return self.image_replacements.get(image) or from_registry(image, self.image_registry)
+
+
+def from_registry(image: str, registry: str) -> str:
+    """Return the image as `registry` has it: under its own path, without the registry that it names itself.
+
+    As the container tools see it, what stands before the first slash is a registry if it has a dot or a colon or is
+    "localhost".
+    """
+    if not registry:
+        return image
+    head, slash, path = image.partition("/")
+    named = slash and ("." in head or ":" in head or head == "localhost")
+    return f"{registry.rstrip('/')}/{path if named else image}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import conditions
 from edgedetector.api.conditions import Condition
@@ -12,12 +12,29 @@ if TYPE_CHECKING:
     from edgedetector.observe.snapshot import Workload
 
 
-def judge(exporter: Workload | None, *, in_use: bool) -> tuple[Condition, ...]:
-    """Return the condition of a profile that could be read.
+# Informational: only where it does not hold.
+SHIPPED: Final = "Shipped"
+
+
+def judge(exporter: Workload | None, *, in_use: bool, overshadows: bool = False) -> tuple[Condition, ...]:
+    """Return the conditions of a profile that could be read.
 
     A profile is ready as data. Its exporter is for people and for tuning: that one is on its way does not hold up
-    detections, but the message says so.
+    detections, but the message says so. `overshadows`: somebody made it under the name of a shipped one.
     """
+    return (*_ready(exporter, in_use=in_use), *((_SHADOW,) if overshadows else ()))
+
+
+_SHADOW: Final = Condition(
+    SHIPPED,
+    conditions.FALSE,
+    conditions.REASON_NAME_TAKEN,
+    "the operator ships a profile of this name and leaves this one alone, since somebody else made it; rename it,"
+    " or delete it to get the shipped one",
+)
+
+
+def _ready(exporter: Workload | None, *, in_use: bool) -> tuple[Condition, ...]:
     if not in_use:
         return (Condition(conditions.READY, conditions.TRUE, conditions.REASON_AS_EXPECTED, "no EdgeDetector uses it"),)
     if exporter is None:

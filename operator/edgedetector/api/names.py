@@ -21,6 +21,10 @@ LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_NAME: Final = "app.kubernetes.io/name"
 LABEL_INSTANCE: Final = "app.kubernetes.io/instance"
 MANAGED_BY: Final = "edgedetector"
+OPERATOR: Final = "edgedetector-operator"  # LABEL_NAME of the operator's pods, as the chart sets it
+
+# With the value "true" on a pod of the detector's namespace: a NetworkPolicy lets it ask Triton for inferences.
+LABEL_TRITON_CLIENT: Final = f"{GROUP}/triton-client"
 
 # A pod annotation that changes makes the kubelet refresh ConfigMap volumes in 0.2 s instead of 60-80 s.
 ANNOTATION_REFRESH: Final = f"{GROUP}/refresh"

@@ -7,7 +7,7 @@ from typing import Any, Final
 from edgedetector.api.dataplane import Probe, ServingConfig
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
-from edgedetector.plan import exporter, media, monitoring, triton
+from edgedetector.plan import disruption, exporter, media, monitoring, network, triton
 from edgedetector.plan.dataplane import detector_map
 from edgedetector.plan.serving import serving_map
 from edgedetector.plan.settings import KIND_PROMETHEUS_RULE, KIND_SERVICE_MONITOR, Facts, Settings
@@ -17,6 +17,8 @@ CHILD_KINDS: Final[tuple[tuple[str, str], ...]] = (
     ("v1", "Service"),
     ("apps/v1", "Deployment"),
     ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    ("policy/v1", "PodDisruptionBudget"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
     ("monitoring.coreos.com/v1", "ServiceMonitor"),
     ("monitoring.coreos.com/v1", "PrometheusRule"),
 )
@@ -24,6 +26,7 @@ PROFILE_CHILD_KINDS: Final[tuple[tuple[str, str], ...]] = (
     ("v1", "ConfigMap"),
     ("v1", "Service"),
     ("apps/v1", "DaemonSet"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
     ("monitoring.coreos.com/v1", "ServiceMonitor"),
 )
 
@@ -47,7 +50,9 @@ def detector_children(
         If the detector asks for what cannot be planned with this profile.
     """
     found = (
-        # Configuration before the pods that read it.
+        # Walls before whoever is to be behind them, configuration before the pods that read it.
+        network.triton_policy(detector, settings),
+        network.media_policy(detector, settings),
         serving_map(detector, accepted, probe),
         detector_map(detector),
         media.media_map(detector, profile),
@@ -57,6 +62,7 @@ def detector_children(
         media.deployment(detector, profile, settings),
         triton.deployment(detector, profile, settings, facts),
         triton.autoscaler(detector),
+        disruption.budget(detector),
         _optional(facts, KIND_SERVICE_MONITOR, monitoring.service_monitor(detector)),
         _optional(facts, KIND_PROMETHEUS_RULE, monitoring.prometheus_rule(detector, profile)),
     )
@@ -72,6 +78,7 @@ def profile_children(profile: AcceleratorProfile, settings: Settings, facts: Fac
     if spec is None or spec.existing is not None or not spec.image:
         return ()
     found = (
+        network.exporter_policy(profile, spec, settings),
         exporter.file_map(profile, spec, settings),
         exporter.service(profile, spec, settings),
         exporter.daemon_set(profile, spec, settings),

@@ -156,7 +156,7 @@ def test_a_pending_replica_leaves_room_to_replace_one_that_runs() -> None:
 
 def test_optional_kinds_are_left_out_where_the_server_lacks_them() -> None:
     kinds = {o["kind"] for o in children(detector("yard", minimal()), facts=Facts())}
-    assert kinds == {"ConfigMap", "Service", "Deployment"}
+    assert kinds == {"ConfigMap", "Service", "Deployment", "PodDisruptionBudget", "NetworkPolicy"}
     off = detector("yard", minimal(monitoring={"enabled": False}))
     assert {o["kind"] for o in children(off)} == kinds
 
@@ -294,7 +294,7 @@ def test_the_exporter_belongs_to_the_profile_and_a_shipped_file_owns_nothing() -
     profile = scenarios.PROFILES["denglin-ks20"]
     assert all("ownerReferences" not in o["metadata"] for o in profile_children(profile, scenarios.SETTINGS, Facts()))
     owned = profile_children(replace(profile, uid="u1"), scenarios.SETTINGS, Facts())
-    assert [o["kind"] for o in owned] == ["ConfigMap", "Service", "DaemonSet"]
+    assert [o["kind"] for o in owned] == ["NetworkPolicy", "ConfigMap", "Service", "DaemonSet"]
     for obj in owned:
         assert obj["metadata"]["namespace"] == "edgedetector-system"
         (owner,) = obj["metadata"]["ownerReferences"]

@@ -1,0 +1,163 @@
+"""NetworkPolicies: everything is denied but what the pods need (docs/network.md lists the flows and why).
+
+Each workload has one policy that selects its pods for both directions, so that a pod of ours is never without one. What
+a policy cannot say (paths, keys) the servers refuse themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from edgedetector.api import names
+from edgedetector.api.edgedetector import Destinations, EdgeDetector
+from edgedetector.api.profile import AcceleratorProfile, ExporterSpec
+from edgedetector.plan import destinations
+from edgedetector.plan.common import detector_metadata, detector_selector, profile_metadata, profile_selector
+from edgedetector.plan.destinations import pods_of, rule
+from edgedetector.plan.settings import Settings
+
+CAMERA_PORTS: Final = (554, 8554)  # RTSP as assigned, and as most test servers have it
+MODEL_PORTS: Final = (443, 8443)
+MQTT_PORTS: Final = (1883, 8883)
+WEBHOOK_PORTS: Final = (80, 443, 8080, 8443)
+# CoreDNS listens on 53, or where it may not open a port below 1024, on one of the others.
+DNS_PORTS: Final = (53, 1053, 5353)
+
+_DNS: Final = pods_of("kube-system", {"k8s-app": "kube-dns"})
+
+
+def triton_policy(detector: EdgeDetector, settings: Settings) -> dict[str, Any] | None:
+    """Return the policy of the inference pods, absent if policies are off."""
+    if not _enabled(detector, settings):
+        return None
+    replicas = [_pods(detector, names.COMPONENT_TRITON)]
+    several = detector.spec.scaling.max_replicas > 1
+    ingress = [
+        _from([_operator(settings), *_prometheus(settings)], names.PORT_DETECTOR, names.PORT_TRITON_METRICS),
+        _from([{"podSelector": {"matchLabels": {names.LABEL_TRITON_CLIENT: "true"}}}], names.PORT_TRITON_GRPC),
+    ]
+    egress = [
+        *_name_servers(settings),
+        rule([_pods(detector, names.COMPONENT_MEDIA)], [names.PORT_GO2RTC_RTSP]),
+        *_outputs(detector),
+        *_model_servers(detector),
+    ]
+    if several:
+        ingress.append(_from(replicas, names.PORT_DETECTOR))
+        egress.append(rule(replicas, [names.PORT_DETECTOR]))
+    return _policy(detector, names.COMPONENT_TRITON, names.triton(detector.name), ingress, egress)
+
+
+def media_policy(detector: EdgeDetector, settings: Settings) -> dict[str, Any] | None:
+    """Return the policy of the media server, absent if policies are off."""
+    if not _enabled(detector, settings):
+        return None
+    ingress = [
+        _from([_pods(detector, names.COMPONENT_TRITON)], names.PORT_GO2RTC_RTSP),
+        _from([_operator(settings), *_prometheus(settings)], names.PORT_GO2RTC_API),
+    ]
+    egress = [*_name_servers(settings), *_cameras(detector)]
+    return _policy(detector, names.COMPONENT_MEDIA, names.media(detector.name), ingress, egress)
+
+
+def exporter_policy(profile: AcceleratorProfile, exporter: ExporterSpec, settings: Settings) -> dict[str, Any] | None:
+    """Return the policy of a profile's exporter: the operator and Prometheus may read it, itself it goes nowhere."""
+    if not settings.network_policies:
+        return None
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": profile_metadata(profile, settings.operator_namespace),
+        "spec": {
+            "podSelector": {"matchLabels": profile_selector(profile)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [_from([_operator(settings), *_prometheus(settings)], exporter.port)],
+        },
+    }
+
+
+def _enabled(detector: EdgeDetector, settings: Settings) -> bool:
+    return settings.network_policies and detector.spec.network_policy.enabled
+
+
+def _policy(
+    detector: EdgeDetector, component: str, name: str, ingress: list[dict[str, Any]], egress: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": detector_metadata(detector, name, component),
+        "spec": {
+            "podSelector": {"matchLabels": detector_selector(detector, component)},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": ingress,
+            "egress": egress,
+        },
+    }
+
+
+def _cameras(detector: EdgeDetector) -> list[dict[str, Any]]:
+    addresses = []
+    for camera in detector.spec.cameras:
+        addresses.append(camera.url)
+        if camera.substream_url or camera.substream_url_secret_ref:
+            addresses.append(camera.substream_url)
+    return destinations.egress(
+        addresses,
+        detector.spec.network_policy.cameras,
+        namespace=detector.namespace,
+        usual=CAMERA_PORTS,
+        where="spec.networkPolicy.cameras",
+    )
+
+
+def _model_servers(detector: EdgeDetector) -> list[dict[str, Any]]:
+    """Return the rules of the init step. A policy knows no containers, so they hold for the whole pod."""
+    return destinations.egress(
+        [model.source.http.url for model in detector.spec.models if model.source.http],
+        detector.spec.network_policy.models,
+        namespace=detector.namespace,
+        usual=MODEL_PORTS,
+        where="spec.networkPolicy.models",
+    )
+
+
+def _outputs(detector: EdgeDetector) -> list[dict[str, Any]]:
+    outputs = detector.spec.outputs
+    found: dict[str, tuple[int, ...]] = {}
+    if outputs.mqtt:
+        found[outputs.mqtt.url] = MQTT_PORTS
+    if outputs.webhook:
+        found[outputs.webhook.url] = WEBHOOK_PORTS
+    return [
+        entry
+        for url, ports in found.items()
+        for entry in destinations.egress(
+            [url], Destinations(), namespace=detector.namespace, usual=ports, where="spec.outputs"
+        )
+    ]
+
+
+def _name_servers(settings: Settings) -> list[dict[str, Any]]:
+    protocols = ("UDP", "TCP")
+    found = [rule([_DNS], DNS_PORTS, protocols)]
+    if settings.dns_cidrs:
+        found.append(rule([{"ipBlock": {"cidr": cidr}} for cidr in settings.dns_cidrs], [DNS_PORTS[0]], protocols))
+    return found
+
+
+def _operator(settings: Settings) -> dict[str, Any]:
+    """Return the operator's pods; of its namespace's others, the exporters, nobody has business with a detector."""
+    return pods_of(settings.operator_namespace, {names.LABEL_NAME: names.OPERATOR})
+
+
+def _prometheus(settings: Settings) -> list[dict[str, Any]]:
+    return [pods_of(namespace) for namespace in settings.prometheus_namespaces]
+
+
+def _pods(detector: EdgeDetector, component: str) -> dict[str, Any]:
+    return {"podSelector": {"matchLabels": detector_selector(detector, component)}}
+
+
+def _from(peers: list[dict[str, Any]], *ports: int) -> dict[str, Any]:
+    return {"from": peers, "ports": [{"protocol": "TCP", "port": port} for port in ports]}

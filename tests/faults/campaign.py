@@ -1,0 +1,137 @@
+"""Every fault at every write: what is played, what came of it, and how that is told."""
+
+from __future__ import annotations
+
+import asyncio
+import collections
+import contextlib
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tests.faults import plans, scenario, world
+from tests.faults.arena import Arena, Played, arena, equipped
+
+# How often a case is tried whose write did not come: which status is written on the way depends on who is quicker.
+TRIES = 3
+
+
+@dataclass
+class Report:
+    """What a campaign found."""
+
+    writes: tuple[plans.Write, ...] = ()
+    """Those of the undisturbed run."""
+    judged: list[plans.Case] = field(default_factory=list)
+    """Cases whose fault struck, and whose step was compared with the undisturbed one."""
+    divergences: dict[str, list[str]] = field(default_factory=dict)
+    """Case or storm -> in what its step ended differently."""
+    missed: list[plans.Case] = field(default_factory=list)
+    """Cases whose write did not come in `TRIES` runs."""
+    deaths: list[str] = field(default_factory=list)
+    """Runs in which the operator ended by itself."""
+    storms: dict[str, int] = field(default_factory=dict)
+    """Storm -> writes that it struck."""
+    runs: int = 0
+    seconds: float = 0.0
+
+
+async def campaign(
+    arenas: Sequence[Arena], share: int = 1, storms: Iterable[plans.Fault] = tuple(plans.Fault)
+) -> Report:
+    """Play every `share`-th of all cases and the storms, on all arenas at once."""
+    report, began = Report(), time.monotonic()
+    want, report.writes = await reference(arenas)
+    wanted = plans.sample(plans.cases(report.writes), share)
+    todo: collections.deque[tuple[plans.Case, ...] | plans.Fault] = collections.deque(storms)
+    todo.extend(plans.rounds(wanted, scenario.STEPS))
+    tries: collections.Counter[plans.Case] = collections.Counter()
+
+    async def work(where: Arena) -> None:
+        while todo:
+            work = todo.popleft()
+            if isinstance(work, plans.Fault):
+                await _storm(where, work, want, report)
+                continue
+            again = [case for case in await _round(where, work, want, report) if _again(case)]
+            if again:
+                todo.extend(plans.rounds(again, scenario.STEPS))
+
+    def _again(case: plans.Case) -> bool:
+        tries[case] += 1
+        if tries[case] >= TRIES:
+            report.missed.append(case)
+        return tries[case] < TRIES
+
+    async with asyncio.TaskGroup() as group:
+        for where in arenas:
+            group.create_task(work(where))
+    report.seconds = time.monotonic() - began
+    return report
+
+
+async def reference(arenas: Sequence[Arena]) -> tuple[dict[str, world.World], tuple[plans.Write, ...]]:
+    """Play undisturbed on every arena; all have to end alike, or the comparison says nothing."""
+    played = await asyncio.gather(*(where.play() for where in arenas))
+    for other in played[1:]:
+        found = list(world.differences(played[0].worlds, other.worlds))
+        assert not found, f"two undisturbed runs differ: {found[:10]}"
+    for one in played:
+        assert not one.divergences, one.divergences
+    return played[0].worlds, tuple(dict.fromkeys(write for one in played for write in one.writes))
+
+
+async def _round(
+    where: Arena, of_round: tuple[plans.Case, ...], want: dict[str, world.World], report: Report
+) -> list[plans.Case]:
+    """Play one run with these cases; return those whose fault has not struck."""
+    plan = plans.Once(of_round)
+    fresh = any(case.write.step == scenario.START for case in of_round)
+    played = await where.play(plan, want, fresh=fresh)
+    _count(report, " + ".join(map(str, of_round)), played)
+    missed = set(plan.missed)
+    for case in of_round:
+        if case.write in missed:
+            continue
+        report.judged.append(case)
+        if found := played.divergences.get(case.write.step):
+            report.divergences[str(case)] = found
+    # A run ends with its first divergence; one in a step without a fault is the doing of the step before.
+    of_others = {step: found for step, found in played.divergences.items() if step not in _steps(of_round)}
+    if of_others:
+        report.divergences[" + ".join(map(str, of_round))] = [
+            f"{s}: {f}" for s, found in of_others.items() for f in found
+        ]
+    return [case for case in of_round if case.write in missed]
+
+
+async def _storm(where: Arena, fault: plans.Fault, want: dict[str, world.World], report: Report) -> None:
+    plan = plans.Storm(fault)
+    played = await where.play(plan, want)
+    _count(report, f"storm of {fault}", played)
+    report.storms[str(fault)] = len(plan.struck)
+    for step, found in played.divergences.items():
+        report.divergences[f"storm of {fault}, {step}"] = found
+
+
+def _count(report: Report, name: str, played: Played) -> None:
+    report.runs += 1
+    if played.deaths:
+        report.deaths.append(f"{name}: {played.deaths}")
+
+
+def _steps(of_round: Iterable[plans.Case]) -> set[str]:
+    return {case.write.step for case in of_round}
+
+
+def run(count: int, share: int, storms: Iterable[plans.Fault] = tuple(plans.Fault)) -> Report:
+    """Set up so many arenas and play."""
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(equipped()) for _ in range(count)]
+
+        async def play() -> Report:
+            async with contextlib.AsyncExitStack() as inner:
+                arenas = [await inner.enter_async_context(arena(server)) for server in servers]
+                return await campaign(arenas, share, storms)
+
+        return asyncio.run(play())

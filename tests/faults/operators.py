@@ -1,0 +1,106 @@
+"""The operator as a process that dies and is started again, as a kubelet would."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# Seconds; a killed process is gone in milliseconds.
+_DEATH = 10.0
+
+
+class Zygote:
+    """Forks operators that have their imports behind them (see `zygote.py`)."""
+
+    def __init__(self) -> None:
+        path = os.pathsep.join((str(ROOT / "operator"), str(ROOT)))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.zygote"],
+            cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def fork(self, arguments: Sequence[str], environment: dict[str, str], log: Path) -> int:
+        """Return the id of a new operator's process."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        order = {"arguments": list(arguments), "environment": environment, "log": str(log)}
+        self._process.stdin.write(json.dumps(order) + "\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End it; its operators die with it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=30)
+
+
+class Operator:
+    """One operator at a time, which is started again whenever it ends, until `stop`."""
+
+    def __init__(self, zygote: Zygote, arguments: Sequence[str], environment: dict[str, str], log: Path) -> None:
+        self._zygote = zygote
+        self._arguments = tuple(arguments)
+        self._environment = environment
+        self._watcher: asyncio.Task[None] | None = None
+        self.log = log
+        self.pid = 0
+        self.starts = 0
+        self.deaths = 0
+        """How often it ended by itself, which it never should."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return bool(self.pid) and _runs(self.pid)
+
+    def start(self) -> None:
+        """Start it, and from now on again whenever it ends."""
+        self._fork()
+        if self._watcher is None:
+            self._watcher = asyncio.create_task(self._watch(), name="operator")
+
+    async def kill(self) -> None:
+        """Kill it; it is started again if it is not stopped."""
+        pid, self.pid = self.pid, 0
+        if pid and _runs(pid):
+            os.kill(pid, signal.SIGKILL)
+            async with asyncio.timeout(_DEATH):
+                while _runs(pid):  # noqa: ASYNC110 - no event tells of the end of a process that is not our child
+                    await asyncio.sleep(0.002)
+        if self._watcher is not None:
+            self._fork()
+
+    async def stop(self) -> None:
+        """Kill it and leave it dead."""
+        watcher, self._watcher = self._watcher, None
+        if watcher is not None:
+            watcher.cancel()
+        await self.kill()
+
+    def _fork(self) -> None:
+        self.pid = self._zygote.fork(self._arguments, self._environment, self.log)
+        self.starts += 1
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            if self.pid and not _runs(self.pid):
+                self.deaths += 1
+                self._fork()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -95,6 +95,7 @@ REASON_SECRET_MISSING: Final = "SecretMissing"  # noqa: S105 - a reason, no secr
 # ScalingReady
 REASON_SCALING_ACTIVE: Final = "ScalingActive"
 REASON_METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
+REASON_SCALING_FAILED: Final = "ScalingFailed"
 REASON_REPLICAS_CAPPED: Final = "ReplicasCapped"
 # MonitoringReady
 REASON_MONITORING_CONFIGURED: Final = "MonitoringConfigured"

@@ -8,6 +8,7 @@
     └── UserError            somebody has to change a resource; never retried before it changes
         ├── InvalidSpecError     the resource itself is wrong
         ├── MissingProfileError  it names an accelerator profile that does not exist
+        ├── InvalidProfileError  it names an accelerator profile that is wrong
         └── NameTakenError       an object of somebody else has the name of a child
 """
 
@@ -60,6 +61,16 @@ class MissingProfileError(UserError):
     def __init__(self, profile: str, known: tuple[str, ...] = ()) -> None:
         choice = f"; choose one of: {', '.join(sorted(known))}" if known else "; create it or correct the name"
         super().__init__(f"spec.acceleratorProfile: there is no AcceleratorProfile {profile!r}{choice}")
+        self.profile = profile
+
+
+class InvalidProfileError(UserError):
+    """The accelerator profile that an EdgeDetector names is wrong: the field is not one of the EdgeDetector's."""
+
+    reason = conditions.REASON_INVALID_PROFILE
+
+    def __init__(self, profile: str, error: InvalidSpecError) -> None:
+        super().__init__(f"AcceleratorProfile {profile}: {error}; whoever administers the profile has to correct it")
         self.profile = profile
 
 

@@ -18,10 +18,11 @@ from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, kinds
 from edgedetector.controller import refresh, replicas
 from edgedetector.controller.logs import about
+from edgedetector.controller.watch import OURS
 from edgedetector.observe import gather, kubelet, scrape
-from edgedetector.status import checks, compose, document
+from edgedetector.status import compose, document, scaling
 from edgedetector.status.cameras import merge
-from edgedetector.status.view import Remains, View, remains
+from edgedetector.status.view import PATIENCE, Running, View, remains
 
 if TYPE_CHECKING:
     from edgedetector.api.conditions import Condition
@@ -34,6 +35,9 @@ logger = logging.getLogger(__name__)
 
 # Seconds until the next look at a detector that is on its way, should no event come.
 BUSY: Final = 5.0
+
+# Seconds until the next look at who holds the accelerator that a detector waits for.
+HELD: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,10 @@ class DetectorReconciler:
             connecting = any(found.reason == conditions.REASON_STREAMS_CONNECTING for found in judged)
             return BUSY if connecting else self.shell.after(error)
         except Exception as error:
+            # An API server that does not answer is not asked again for what else there is to see.
+            still = None if isinstance(error, errors.RetryError) else await self._remains(key, obj)
             with contextlib.suppress(errors.OperatorError):  # of two errors the first one is the cause
-                await self._write(obj, compose.judge_error(_reported(error)), None)
+                await self._write(obj, compose.judge_error(_reported(error), still), still)
             raise
         judged = compose.judge(view)
         await self._write(obj, judged, view)
@@ -105,16 +111,19 @@ class DetectorReconciler:
         cameras = merge(detector.spec.camera_names, seen.snapshot, suspended=detector.suspend)
         return View(detector, profile, accepted, seen.snapshot, self.shell.now(), cameras)
 
-    async def _remains(self, key: Key, obj: Object) -> Remains | None:
+    async def _remains(self, key: Key, obj: Object) -> Running | None:
         with contextlib.suppress(errors.OperatorError):  # the error of the user is to be told in any case
             return remains(obj, (await self._gather(key)).snapshot, self.shell.now())
         return None
 
     async def _profile(self, name: str) -> AcceleratorProfile:
-        obj = await self.shell.client.get(kinds.ACCELERATOR_PROFILE, "", name)
+        obj = await self.shell.profile(name)
         if obj is None or converge.leaving(obj):
-            raise errors.MissingProfileError(name)
-        return AcceleratorProfile.parse(obj)
+            raise errors.MissingProfileError(name, tuple(self.shell.files) if self.shell.namespaced else ())
+        try:
+            return AcceleratorProfile.parse(obj)
+        except errors.InvalidSpecError as error:
+            raise errors.InvalidProfileError(name, error) from None
 
     async def _gather(self, key: Key) -> Seen:
         client, selector = self.shell.client, f"{names.LABEL_DETECTOR}={key.name}"
@@ -124,8 +133,22 @@ class DetectorReconciler:
             client.list(kinds.POD, key.namespace, selector),
         )
         views = tuple([await self._view(pod) for pod in pods])
-        answers = await self.scraper.observe(key, scrape.targets(views))
-        return Seen(children, pods, gather.snapshot(children, views, answers, served))
+        answers, holders = await asyncio.gather(
+            self.scraper.observe(key, scrape.targets(views)), self._holders(key, views)
+        )
+        return Seen(children, pods, gather.snapshot(children, views, answers, served, holders))
+
+    async def _holders(self, key: Key, views: tuple[PodView, ...]) -> dict[str, tuple[str, ...]]:
+        """Return who else holds what a pod of ours waits for, by resource; nobody is asked while none waits."""
+        lacking = {name for view in views if view.problem and not view.leaving for name in view.problem.lacking}
+        if not lacking:
+            return {}
+        pods: list[Object] = []
+        for namespace in self.shell.options.namespaces or ("",):
+            pods += await self.shell.client.list(kinds.POD, namespace, OURS)
+        own = f"{key.namespace}/{key.name}"
+        held = {name: {kubelet.holder(pod, name) for pod in pods} - {"", own} for name in lacking}
+        return {name: tuple(sorted(found)) for name, found in held.items() if found}
 
     async def _view(self, pod: Object) -> PodView:
         view = kubelet.pod(pod)
@@ -133,7 +156,7 @@ class DetectorReconciler:
             return view
         fields = f"involvedObject.uid={view.uid},type=Warning"
         events = await self.shell.client.list(kinds.CORE_EVENT, pod["metadata"]["namespace"], fields=fields)
-        return dataclasses.replace(view, problem=kubelet.mount_problem(events))
+        return dataclasses.replace(view, problem=kubelet.start_problem(events))
 
     def _unschedulable(self, pods: tuple[PodView, ...]) -> int:
         return sum(1 for pod in pods if pod.component == names.COMPONENT_TRITON and self._waiting(pod) <= timedelta(0))
@@ -142,15 +165,15 @@ class DetectorReconciler:
         """Return for how long the pod may still wait before it counts as having no place to go."""
         if not pod.unschedulable_since or pod.leaving:
             return timedelta.max
-        return datetime.fromisoformat(pod.unschedulable_since) + checks.PATIENCE - self.shell.now()
+        return datetime.fromisoformat(pod.unschedulable_since) + PATIENCE - self.shell.now()
 
     async def _greet(self, obj: Object) -> None:
         """Give a new detector conditions before anything else: to many tools none at all means all is well."""
         if not (obj.get("status") or {}).get("conditions"):
             await self._write(obj, compose.judge_pending(), None)
 
-    async def _write(self, obj: Object, judged: tuple[Condition, ...], seen: View | Remains | None) -> None:
-        """Write the status if it differs from the live one, and tell of a new state of Ready."""
+    async def _write(self, obj: Object, judged: tuple[Condition, ...], seen: View | Running | None) -> None:
+        """Write the status if it differs from the live one, and tell of what is new and worth it."""
         before: dict[str, Any] = obj.get("status") or {}
         now = self.shell.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         wanted = document.status(obj, judged, seen, now)
@@ -159,14 +182,11 @@ class DetectorReconciler:
         with self.shell.phase("status"):
             after = await self.shell.client.replace_status(obj, wanted, names.FIELD_MANAGER)
         obj["status"] = after.get("status") or wanted
-        for condition in compose.transitions(judged, before.get("conditions") or ()):
-            if condition.type == conditions.READY and condition.status != conditions.UNKNOWN:
-                logger.info(
-                    "%s", condition.message, extra=about(f"EdgeDetector/{_place(obj)}", reason=condition.reason)
-                )
-                await self.shell.tell(
-                    obj, condition, warning=any(c.type == conditions.STALLED and c.is_true for c in judged)
-                )
+        resource = f"EdgeDetector/{_place(obj)}"
+        for condition, warning in compose.told(judged, before.get("conditions") or ()):
+            said = about(resource, condition=condition.type, status=condition.status, reason=condition.reason)
+            logger.info("%s", condition.message, extra=said)
+            await self.shell.tell(obj, condition, warning=warning)
 
     def _pace(self, key: Key, view: View, judged: tuple[Condition, ...]) -> float:
         """Ask the pods of a detector on its way more often, and look again when a waiting pod's time is over."""
@@ -174,6 +194,11 @@ class DetectorReconciler:
         options = self.shell.options
         self.scraper.pace(key, options.scrape_busy if busy else options.scrape_rest)
         pending = [self._waiting(pod).total_seconds() for pod in view.snapshot.pods if pod.unschedulable_since]
+        if view.snapshot.holders:
+            pending.append(HELD)  # nobody tells when another one has taken over
+        if (patience := scaling.due(view)) is not None:
+            since, length = patience
+            pending.append((datetime.fromisoformat(since) + length - self.shell.now()).total_seconds())
         soon = [seconds for seconds in pending if 0 < seconds < timedelta.max.total_seconds()]
         return min([BUSY if busy else self.shell.resync(), *soon])
 

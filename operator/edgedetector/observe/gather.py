@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edgedetector.api import names
 from edgedetector.api.dataplane import DetectorState
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
+_DOCUMENTS: Final = (names.FILE_ACCEPTED, names.FILE_DETECTOR, names.FILE_MEDIA)
+
 
 def snapshot(
     children: Iterable[Object],
     pods: Iterable[PodView],
     answers: Mapping[str, DetectorState | MediaState],
     served: frozenset[str],
+    holders: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Snapshot:
     """Return what is known of a detector at this moment.
 
@@ -36,6 +39,8 @@ def snapshot(
         What pods say of themselves, by pod name.
     served
         Optional kinds that the API server serves.
+    holders
+        See `Snapshot.holders`.
     """
     found = {(obj["kind"], obj["metadata"]["name"]): obj for obj in children}
     pods = tuple(pods)
@@ -47,7 +52,15 @@ def snapshot(
         states={pod: answer for pod, answer in answers.items() if isinstance(answer, DetectorState)},
         media=_media(pods, answers),
         served=served,
+        documents=_documents(found.values()),
+        holders=holders or {},
     )
+
+
+def _documents(children: Iterable[Object]) -> dict[str, str]:
+    """Return the documents of the ConfigMaps by key: no two components use the same one."""
+    data = [obj.get("data") or {} for obj in children if obj["kind"] == "ConfigMap"]
+    return {key: text for texts in data for key, text in texts.items() if key in _DOCUMENTS}
 
 
 def _media(pods: Iterable[PodView], answers: Mapping[str, DetectorState | MediaState]) -> MediaState | None:

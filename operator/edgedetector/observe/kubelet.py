@@ -12,12 +12,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from edgedetector.api import conditions, names
+from edgedetector.observe import words
 from edgedetector.observe.snapshot import PodView, Problem, Scaler, ScalerCondition, Workload
 
 Object = dict[str, Any]
-
-# A condition's message is read by people: the beginning of a long text carries the cause.
-MAX_WORDS: Final = 400
 
 # A container that keeps ending is "running" for a moment after each restart; from this count on that is no progress.
 LOOPING_RESTARTS: Final = 2
@@ -25,20 +23,21 @@ LOOPING_RESTARTS: Final = 2
 # A volume takes a moment; the kubelet complains for the first time after some seconds.
 SETTING_UP: Final = timedelta(seconds=5)
 
-_MOUNT: Final = frozenset({"FailedMount", "FailedAttachVolume"})
+_MOUNT: Final = frozenset({"FailedMount", "FailedAttachVolume", "FailedMapVolume"})
+_SANDBOX: Final = "FailedCreatePodSandBox"
 _PULL: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 _CONFIG: Final = frozenset({"CreateContainerConfigError"})
 _CREATE: Final = frozenset({"CreateContainerError", "RunContainerError"})
 _BACK_OFF_PULLING: Final = re.compile(r'^Back-off pulling image "[^"]*"(: ErrImagePull: )?')
-_PREEMPTION: Final = re.compile(r" (?:no new claims to deallocate|preemption: )")  # how it is not to be helped
-_TIMES: Final = re.compile(r"\b\d{4}-\d\d-\d\dT[\d:.]+Z?\b")
+_NAMED_BY_ID: Final = re.compile(r' "[0-9a-f]{64}"')  # of a sandbox that is made anew every time
+_ENDED_PHASES: Final = frozenset({"Succeeded", "Failed"})
 
 
 def pod(obj: Object) -> PodView:
     """Read a pod."""
     metadata, spec, status = obj["metadata"], obj.get("spec") or {}, obj.get("status") or {}
     found = {condition["type"]: condition for condition in status.get("conditions") or ()}
-    scheduled = found.get("PodScheduled", {})
+    scheduled, ready = found.get("PodScheduled", {}), found.get("Ready", {})
     unschedulable = scheduled.get("status") == "False" and scheduled.get("reason") == "Unschedulable"
     labels = metadata.get("labels") or {}
     statuses = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
@@ -48,17 +47,13 @@ def pod(obj: Object) -> PodView:
         component=labels.get(names.LABEL_COMPONENT, ""),
         node=spec.get("nodeName", ""),
         ip=status.get("podIP", ""),
-        ready=found.get("Ready", {}).get("status") == "True",
+        ready=ready.get("status") == "True",
+        ready_since=ready.get("lastTransitionTime", "") if ready.get("status") == "True" else "",
         leaving=bool(metadata.get("deletionTimestamp")),
         unschedulable_since=scheduled.get("lastTransitionTime", "") if unschedulable else "",
-        problem=_unschedulable(scheduled) if unschedulable else _problem(obj),
+        problem=words.of_scheduler(scheduled.get("message", "")) if unschedulable else _problem(obj),
         running=frozenset(item["name"] for item in statuses if "running" in (item.get("state") or {})),
     )
-
-
-def _unschedulable(scheduled: Object) -> Problem:
-    words = _words(scheduled.get("message") or "no node fits")
-    return Problem(conditions.REASON_UNSCHEDULABLE, _PREEMPTION.split(words)[0].rstrip(". "))
 
 
 def _problem(obj: Object) -> Problem | None:
@@ -66,7 +61,7 @@ def _problem(obj: Object) -> Problem | None:
     status = obj.get("status") or {}
     if status.get("phase") == "Failed":
         text = status.get("message") or status.get("reason") or "the pod failed"
-        return Problem(conditions.REASON_UNAVAILABLE, _words(text))
+        return Problem(conditions.REASON_UNAVAILABLE, words.line(text))
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         if problem := _held(container):
             return problem
@@ -78,42 +73,38 @@ def _held(container: Object) -> Problem | None:
     waiting = state.get("waiting") or {}
     reason, message = waiting.get("reason", ""), waiting.get("message", "")
     if reason in _PULL:
-        detail = _words(_BACK_OFF_PULLING.sub("", message))
+        detail = words.line(_BACK_OFF_PULLING.sub("", message))
         text = f'container {name}: cannot pull image "{container.get("image", "")}"' + (f": {detail}" if detail else "")
         return Problem(conditions.REASON_IMAGE_PULL_FAILED, text)
     if reason in _CONFIG:
-        return Problem(conditions.REASON_CONFIG_MISSING, f"container {name}: {_words(message)}")
+        return _of(name, words.of_objects(message, conditions.REASON_CONFIG_MISSING))
     if reason in _CREATE:
-        return Problem(conditions.REASON_UNAVAILABLE, f"container {name}: {_words(message)}")
+        return _of(name, words.of_program(message, conditions.REASON_UNAVAILABLE))
     ended = state.get("terminated") or (container.get("lastState") or {}).get("terminated") or {}
-    failed = ended.get("exitCode", 0) != 0
-    if (
-        failed
-        and not container.get("ready")
-        and (
-            reason == "CrashLoopBackOff"
-            or container.get("restartCount", 0) >= LOOPING_RESTARTS
-            or "terminated" in state
-        )
-    ):
-        return _ended(name, ended)
+    if ended.get("exitCode", 0) == 0 or container.get("ready"):
+        return None
+    # What a pod says of a model's files is true while it tries again, too.
+    said = words.of_last_words(ended.get("message", ""))
+    again = container.get("restartCount", 0) >= LOOPING_RESTARTS
+    if said or again or reason == "CrashLoopBackOff" or "terminated" in state:
+        return said or _of(name, _ended(name, ended))
     return None
+
+
+def _of(container: str, problem: Problem) -> Problem:
+    return Problem(problem.reason, f"container {container}: {problem.message}")
 
 
 def _ended(name: str, ended: Object) -> Problem:
     """Say how a container ended: its own last words if it left any, else the exit code."""
-    reason = conditions.REASON_CRASH_LOOPING
-    if name == names.CONTAINER_MODEL_REPOSITORY:
-        reason = conditions.REASON_MODEL_SOURCE_MISSING
-    last_words = _words(ended.get("message", ""))
     cause = f"{ended.get('reason', 'Error')}, exit code {ended.get('exitCode')}"
-    return Problem(reason, f"container {name}: {last_words or cause}")
-
-
-def _words(text: str) -> str:
-    """Return one line without times, which would make the same problem look new every time."""
-    line = _TIMES.sub("", " ".join(text.split()))
-    return line if len(line) <= MAX_WORDS else line[: MAX_WORDS - 3] + "..."
+    if ended.get("reason") == "OOMKilled":
+        return Problem(conditions.REASON_OUT_OF_MEMORY, "ended by the kernel for want of memory")
+    if ended.get("exitCode") == words.BUS_ERROR:
+        return Problem(conditions.REASON_SHARED_MEMORY_TOO_SMALL, f"no room in /dev/shm ({cause})")
+    repository = name == names.CONTAINER_MODEL_REPOSITORY
+    usual = conditions.REASON_MODEL_SOURCE_MISSING if repository else conditions.REASON_CRASH_LOOPING
+    return words.of_program(ended.get("message", "") or cause, usual)
 
 
 def is_held_before_start(obj: Object, now: datetime) -> bool:
@@ -127,26 +118,39 @@ def is_held_before_start(obj: Object, now: datetime) -> bool:
     return False
 
 
-def mount_problem(events: Iterable[Object]) -> Problem | None:
-    """Return what the kubelet last said of volumes that it cannot mount: it says so in Events alone."""
-    said = [event for event in events if event.get("reason") in _MOUNT]
+def start_problem(events: Iterable[Object]) -> Problem | None:
+    """Return what the kubelet last said of what it cannot mount or set up: it says so in Events alone."""
+    said = [event for event in events if event.get("reason") in {*_MOUNT, _SANDBOX}]
     if not said:
         return None
     last = max(said, key=lambda event: event.get("lastTimestamp") or event.get("eventTime") or "")
-    return Problem(conditions.REASON_VOLUME_MISSING, _words(last.get("message", "")))
+    if last["reason"] == _SANDBOX:
+        return Problem(conditions.REASON_UNAVAILABLE, words.line(_NAMED_BY_ID.sub("", last.get("message", ""))))
+    return words.of_objects(last.get("message", ""), conditions.REASON_VOLUME_MISSING)
+
+
+def holder(obj: Object, resource: str) -> str:
+    """Return namespace/name of the EdgeDetector whose pod this is if the pod holds some of the resource, else ""."""
+    metadata, spec = obj["metadata"], obj.get("spec") or {}
+    ended = (obj.get("status") or {}).get("phase") in _ENDED_PHASES
+    # A pod that leaves gives its device back: whoever waits for that need not call anybody.
+    if not spec.get("nodeName") or ended or metadata.get("deletionTimestamp"):
+        return ""
+    wanted = [(container.get("resources") or {}).get("limits") or {} for container in spec.get("containers") or ()]
+    detector = (metadata.get("labels") or {}).get(names.LABEL_DETECTOR, "")
+    return f"{metadata['namespace']}/{detector}" if detector and any(resource in limits for limits in wanted) else ""
 
 
 def workload(obj: Object) -> Workload:
     """Read a Deployment."""
-    spec, status = obj.get("spec") or {}, obj.get("status") or {}
-    failure = ""
-    for condition in status.get("conditions") or ():
-        if condition["type"] == "ReplicaFailure" and condition["status"] == "True":
-            failure = _words(condition.get("message", ""))
+    status = obj.get("status") or {}
+    conditions_ = {item["type"]: item for item in status.get("conditions") or ()}
+    failed = conditions_.get("ReplicaFailure", {})
+    failure = words.line(failed.get("message", "")) if failed.get("status") == "True" else ""
     return Workload(
         name=obj["metadata"]["name"],
         current=status.get("observedGeneration", 0) >= obj["metadata"].get("generation", 1),
-        desired=spec.get("replicas", 1),
+        desired=obj["spec"].get("replicas", 1),
         updated=status.get("updatedReplicas", 0),
         available=status.get("availableReplicas", 0),
         total=status.get("replicas", 0),
@@ -169,9 +173,9 @@ def daemon(obj: Object) -> Workload:
 def scaler(obj: Object) -> Scaler:
     """Read a HorizontalPodAutoscaler."""
     found = (obj.get("status") or {}).get("conditions") or ()
-    return Scaler(
-        {
-            item["type"]: ScalerCondition(item["status"], item.get("reason", ""), _words(item.get("message", "")))
-            for item in found
-        }
-    )
+    return Scaler({item["type"]: _scaler_condition(item) for item in found}, (obj.get("spec") or {}).get("maxReplicas"))
+
+
+def _scaler_condition(item: Object) -> ScalerCondition:
+    text = words.line(item.get("message", ""))
+    return ScalerCondition(item["status"], item.get("reason", ""), text, item.get("lastTransitionTime", ""))

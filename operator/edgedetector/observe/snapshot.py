@@ -18,6 +18,8 @@ class Problem:
 
     reason: str
     message: str
+    lacking: tuple[str, ...] = ()
+    """Extended resources of which the scheduler finds no free one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,8 @@ class PodView:
     ip: str = ""
     ready: bool = False
     leaving: bool = False
+    ready_since: str = ""
+    """RFC 3339, UTC; empty while the pod is not ready."""
     unschedulable_since: str = ""
     """RFC 3339, UTC; empty while the pod has a node."""
     problem: Problem | None = None
@@ -77,6 +81,8 @@ class ScalerCondition:
     status: str
     reason: str
     message: str
+    since: str = ""
+    """RFC 3339, UTC, of the last change of `status`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,8 @@ class Scaler:
     """A HorizontalPodAutoscaler as its controller reports it."""
 
     conditions: Mapping[str, ScalerCondition] = field(default_factory=dict)
+    maximum: int | None = None
+    """Replicas that it may go up to: fewer than the specification says where more find no place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,10 @@ class Snapshot:
     media: MediaState | None = None
     served: frozenset[str] = frozenset()
     """Optional kinds that the API server serves."""
+    documents: Mapping[str, str] = field(default_factory=dict)
+    """Of the ConfigMaps that the pods read, those of the last plan: key -> JSON text."""
+    holders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Resource that a pod waits for -> other EdgeDetectors that hold some of it, namespace/name, sorted."""
 
     def of(self, component: str) -> tuple[PodView, ...]:
         """Return the pods of a component that nobody has deleted."""

@@ -1,88 +1,108 @@
 """The checks of a detector, in the order in which one depends on another.
 
-Each is a function of the `View` that gives status, reason, message and whether somebody has to act. Messages say what
-is and what helps; they hold no figure that changes while nothing happens, since each change is a write.
+Each gives status, reason, message and whether somebody has to act. Those that Ready hangs on are functions of what is
+meant to run, so that they judge it also while the present specification cannot be planned; the others need the whole
+`View`. Messages say what is and what helps; they hold no figure that changes while nothing happens, since each change
+is a write.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import conditions, names
+from edgedetector.observe import words
+from edgedetector.status import workloads
 from edgedetector.status.cameras import BROKEN, CONNECTING, LIVE, SUSPENDED, UNAUTHORIZED
+from edgedetector.status.scaling import scaling_ready
 from edgedetector.status.unserved import spec_served, tuning_active
-from edgedetector.status.view import Verdict, View, blocked, fine, progressing, unknown
+from edgedetector.status.view import Running, Verdict, View, blocked, fine, progressing, unknown
+from edgedetector.status.workloads import NAMED, count, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
 
-    from edgedetector.api.dataplane import DetectorState, ModelServing
-    from edgedetector.observe.snapshot import PodView, Workload
+    from edgedetector.api.dataplane import DetectorState, ModelServing, ModelState
+    from edgedetector.go2rtc.state import MediaState
     from edgedetector.status.cameras import CameraView
-
-# Of many alike things a message names the first few: it stays one line with 1,000 cameras too.
-NAMED: Final = 3
-
-# A new pod waits for a device while the old one ends: only one that waits longer has no place to go.
-PATIENCE: Final = timedelta(seconds=60)
 
 # A media server that was replaced is read again within 2 s and a keyframe interval of some seconds.
 RECONNECTION: Final = timedelta(seconds=10)
 
+_NOT_DIALLED: Final = "Pending"  # a state of the media server's stream: go2rtc does not have it
 
-def server_ready(view: View) -> Verdict:
+
+def server_ready(running: Running) -> Verdict:
     """Judge whether the inference pods of the present generation are up."""
-    if view.detector.suspend:
+    if running.suspended:
         return _suspended()
-    workload = view.snapshot.workloads.get(names.triton(view.detector.name))
-    pods = view.snapshot.of(names.COMPONENT_TRITON)
-    verdict = _workload(workload, pods, view)
+    workload = running.snapshot.workloads.get(names.triton(running.name))
+    verdict = workloads.judge(workload, running.snapshot.of(names.COMPONENT_TRITON), running)
     # A replica more, on its way or with no node to go to, is the autoscaler's affair: the others serve.
-    more = verdict.reason in {conditions.REASON_UNSCHEDULABLE, conditions.REASON_ROLLING_OUT}
-    if more and workload is not None and workload.serves:
+    if verdict.reason in _REPLICA_MORE and workload is not None and workload.serves:
         return fine(conditions.REASON_AS_EXPECTED, "the inference pods that the cameras need are up")
     return verdict
 
 
-def media_ready(view: View) -> Verdict:
-    """Judge whether the media server is up and has the present cameras."""
-    if view.detector.suspend:
+_REPLICA_MORE: Final = frozenset(
+    {
+        conditions.REASON_UNSCHEDULABLE,
+        conditions.REASON_ACCELERATOR_TAKEN,
+        conditions.REASON_ACCELERATOR_MISSING,
+        conditions.REASON_ROLLING_OUT,
+    }
+)
+
+
+def media_ready(running: Running) -> Verdict:
+    """Judge whether the media server is up and go2rtc runs the present cameras."""
+    if running.suspended:
         return _suspended()
-    workload = view.snapshot.workloads.get(names.media(view.detector.name))
-    verdict = _workload(workload, view.snapshot.of(names.COMPONENT_MEDIA), view)
-    if verdict.status != conditions.TRUE:
-        return verdict
-    media = view.snapshot.media
+    workload = running.snapshot.workloads.get(names.media(running.name))
+    verdict = workloads.judge(workload, running.snapshot.of(names.COMPONENT_MEDIA), running)
+    return verdict if verdict.status != conditions.TRUE else _go2rtc(running.snapshot.media, running)
+
+
+def _go2rtc(media: MediaState | None, running: Running) -> Verdict:
     if media is None:
         return unknown("the media server has not answered yet")
-    if media.generation != view.detector.generation:
+    if media.generation != running.generations.get(names.COMPONENT_MEDIA):
         return progressing(conditions.REASON_PROGRESSING, "the media server has not taken the new cameras yet")
     if not media.ready:
         return progressing(conditions.REASON_PROGRESSING, media.message or "the media server is starting")
+    found = {stream.stream: stream.state for stream in media.streams}
+    lacking = [name for stream, name in running.streams.items() if found.get(stream, _NOT_DIALLED) == _NOT_DIALLED]
+    if lacking:
+        text = f"go2rtc does not run the streams of {listed(list(dict.fromkeys(lacking)))} yet"
+        return progressing(conditions.REASON_PROGRESSING, text)
     return fine(conditions.REASON_AS_EXPECTED, "the media server has the cameras of this generation")
 
 
-def model_ready(view: View) -> Verdict:
+def model_ready(running: Running) -> Verdict:
     """Judge whether every inference pod serves every model with the accepted configuration."""
-    if view.detector.suspend:
+    if running.suspended:
         return _suspended()
-    states = _serving(view)
-    if not states:
+    # Files that are wrong hold a pod before anything in it could answer.
+    if held := workloads.held_by(running.snapshot.of(names.COMPONENT_TRITON), conditions.MODEL_FILE_REASONS):
+        return blocked(held.reason, held.message, profile=running.profile)
+    states = _serving(running)
+    if not states or running.accepted is None:
         return unknown("no inference pod has answered yet")
-    for model in view.accepted.models:
+    for model in running.accepted.models:
         for state in states:
-            verdict = _model(model, state, view.accepted.id)
+            verdict = _model(model, state, running.accepted.id, running.profile)
             if verdict.status != conditions.TRUE:
                 return verdict
-    return fine(conditions.REASON_MODELS_LOADED, _list([model.name for model in view.accepted.models]) + " loaded")
+    return fine(conditions.REASON_MODELS_LOADED, listed([model.name for model in running.accepted.models]) + " loaded")
 
 
-def _serving(view: View) -> tuple[DetectorState, ...]:
+def _serving(running: Running) -> tuple[DetectorState, ...]:
     """Return the states that count: while every camera is served, those of the pods that serve one, else all."""
-    states = view.snapshot.states
-    if view.cameras and all(camera.detecting for camera in view.cameras):
-        busy = {camera.replica for camera in view.cameras}
+    states = running.snapshot.states
+    if running.cameras and all(camera.detecting for camera in running.cameras):
+        busy = {camera.replica for camera in running.cameras}
         return tuple(state for pod, state in states.items() if pod in busy or _failed(state))
     return tuple(states.values())
 
@@ -91,27 +111,41 @@ def _failed(state: DetectorState) -> bool:
     return any(model.state == "Failed" for model in state.models)
 
 
-def _model(model: ModelServing, state: DetectorState, accepted: str) -> Verdict:
+def _model(model: ModelServing, state: DetectorState, accepted: str, profile: str) -> Verdict:
     found = next((item for item in state.models if item.name == model.name), None)
     if found is not None and found.state == "Failed":
-        return blocked(conditions.REASON_MODEL_LOAD_FAILED, f"model {model.name}: {found.message or 'does not load'}")
+        return _model_failed(found, profile)
     if found is None or found.state != "Ready":
         return progressing(conditions.REASON_MODEL_LOADING, f"model {model.name} is loading")
     on_trial = state.probe_outcome == "Running" and found.serving_id == state.probe_id
-    if state.accepted_id != accepted or (found.serving_id != accepted and not on_trial):
-        return progressing(
-            conditions.REASON_SERVING_CONFIG_DIFFERS, f"model {model.name} is taking its new serving configuration"
-        )
+    if on_trial and state.accepted_id == accepted:
+        return fine(conditions.REASON_MODELS_LOADED, "")
+    if {state.accepted_id, found.serving_id} != {accepted}:
+        text = f"model {model.name} is taking its new serving configuration"
+        return progressing(conditions.REASON_SERVING_CONFIG_DIFFERS, text)
+    # As Triton says, whatever was published.
+    if found.instances and found.instances != model.instances:
+        text = f"model {model.name} runs in {found.instances} instances and not yet in {model.instances}"
+        return progressing(conditions.REASON_SERVING_CONFIG_DIFFERS, text)
     return fine(conditions.REASON_MODELS_LOADED, "")
 
 
-def streams_ready(view: View) -> Verdict:
+def _model_failed(found: ModelState, profile: str) -> Verdict:
+    said = words.of_program(found.message or "does not load", conditions.REASON_MODEL_LOAD_FAILED)
+    reason = found.reason if found.reason in conditions.MODEL_FILE_REASONS else said.reason
+    named = f"model {found.name}"
+    text = said.message if said.message.startswith(named) else f"{named}: {said.message}"
+    return blocked(reason, text, profile=profile)
+
+
+def streams_ready(running: Running) -> Verdict:
     """Judge whether every camera is live and frames of it are inferred."""
-    if view.detector.suspend:
+    if running.suspended:
         return _suspended()
-    verdict = streams(view.cameras, view.now)
-    old = any(state.generation != view.detector.generation for state in _serving(view))
-    if view.cameras and old and verdict.status == conditions.TRUE:
+    verdict = streams(running.cameras, running.now)
+    wanted = running.generations.get(names.COMPONENT_TRITON)
+    old = any(state.generation != wanted for state in _serving(running))
+    if running.cameras and old and verdict.status == conditions.TRUE:
         return progressing(conditions.REASON_PROGRESSING, "the inference pods are taking the new configuration")
     return verdict
 
@@ -128,7 +162,7 @@ def streams(cameras: Sequence[CameraView], now: datetime) -> Verdict:
     waiting = [camera for camera in cameras if not (camera.state == LIVE and camera.detecting)]
     if waiting:
         return progressing(conditions.REASON_STREAMS_CONNECTING, _cameras(waiting, len(cameras)))
-    return fine(conditions.REASON_STREAMS_LIVE, f"{_count(len(cameras), 'camera')} live and detecting")
+    return fine(conditions.REASON_STREAMS_LIVE, f"{count(len(cameras), 'camera')} live and detecting")
 
 
 def _needs_somebody(camera: CameraView, now: datetime) -> bool:
@@ -150,7 +184,7 @@ def _camera_reason(broken: Sequence[CameraView]) -> str:
 def _cameras(some: Sequence[CameraView], total: int) -> str:
     said = [f"{camera.name}: {_camera(camera)}" for camera in some[:NAMED]]
     more = f"; and {len(some) - NAMED} more" if len(some) > NAMED else ""
-    return f"{len(some)} of {_count(total, 'camera', verb=False)} without detections: {'; '.join(said)}{more}"
+    return f"{len(some)} of {count(total, 'camera', verb=False)} without detections: {'; '.join(said)}{more}"
 
 
 def _camera(camera: CameraView) -> str:
@@ -161,95 +195,34 @@ def _camera(camera: CameraView) -> str:
     return "connecting" if camera.state == CONNECTING else camera.reason or camera.state
 
 
-def scaling_ready(view: View) -> Verdict:
-    """Judge whether the autoscaler can read its metric and move."""
-    scaling = view.detector.spec.scaling
-    if view.detector.suspend or scaling.min_replicas == scaling.max_replicas:
-        return fine(conditions.REASON_DISABLED, "the number of replicas is fixed")
-    held = [pod for pod in view.snapshot.of(names.COMPONENT_TRITON) if _out_of_patience(pod, view.now)]
-    if held and held[0].problem:
-        return blocked(conditions.REASON_REPLICAS_CAPPED, f"no room for another replica: {held[0].problem.message}")
-    if view.snapshot.scaler is None:
-        return progressing(conditions.REASON_PROGRESSING, "the autoscaler is being created")
-    found = view.snapshot.scaler.conditions
-    for name in ("AbleToScale", "ScalingActive"):
-        if name in found and found[name].status == conditions.FALSE:
-            return blocked(conditions.REASON_METRICS_UNAVAILABLE, found[name].message or found[name].reason)
-    if "ScalingActive" not in found:
-        return unknown("the autoscaler has not looked at the replicas yet")
-    return fine(conditions.REASON_SCALING_ACTIVE, "the autoscaler reads the CPU use of the replicas")
-
-
 def monitoring_ready(view: View) -> Verdict:
     """Judge whether Prometheus is told what to scrape and when to alert."""
     if not view.detector.spec.monitoring.enabled:
         return fine(conditions.REASON_DISABLED, "monitoring is switched off in the specification")
     missing = sorted({"PrometheusRule", "ServiceMonitor"} - view.snapshot.served)
     if missing:
-        text = f"{' and '.join(missing)} are not served here: install the Prometheus Operator or set monitoring.enabled"
-        return blocked(
-            conditions.REASON_MONITORING_NOT_INSTALLED, f"{text} to false; they are created as soon as they are"
-        )
+        kinds = " and ".join(missing) + (" are" if len(missing) > 1 else " is")
+        return blocked(conditions.REASON_MONITORING_NOT_INSTALLED, f"{kinds} not served here")
     return fine(conditions.REASON_MONITORING_CONFIGURED, "ServiceMonitor and PrometheusRule exist")
 
 
-CHECKS: Final[tuple[tuple[str, Callable[[View], Verdict]], ...]] = (
+# Ready hangs on these.
+GATING: Final[tuple[tuple[str, Callable[[Running], Verdict]], ...]] = (
     (conditions.SERVER_READY, server_ready),
     (conditions.MEDIA_READY, media_ready),
     (conditions.MODEL_READY, model_ready),
     (conditions.STREAMS_READY, streams_ready),
+)
+
+# Detections flow without an autoscaler's metric, without Prometheus and without what is not served yet: these inform
+# and gate nothing.
+INFORMING: Final[tuple[tuple[str, Callable[[View], Verdict]], ...]] = (
     (conditions.SCALING_READY, scaling_ready),
     (conditions.MONITORING_READY, monitoring_ready),
     (conditions.TUNING_ACTIVE, tuning_active),
     (conditions.SPEC_SERVED, spec_served),
 )
 
-# Detections flow without an autoscaler's metric, without Prometheus and without what is not served yet: those inform
-# and gate nothing.
-GATING: Final = (conditions.SERVER_READY, conditions.MEDIA_READY, conditions.MODEL_READY, conditions.STREAMS_READY)
-
 
 def _suspended() -> Verdict:
     return progressing(conditions.REASON_SUSPENDED, "the detector is suspended")
-
-
-def _workload(workload: Workload | None, pods: Iterable[PodView], view: View) -> Verdict:
-    if workload is None:
-        return progressing(conditions.REASON_PROGRESSING, "being created")
-    if workload.rolled_out:
-        return fine(conditions.REASON_AS_EXPECTED, f"{_count(workload.desired, 'pod')} up")
-    if workload.failure:
-        return blocked(conditions.REASON_UNAVAILABLE, workload.failure)
-    for pod in pods:
-        if pod.unschedulable_since:
-            return _unschedulable(pod, view)
-        if pod.problem is not None and not pod.ready:
-            return blocked(pod.problem.reason, pod.problem.message)
-    return progressing(conditions.REASON_ROLLING_OUT, "pods are starting")
-
-
-def _unschedulable(pod: PodView, view: View) -> Verdict:
-    words = pod.problem.message if pod.problem else ""
-    if not _out_of_patience(pod, view.now):
-        return progressing(conditions.REASON_UNSCHEDULABLE, f"waiting for a node: {words}")
-    spec, labels = view.profile.spec, dict(view.detector.spec.node_selector)
-    wants = []
-    if pod.component == names.COMPONENT_TRITON:
-        labels = {**spec.node_selector, **labels}
-        wants = [f"{spec.resource.count} {spec.resource.name}"] if spec.resource.name else []
-    wants += [f"{key}={value}" for key, value in sorted(labels.items())]
-    needs = f" that offers {', '.join(wants)}" if wants else ""
-    return blocked(conditions.REASON_UNSCHEDULABLE, f"no node has room for a pod{needs}: {words}")
-
-
-def _out_of_patience(pod: PodView, now: datetime) -> bool:
-    return bool(pod.unschedulable_since) and now - datetime.fromisoformat(pod.unschedulable_since) >= PATIENCE
-
-
-def _count(number: int, noun: str, *, verb: bool = True) -> str:
-    noun, is_or_are = (noun, " is") if number == 1 else (f"{noun}s", " are")
-    return f"{number} {noun}{is_or_are if verb else ''}"
-
-
-def _list(items: Sequence[str]) -> str:
-    return ", ".join(items[:NAMED]) + (f" and {len(items) - NAMED} more" if len(items) > NAMED else "")

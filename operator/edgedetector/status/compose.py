@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 from edgedetector.api import conditions
 from edgedetector.api.conditions import Condition
 from edgedetector.api.errors import RetryError
-from edgedetector.status.checks import CHECKS, GATING, streams
+from edgedetector.status import remedies
+from edgedetector.status.checks import GATING, INFORMING, streams_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from edgedetector.api.errors import OperatorError
-    from edgedetector.status.view import Remains, Verdict, View
+    from edgedetector.status.view import Running, Verdict, View
 
 Json = dict[str, Any]
 
@@ -21,24 +22,38 @@ Json = dict[str, Any]
 MAX_MESSAGE: Final = 4096
 
 
+# Whose transitions are worth an Event. What Ready hangs on is told by Ready's own.
+TOLD: Final = (conditions.READY, conditions.SCALING_READY, conditions.MONITORING_READY)
+
+
 def judge(view: View) -> tuple[Condition, ...]:
     """Return all conditions of a detector whose children were planned and applied."""
-    verdicts = {name: check(view) for name, check in CHECKS}
-    head = _ready(verdicts, suspended=view.detector.suspend)
-    return (*head, *(Condition(name, v.status, v.reason, v.message) for name, v in verdicts.items()))
+    gating = _gating(view.running)
+    head = _ready(gating, suspended=view.detector.suspend)
+    return (*head, *_conditions(gating), *_conditions({name: check(view) for name, check in INFORMING}))
 
 
-def judge_error(error: OperatorError, remains: Remains | None = None) -> tuple[Condition, ...]:
-    """Return the conditions of a detector that could not be planned or applied: what runs, runs on as it was.
+def judge_error(error: OperatorError, running: Running | None = None) -> tuple[Condition, ...]:
+    """Return the conditions of a detector that could not be planned or applied.
 
-    Of what runs the cameras are judged too, since they fail on their own.
+    What runs, runs on as it was planned last, and is judged by that; the rest stays as it was judged before.
     """
     retry = isinstance(error, RetryError)
-    head = _triple(conditions.FALSE, error.reason, str(error), reconciling=retry, stalled=not retry)
-    if remains is None or not remains.cameras:
+    text = remedies.told(error.reason, str(error))
+    head = _triple(conditions.FALSE, error.reason, text, reconciling=retry, stalled=not retry)
+    if running is None:
         return head
-    verdict = streams(remains.cameras, remains.now)
-    return (*head, Condition(conditions.STREAMS_READY, verdict.status, verdict.reason, verdict.message))
+    if running.accepted is not None:
+        return (*head, *_conditions(_gating(running)))
+    return (*head, *_conditions({conditions.STREAMS_READY: streams_ready(running)})) if running.cameras else head
+
+
+def _gating(running: Running) -> dict[str, Verdict]:
+    return {name: check(running) for name, check in GATING}
+
+
+def _conditions(verdicts: Mapping[str, Verdict]) -> tuple[Condition, ...]:
+    return tuple(Condition(name, v.status, v.reason, v.message) for name, v in verdicts.items())
 
 
 def judge_pending() -> tuple[Condition, ...]:
@@ -48,9 +63,9 @@ def judge_pending() -> tuple[Condition, ...]:
 
 def _ready(verdicts: Mapping[str, Verdict], *, suspended: bool) -> tuple[Condition, ...]:
     """Roll up: a check that needs somebody explains more than one that is merely waiting for it."""
-    failing = [verdicts[name] for name in GATING if verdicts[name].status != conditions.TRUE]
+    failing = [verdict for verdict in verdicts.values() if verdict.status != conditions.TRUE]
     if not failing:
-        return _triple(conditions.TRUE, conditions.REASON_DETECTING, verdicts[GATING[-1]].message)
+        return _triple(conditions.TRUE, conditions.REASON_DETECTING, verdicts[conditions.STREAMS_READY].message)
     cause = next((verdict for verdict in failing if verdict.blocked), failing[0])
     return _triple(
         conditions.FALSE,
@@ -109,3 +124,22 @@ def transitions(wanted: Iterable[Condition], before: Iterable[Json]) -> tuple[Co
         if old.get(condition.type) != (condition.status, condition.reason)
         and not (old.get(condition.type, ("",))[0] == condition.status == conditions.TRUE)
     )
+
+
+def told(judged: Iterable[Condition], before: Iterable[Json]) -> tuple[tuple[Condition, bool], ...]:
+    """Return the conditions to post an Event about, each with whether it is a warning.
+
+    Of the informing ones only what somebody has to mend, and that it is mended.
+    """
+    judged, old = tuple(judged), {item["type"]: item for item in before}
+    stalled = any(condition.type == conditions.STALLED and condition.is_true for condition in judged)
+    found: list[tuple[Condition, bool]] = []
+    for condition in transitions(judged, old.values()):
+        if condition.type == conditions.READY and condition.status != conditions.UNKNOWN:
+            found.append((condition, stalled))
+        elif condition.type in TOLD[1:]:
+            broken = condition.reason in remedies.REMEDIES
+            mended = condition.is_true and old.get(condition.type, {}).get("reason") in remedies.REMEDIES
+            if broken or mended:
+                found.append((condition, broken))
+    return tuple(found)

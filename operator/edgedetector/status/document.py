@@ -9,7 +9,7 @@ from edgedetector.api import names
 from edgedetector.api.quantities import format_duration
 from edgedetector.status.cameras import LIVE
 from edgedetector.status.compose import timed
-from edgedetector.status.view import Remains, View
+from edgedetector.status.view import Running, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +33,7 @@ MAX_COLUMN: Final = 128
 FROM_SPEC: Final = "Spec"
 
 
-def status(obj: Json, judged: Iterable[Condition], view: View | Remains | None, now: str) -> Json:
+def status(obj: Json, judged: Iterable[Condition], view: View | Running | None, now: str) -> Json:
     """Return the whole status.
 
     Of a detector that could not be planned or applied, what its cameras and models do is as seen now, the rest as it
@@ -57,7 +57,7 @@ def _kept(before: Json) -> Json:
     return {name: before[name] for name in ("tuning", "capacity") if name in before}
 
 
-def _still(view: Remains, before: Json, now: str) -> Json:
+def _still(view: Running, before: Json, now: str) -> Json:
     replicas, models = _replicas(view.snapshot, view.name), _by_name(before.get("models"))
     return {
         "summary": {**before["summary"], **_counts(replicas, view.cameras)},

@@ -3,16 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
 
 from edgedetector.api import conditions, names
-from edgedetector.api.dataplane import ServingConfig
+from edgedetector.api.dataplane import (
+    DetectorConfig,
+    InvalidDocumentError,
+    MediaConfig,
+    ServingConfig,
+    from_json,
+)
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.observe.snapshot import Snapshot
+from edgedetector.plan.dataplane import camera_streams
+from edgedetector.status import remedies
 from edgedetector.status.cameras import CameraView, merge
+
+T = TypeVar("T")
+
+# A new pod waits for a device while the old one ends: only one that waits longer has no place to go.
+PATIENCE: Final = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What is meant to run and what does, whether or not the present specification can be planned."""
+
+    name: str
+    snapshot: Snapshot
+    now: datetime
+    cameras: tuple[CameraView, ...] = ()
+    accepted: ServingConfig | None = None
+    """Serving configuration in force; None if none was ever published."""
+    generations: Mapping[str, int] = field(default_factory=dict)
+    """Component -> generation from which its configuration was made."""
+    streams: Mapping[str, str] = field(default_factory=dict)
+    """Stream that the media server is to run -> what to call it."""
+    suspended: bool = False
+    profile: str = ""
+    resource: str = ""
+    """Extended resource that an inference pod asks for."""
+    needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Component -> what its pods ask of a node, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +61,77 @@ class View:
     now: datetime
     cameras: tuple[CameraView, ...] = ()
 
+    @property
+    def running(self) -> Running:
+        """What is meant to run: what was just planned."""
+        detector, device = self.detector, self.profile.spec
+        labels = dict(detector.spec.node_selector)
+        resource = (f"{device.resource.count} {device.resource.name}",) if device.resource.name else ()
+        return Running(
+            name=detector.name,
+            snapshot=self.snapshot,
+            now=self.now,
+            cameras=self.cameras,
+            accepted=self.accepted,
+            generations={
+                names.COMPONENT_TRITON: detector.generation,
+                names.COMPONENT_MEDIA: detector.generation,
+            },
+            streams={stream: camera.name for camera in detector.spec.cameras for stream in camera_streams(camera)},
+            suspended=detector.suspend,
+            profile=self.profile.name,
+            resource=device.resource.name,
+            needs={
+                names.COMPONENT_TRITON: resource + _labels({**device.node_selector, **labels}),
+                names.COMPONENT_MEDIA: _labels(
+                    {**(device.node_selector if device.media.on_accelerator_node else {}), **labels}
+                ),
+            },
+        )
 
-@dataclass(frozen=True, slots=True)
-class Remains:
-    """What is still to be seen of a detector that cannot be planned: its children run on as they were planned last."""
 
-    name: str
-    snapshot: Snapshot
-    now: datetime
-    cameras: tuple[CameraView, ...] = ()
-    """Those that the last status names."""
+def remains(obj: Mapping[str, Any], snapshot: Snapshot, now: datetime) -> Running:
+    """Return what is still meant to run of the detector `obj`, an object of the API server that cannot be planned.
 
-
-def remains(obj: Mapping[str, Any], snapshot: Snapshot, now: datetime) -> Remains:
-    """Return what is still to be seen of the detector `obj`, an object of the API server with its last status."""
-    name = obj["metadata"]["name"]
+    Its children run on as they were planned last: the ConfigMaps say how that was, the last status names the cameras.
+    """
+    name, documents = obj["metadata"]["name"], snapshot.documents
+    detector = _document(DetectorConfig, documents.get(names.FILE_DETECTOR))
+    media = _document(MediaConfig, documents.get(names.FILE_MEDIA))
     workload = snapshot.workloads.get(names.triton(name))
     suspended = workload is not None and workload.desired == 0
     cameras = [camera["name"] for camera in (obj.get("status") or {}).get("cameras") or ()]
-    return Remains(name, snapshot, now, merge(cameras, snapshot, suspended=suspended))
+    streams = media.cameras if media else ()
+    generations = {
+        names.COMPONENT_TRITON: detector.generation if detector else -1,
+        names.COMPONENT_MEDIA: media.generation if media else -1,
+    }
+    return Running(
+        name=name,
+        snapshot=snapshot,
+        now=now,
+        cameras=merge(cameras, snapshot, suspended=suspended),
+        accepted=_document(ServingConfig, documents.get(names.FILE_ACCEPTED)),
+        generations=generations,
+        streams={camera.stream: _called(camera.stream, cameras) for camera in streams},
+        suspended=suspended,
+        profile=str((obj.get("spec") or {}).get("acceleratorProfile", "")),
+    )
+
+
+def _document(kind: type[T], text: str | None) -> T | None:
+    try:
+        return from_json(kind, text) if text else None
+    except InvalidDocumentError:
+        return None
+
+
+def _called(stream: str, cameras: list[str]) -> str:
+    return next((c for c in cameras if stream in {names.stream(c), names.stream(f"{c}/sub")}), stream)
+
+
+def _labels(labels: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +155,19 @@ def progressing(reason: str, message: str) -> Verdict:
     return Verdict(conditions.FALSE, reason, message)
 
 
-def blocked(reason: str, message: str) -> Verdict:
-    """Return the verdict that the condition does not hold and somebody has to act."""
-    return Verdict(conditions.FALSE, reason, message, blocked=True)
+def blocked(reason: str, message: str, **names_: str) -> Verdict:
+    """Return the verdict that the condition does not hold and somebody has to act; the message says what helps.
+
+    `names_` fill the remedy, e.g. the profile's name.
+    """
+    return Verdict(conditions.FALSE, reason, remedies.told(reason, message, **names_), blocked=True)
 
 
 def unknown(message: str) -> Verdict:
     """Return the verdict that nothing is known yet."""
     return Verdict(conditions.UNKNOWN, conditions.REASON_UNKNOWN, message)
+
+
+def older_than(since: str, patience: timedelta, now: datetime) -> bool:
+    """Tell whether a time of the API server is that long ago; an empty one is not."""
+    return bool(since) and now - datetime.fromisoformat(since) >= patience

@@ -61,7 +61,7 @@ RUNNING = {"name": "triton", "ready": False, "state": {"running": {"startedAt": 
         (
             pod(waiting("CreateContainerConfigError", 'configmap "model" not found')),
             c.REASON_CONFIG_MISSING,
-            'container triton: configmap "model" not found',
+            "container triton: ConfigMap model does not exist",
         ),
         (
             pod(waiting("CrashLoopBackOff", "back-off 40s restarting", restartCount=3, lastState=ended(134))),
@@ -132,7 +132,8 @@ def test_the_words_of_the_scheduler_without_its_excuses() -> None:
     scheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": words}
     found = kubelet.pod(pod(conditions=[{**scheduled, "lastTransitionTime": "2026-11-22T15:00:00Z"}]))
     assert found.unschedulable_since == "2026-11-22T15:00:00Z"
-    assert found.problem == Problem(c.REASON_UNSCHEDULABLE, "0/1 nodes are available: 1 Insufficient denglin.com/gpu")
+    said = "0/1 nodes are available: 1 Insufficient denglin.com/gpu"
+    assert found.problem == Problem(c.REASON_UNSCHEDULABLE, said, ("denglin.com/gpu",))
 
 
 def test_times_in_words_do_not_make_an_old_problem_new() -> None:
@@ -172,10 +173,10 @@ def test_the_last_word_about_a_volume_counts() -> None:
     def said(reason: str, message: str, minute: int) -> dict[str, Any]:
         return {"reason": reason, "message": message, "lastTimestamp": f"2026-11-22T15:0{minute}:00Z"}
 
-    missing = 'MountVolume.SetUp failed for volume "m" : configmap "people-model" not found'
+    missing = 'MountVolume.SetUp failed for volume "m" : path "/data" does not exist'
     events = [said("FailedMount", missing, 2), said("FailedMount", "earlier", 1), said("Unhealthy", "later", 3)]
-    assert kubelet.mount_problem(events) == Problem(c.REASON_VOLUME_MISSING, missing)
-    assert kubelet.mount_problem(events[2:]) is None
+    assert kubelet.start_problem(events) == Problem(c.REASON_VOLUME_MISSING, missing)
+    assert kubelet.start_problem(events[2:]) is None
 
 
 def deployment(generation: int = 2, **status: Any) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from edgedetector.api.errors import OperatorError, PermanentError, RetryError
 
 # A server's answer can quote a whole object; the end of such a text helps nobody in a condition.
 MAX_MESSAGE = 500
+# Seconds of patience that are granted at most: nobody is to put a detector aside for good.
+MAX_AFTER = 60.0
 
 
 class ClusterError(OperatorError):
@@ -39,6 +41,8 @@ class UnavailableError(ClusterError, RetryError):
 
     reason = conditions.REASON_RETRYING
     code = "Unavailable"
+    after: float = 0.0
+    """Seconds of patience that the server asked for."""
 
 
 class ConflictError(ClusterError, RetryError):
@@ -84,10 +88,16 @@ _BY_STATUS: dict[int, type[ClusterError]] = {
 }
 
 
-def from_status(status: int, body: str, request: str) -> ClusterError:
-    """Return our error for an HTTP answer of the API server; unknown statuses are worth another try."""
+def from_status(status: int, body: str, request: str, retry_after: str = "") -> ClusterError:
+    """Return our error for an HTTP answer of the API server; unknown statuses are worth another try.
+
+    `retry_after` is the header of that name, of which only the form in seconds is known to API servers.
+    """
     kind = _BY_STATUS.get(status, UnavailableError)
-    return kind(f"{request}: {_message(status, body)}"[:MAX_MESSAGE])
+    error = kind(f"{request}: {_message(status, body)}"[:MAX_MESSAGE])
+    if isinstance(error, UnavailableError) and retry_after.isdecimal():
+        error.after = min(float(retry_after[:6]), MAX_AFTER)
+    return error
 
 
 def from_exception(error: Exception, request: str) -> ClusterError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from edgedetector.api.errors import OperatorError, UserError
+from edgedetector.cluster.errors import UnavailableError
 from edgedetector.controller.logs import about, frames
 from edgedetector.controller.queue import KeyedQueue, backoff
 
@@ -80,7 +81,8 @@ class Loop:
 
     def _failed(self, key: Key, error: Exception) -> None:
         count = self.failures[key] = self.failures.get(key, 0) + 1
-        delay = backoff(count, self.rng)
+        patience = error.after if isinstance(error, UnavailableError) else 0.0
+        delay = max(backoff(count, self.rng), patience)
         reason = error.reason if isinstance(error, OperatorError) else type(error).__name__
         self.metrics.passes.labels(key.subject, "error").inc()
         # An error of our own says all in its text. Any other is a defect: where it happened is wanted.

@@ -39,6 +39,15 @@ def test_an_answer_of_the_api_server(status: int, kind: type[errors.ClusterError
     assert isinstance(error, RetryError) != isinstance(error, PermanentError)
 
 
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("1", 1.0), ("30", 30.0), ("999999999", errors.MAX_AFTER), ("", 0.0), ("tomorrow", 0.0)]
+)
+def test_a_server_that_asks_for_patience_is_heard(header: str, seconds: float) -> None:
+    error = errors.from_status(429, "", REQUEST, header)
+    assert isinstance(error, errors.UnavailableError)
+    assert error.after == seconds
+
+
 @pytest.mark.parametrize("body", ["", "<html>", "[]", "{}", '{"message": 1}'])
 def test_an_answer_that_is_no_status_document(body: str) -> None:
     assert isinstance(errors.from_status(500, body, REQUEST), errors.UnavailableError)

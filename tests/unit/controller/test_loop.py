@@ -13,6 +13,7 @@ import pytest
 from tests.unit.controller import virtual
 
 from edgedetector.api.errors import PermanentError, RetryError
+from edgedetector.cluster.errors import UnavailableError
 from edgedetector.controller import keys
 from edgedetector.controller.health import Health
 from edgedetector.controller.logs import JsonFormatter
@@ -75,6 +76,12 @@ def test_a_failing_pass_is_tried_again_after_longer_and_longer_and_forgets_its_f
         "edgedetector_operator_reconciles_total", {"subject": "EdgeDetector", "result": "error"}
     )
     assert failed == 5
+
+
+def test_an_api_server_that_asks_for_patience_is_left_alone_for_so_long() -> None:
+    asked = UnavailableError("too many requests")
+    asked.after = 7.0
+    assert play(asked, None)[0] == [0, 7]
 
 
 def test_a_pass_that_hangs_is_ended_and_tried_again() -> None:

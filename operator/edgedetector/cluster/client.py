@@ -15,7 +15,7 @@ import aiohttp
 from edgedetector.cluster import errors, kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from kubernetes.aio.client import ApiClient
 
@@ -60,10 +60,14 @@ class Client:
         head = {"apiVersion": kind.api_version, "kind": kind.kind}
         return tuple(head | item for item in answer.get("items") or ())
 
-    async def apply(self, body: Object, manager: str) -> Object:
-        """Server-side apply, taking over fields that others hold; an unknown field is an error."""
+    async def apply(self, body: Object, manager: str, only: Mapping[str, str] | None = None) -> Object:
+        """Server-side apply, taking over fields that others hold; an unknown field is an error.
+
+        `only` are a UID or a resourceVersion: an object with others is left as it is, with a `ConflictError`.
+        """
         kind = kinds.of(body["apiVersion"], body["kind"])
-        metadata = body["metadata"]
+        metadata = {**body["metadata"], **(only or {})}
+        body = {**body, "metadata": metadata}
         path = kind.path(metadata.get("namespace", ""), metadata["name"])
         query = [("fieldManager", manager), ("force", "true"), ("fieldValidation", "Strict")]
         return await self._request("PATCH", kind, path, body=body, content_type=_APPLY, query=query)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from edgedetector.cluster import diff, kinds
+from edgedetector.cluster.errors import ConflictError
 from edgedetector.cluster.ownership import may_take, owned_by
 
 if TYPE_CHECKING:
@@ -15,9 +16,13 @@ if TYPE_CHECKING:
     from edgedetector.cluster.client import Client, Object
 
 
+# No object has this version: with it an apply makes an object, or is refused because there is one of this name.
+_NEW: Final = {"resourceVersion": "1"}
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one pass did to the children."""
+    """What one pass did to the children. It counts as true if anything was written."""
 
     applied: tuple[str, ...] = ()
     """One entry an apply that was sent: "Kind/name: first differing field"."""
@@ -26,6 +31,22 @@ class Outcome:
     pruned: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
     """Names that somebody else's object has: "Kind name". Nothing was done to it."""
+    children: tuple[Object, ...] = ()
+    """All children as they are now, by what was listed and by the answers to the writes."""
+
+    def __bool__(self) -> bool:
+        return len(self.applied) > len(self.unchanged) or bool(self.pruned)
+
+
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """What became of one wanted child."""
+
+    live: Object
+    field: str = ""
+    """The first field that differed, "new" where there was no object, empty if nothing was sent."""
+    unchanged: bool = False
+    taken: bool = False
 
 
 def key_of(obj: Object) -> tuple[str, str, str, str]:
@@ -49,36 +70,48 @@ async def converge(
     """Apply what differs; then, and only if every child is in place, delete the owner's children that are not wanted.
 
     A failure in between leaves an unwanted child too much, never a wanted one too few. An object of somebody else
-    that has the name of a child is left alone, and the other children are applied.
+    that has the name of a child is left alone, and the other children are applied. `live` may be out of date: what is
+    written has the condition that the object is still the one that was judged, or that there is none.
     """
     present = {key_of(obj): obj for obj in live}
     wanted = {key_of(obj): obj for obj in desired}
-    applied: list[str] = []
-    unchanged: list[str] = []
-    taken: list[str] = []
-    for key, obj in wanted.items():
-        before = present.get(key) or await _unlabelled(client, obj)
-        if before is not None and not may_take(before, obj, owner_uid, manager):
-            taken.append(f"{key[1]} {key[3]}")
-            continue
-        field = "new" if before is None else diff.difference(obj, before, manager)
-        if not field:
-            continue
-        after = await client.apply(obj, manager)
-        entry = f"{key[1]}/{key[3]}: {field}"
-        applied.append(entry)
-        if before is not None and version(after) == version(before):
-            unchanged.append(entry)
-    unwanted = (obj for key, obj in present.items() if key not in wanted and not taken)
-    pruned = [obj for obj in unwanted if owned_by(obj, owner_uid) and not leaving(obj)]
-    for obj in pruned:
+    placed = {key: await _place(client, obj, present.get(key), owner_uid, manager) for key, obj in wanted.items()}
+    applied = {f"{key[1]}/{key[3]}: {child.field}": child for key, child in placed.items() if child.field}
+    taken = tuple(f"{key[1]} {key[3]}" for key, child in placed.items() if child.taken)
+    unwanted = {key: obj for key, obj in present.items() if key not in wanted and not taken}
+    pruned = {key: obj for key, obj in unwanted.items() if owned_by(obj, owner_uid) and not leaving(obj)}
+    for obj in pruned.values():
         await client.delete(obj)
-    gone = tuple(f"{obj['kind']}/{obj['metadata']['name']}" for obj in pruned)
-    return Outcome(tuple(applied), tuple(unchanged), gone, tuple(taken))
+    now = present | {key: child.live for key, child in placed.items() if not child.taken}
+    return Outcome(
+        applied=tuple(applied),
+        unchanged=tuple(entry for entry, child in applied.items() if child.unchanged),
+        pruned=tuple(f"{key[1]}/{key[3]}" for key in pruned),
+        taken=taken,
+        children=tuple(obj for key, obj in now.items() if key not in pruned),
+    )
+
+
+async def _place(client: Client, obj: Object, before: Object | None, owner_uid: str, manager: str) -> _Placed:
+    """Make one child what it should be, unless an object of somebody else has its name."""
+    if before is None:
+        try:
+            return _Placed(await client.apply(obj, manager, only=_NEW), "new")
+        except ConflictError:
+            before = await _unlabelled(client, obj)
+            if before is None:
+                raise  # it went in this moment: the next pass makes it
+    if not may_take(before, obj, owner_uid, manager):
+        return _Placed(before, taken=True)
+    field = diff.difference(obj, before, manager)
+    if not field:
+        return _Placed(before)
+    after = await client.apply(obj, manager, only={"uid": before["metadata"]["uid"]})
+    return _Placed(after, field, unchanged=version(after) == version(before))
 
 
 async def _unlabelled(client: Client, obj: Object) -> Object | None:
-    """Return the live object of this name that the children's label does not find.
+    """Return the live object of this name that the children's label did not find.
 
     Asked by a list of one, since the operator needs the verb list anyway and get for nothing else.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -21,11 +22,14 @@ class Store:
         self.objects: dict[tuple[str, ...], dict[str, Any]] = {}
         self.writes: list[str] = []
         self.refuse = ""
-        self._versions = itertools.count(1)
+        self._versions = itertools.count(2)  # no object has version 1
 
-    async def apply(self, body: dict[str, Any], manager: str) -> dict[str, Any]:
+    async def apply(self, body: dict[str, Any], manager: str, only: Mapping[str, str] | None = None) -> dict[str, Any]:
         if body["metadata"]["name"] == self.refuse:
             raise errors.RejectedError("refused")
+        before = self.objects.get(converge.key_of(body))
+        if only is not None and (only != {"resourceVersion": "1"} if before is None else not judged(before, only)):
+            raise errors.ConflictError("the object has been modified")
         ours = {f"f:{key}": {} for key in body["metadata"] if key not in {"name", "namespace"}}
         fields = {"f:data": {f"f:{key}": {} for key in body["data"]}, "f:metadata": ours}
         entry = {"manager": manager, "operation": "Apply", "fieldsV1": fields}
@@ -45,6 +49,10 @@ class Store:
         self.writes.append(f"delete {obj['metadata']['name']}")
 
 
+def judged(live: dict[str, Any], only: Mapping[str, str]) -> bool:
+    return all(live["metadata"][field] == value for field, value in only.items())
+
+
 def child(name: str, owner: str = OWNER, **data: str) -> dict[str, Any]:
     reference = {"apiVersion": names.API_VERSION, "kind": "EdgeDetector", "name": "yard", "uid": owner}
     labels = {names.LABEL_DETECTOR: "yard"}
@@ -61,7 +69,7 @@ async def run(store: Store, *desired: dict[str, Any]) -> converge.Outcome:
 async def test_a_second_pass_writes_nothing() -> None:
     store = Store()
     await run(store, child("a", x="1"), child("b", x="1"))
-    assert await run(store, child("a", x="1"), child("b", x="1")) == converge.Outcome()
+    assert not await run(store, child("a", x="1"), child("b", x="1"))
     assert store.writes == ["apply a", "apply b"]
 
 
@@ -79,6 +87,33 @@ async def test_what_is_no_longer_wanted_goes_after_everything_else_is_in_place()
     assert store.writes == ["apply old", "apply new", "delete old"]
 
 
+async def test_the_outcome_has_the_children_as_they_are_now() -> None:
+    store = Store()
+    await run(store, child("old"), child("kept"), child("changed", x="1"))
+    outcome = await run(store, child("kept"), child("changed", x="2"), child("new"))
+    assert sorted(obj["metadata"]["name"] for obj in outcome.children) == ["changed", "kept", "new"]
+    assert set(map(converge.version, outcome.children)) == set(map(converge.version, store.objects.values()))
+
+
+async def test_a_child_that_was_replaced_since_the_look_is_not_applied_over() -> None:
+    store = Store()
+    await run(store, child("a", x="1"))
+    seen = tuple(store.objects.values())
+    store.objects.clear()
+    await store.apply(made_by_a_user(name="a"), "kubectl")
+    with pytest.raises(errors.ConflictError):
+        await converge.converge(store, [child("a", x="2")], seen, OWNER, "me")  # type: ignore[arg-type]
+    assert store.objects["v1", "ConfigMap", "n", "a"]["data"] == {"theirs": "1"}
+
+
+async def test_a_child_that_the_look_missed_is_found_and_not_written_again() -> None:
+    store = Store()
+    await run(store, child("a", x="1"))
+    outcome = await converge.converge(store, [child("a", x="1")], (), OWNER, "me")  # type: ignore[arg-type]
+    assert not outcome
+    assert store.writes == ["apply a"]
+
+
 async def test_nothing_is_deleted_while_an_apply_fails() -> None:
     store = Store()
     await run(store, child("old"))
@@ -92,7 +127,8 @@ async def test_what_only_carries_the_label_is_left_alone() -> None:
     store = Store()
     await store.apply(child("stranger", owner="somebody"), "somebody")
     outcome = await run(store)
-    assert outcome == converge.Outcome()
+    assert not outcome
+    assert [key[3] for key in store.objects] == ["stranger"]
 
 
 def made_by_a_user(**metadata: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import itertools
 import random
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from edgedetector.api import conditions as c
 from edgedetector.api import names
 from edgedetector.api.dataplane import DetectorState
 from edgedetector.cluster import kinds
+from edgedetector.cluster.errors import ConflictError
 from edgedetector.controller import detectors, keys, shell
 from edgedetector.controller.metrics import Metrics
 from edgedetector.controller.options import Options
@@ -46,7 +48,9 @@ class Cluster:
             found = [obj for obj in found if f"metadata.name={obj['metadata']['name']}" == fields]
         return tuple(copy.deepcopy(found))
 
-    async def apply(self, body: dict[str, Any], manager: str) -> dict[str, Any]:
+    async def apply(self, body: dict[str, Any], manager: str, only: Mapping[str, str] | None = None) -> dict[str, Any]:
+        if "resourceVersion" in (only or {}) and (body["kind"], body["metadata"]["name"]) in self.objects:
+            raise ConflictError("there is one of this name")
         version = str(next(self._versions))
         entry = {"manager": manager, "operation": "Apply", "fieldsV1": {"f:spec": {}}}
         metadata = {**body["metadata"], "uid": version, "resourceVersion": version, "managedFields": [entry]}

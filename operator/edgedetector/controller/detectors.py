@@ -18,6 +18,7 @@ from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, kinds
 from edgedetector.controller import refresh, replicas
 from edgedetector.controller.logs import about
+from edgedetector.controller.shell import reported, resource
 from edgedetector.controller.watch import OURS
 from edgedetector.observe import gather, kubelet, scrape
 from edgedetector.status import compose, document, scaling
@@ -82,7 +83,7 @@ class DetectorReconciler:
             # An API server that does not answer is not asked again for what else there is to see.
             still = None if isinstance(error, errors.RetryError) else await self._remains(key, obj)
             with contextlib.suppress(errors.OperatorError):  # of two errors the first one is the cause
-                await self._write(obj, compose.judge_error(_reported(error), still), still)
+                await self._write(obj, compose.judge_error(reported(error), still), still)
             raise
         judged = compose.judge(view)
         await self._write(obj, judged, view)
@@ -182,9 +183,8 @@ class DetectorReconciler:
         with self.shell.phase("status"):
             after = await self.shell.client.replace_status(obj, wanted, names.FIELD_MANAGER)
         obj["status"] = after.get("status") or wanted
-        resource = f"EdgeDetector/{_place(obj)}"
         for condition, warning in compose.told(judged, before.get("conditions") or ()):
-            said = about(resource, condition=condition.type, status=condition.status, reason=condition.reason)
+            said = about(resource(obj), condition=condition.type, status=condition.status, reason=condition.reason)
             logger.info("%s", condition.message, extra=said)
             await self.shell.tell(obj, condition, warning=warning)
 
@@ -201,14 +201,3 @@ class DetectorReconciler:
             pending.append((datetime.fromisoformat(since) + length - self.shell.now()).total_seconds())
         soon = [seconds for seconds in pending if 0 < seconds < timedelta.max.total_seconds()]
         return min([BUSY if busy else self.shell.resync(), *soon])
-
-
-def _reported(error: Exception) -> errors.OperatorError:
-    """Return what the status says of an error: of a defect only that it is one, since its text may hold anything."""
-    if isinstance(error, errors.OperatorError):
-        return error
-    return errors.PermanentError(f"defect in the operator ({type(error).__name__}): its log has the details")
-
-
-def _place(obj: Object) -> str:
-    return f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"

@@ -7,6 +7,7 @@ profile is a file that the operator brings along, and its exporter belongs to th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -17,6 +18,7 @@ from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, diff, kinds
 from edgedetector.controller import keys
 from edgedetector.controller.logs import about
+from edgedetector.controller.shell import reported, resource
 from edgedetector.observe import kubelet
 from edgedetector.status import compose, profiles
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from edgedetector.cluster.client import Object
     from edgedetector.controller.keys import Key
     from edgedetector.controller.shell import Shell
-    from edgedetector.observe.snapshot import Workload
+    from edgedetector.observe.snapshot import PodView, Workload
 
 logger = logging.getLogger(__name__)
 
@@ -107,11 +109,24 @@ class ProfileReconciler:
         overshadows = key.name in self.shell.files and not is_shipped(obj)
         try:
             exporter = await self._converge(key, obj, obj["metadata"]["uid"], in_use=in_use)
+            pods = await self._pods(key, exporter)
         except errors.UserError as error:
             await self._write(obj, profiles.judge_error(error))
             return self.shell.after(error)
-        await self._write(obj, profiles.judge(exporter, in_use=in_use, overshadows=overshadows), exporter)
+        except Exception as error:
+            with contextlib.suppress(errors.OperatorError):  # of two errors the first one is the cause
+                await self._write(obj, profiles.judge_error(reported(error)))
+            raise
+        judged = profiles.judge(key.name, exporter, pods, in_use=in_use, overshadows=overshadows)
+        await self._write(obj, judged, exporter)
         return self.shell.resync()
+
+    async def _pods(self, key: Key, exporter: Workload | None) -> tuple[PodView, ...]:
+        """Return the exporter's pods while something is the matter with them."""
+        if exporter is None or exporter.rolled_out:
+            return ()
+        place, selector = self.shell.settings.operator_namespace, f"{names.LABEL_PROFILE}={key.name}"
+        return tuple(kubelet.pod(pod) for pod in await self.shell.client.list(kinds.POD, place, selector))
 
     async def _file(self, key: Key, obj: Object | None) -> float | None:
         """Do one pass over a profile that is a file: it has no status, so those who use it tell what is wrong."""
@@ -177,10 +192,13 @@ class ProfileReconciler:
         if wanted == before:
             return
         await self.shell.client.replace_status(obj, wanted, names.FIELD_MANAGER)
-        for condition in compose.transitions(judged, before.get("conditions") or ()):
-            if condition.reason == conditions.REASON_NAME_TAKEN:
-                logger.warning("%s", condition.message, extra=about(f"AcceleratorProfile/{obj['metadata']['name']}"))
-                await self.shell.tell(obj, condition, warning=True)
+        said = compose.transitions(judged, before.get("conditions") or ())
+        stalled = any(condition.type == conditions.STALLED and condition.is_true for condition in judged)
+        for condition in said:
+            ready = condition.type == conditions.READY and (stalled or (condition.is_true and before))
+            if ready or condition.type == profiles.SHIPPED:
+                logger.info("%s", condition.message, extra=about(resource(obj), reason=condition.reason))
+                await self.shell.tell(obj, condition, warning=not condition.is_true)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import names
-from edgedetector.api.errors import NameTakenError, OperatorError, UserError
+from edgedetector.api.errors import NameTakenError, OperatorError, PermanentError, UserError
 from edgedetector.cluster import converge, events, kinds
 from edgedetector.cluster.errors import ClusterError
 from edgedetector.controller.logs import about
@@ -111,4 +111,17 @@ class Shell:
         try:
             await self.client.create(body)
         except ClusterError as error:
-            logger.warning("event not posted: %s", error, extra=about(obj["metadata"]["name"]))
+            logger.warning("event not posted: %s", error, extra=about(resource(obj)))
+
+
+def resource(obj: Object) -> str:
+    """Return what logs call an object: kind/namespace/name, as `Key` does."""
+    metadata = obj["metadata"]
+    return "/".join(part for part in (obj["kind"], metadata.get("namespace", ""), metadata["name"]) if part)
+
+
+def reported(error: Exception) -> OperatorError:
+    """Return what the status says of an error: of a defect only that it is one, since its text may hold anything."""
+    if isinstance(error, OperatorError):
+        return error
+    return PermanentError(f"defect in the operator ({type(error).__name__}): its log has the details")

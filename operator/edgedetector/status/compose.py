@@ -40,7 +40,7 @@ def judge_error(error: OperatorError, running: Running | None = None) -> tuple[C
     """
     retry = isinstance(error, RetryError)
     text = remedies.told(error.reason, str(error))
-    head = _triple(conditions.FALSE, error.reason, text, reconciling=retry, stalled=not retry)
+    head = triple(conditions.FALSE, error.reason, text, reconciling=retry, stalled=not retry)
     if running is None:
         return head
     if running.accepted is not None:
@@ -58,16 +58,16 @@ def _conditions(verdicts: Mapping[str, Verdict]) -> tuple[Condition, ...]:
 
 def judge_pending() -> tuple[Condition, ...]:
     """Return the conditions of a detector seen for the first time: without any, tools would take it for done."""
-    return _triple(conditions.UNKNOWN, conditions.REASON_PENDING, "seen, not yet acted upon", reconciling=True)
+    return triple(conditions.UNKNOWN, conditions.REASON_PENDING, "seen, not yet acted upon", reconciling=True)
 
 
 def _ready(verdicts: Mapping[str, Verdict], *, suspended: bool) -> tuple[Condition, ...]:
     """Roll up: a check that needs somebody explains more than one that is merely waiting for it."""
     failing = [verdict for verdict in verdicts.values() if verdict.status != conditions.TRUE]
     if not failing:
-        return _triple(conditions.TRUE, conditions.REASON_DETECTING, verdicts[conditions.STREAMS_READY].message)
+        return triple(conditions.TRUE, conditions.REASON_DETECTING, verdicts[conditions.STREAMS_READY].message)
     cause = next((verdict for verdict in failing if verdict.blocked), failing[0])
-    return _triple(
+    return triple(
         conditions.FALSE,
         cause.reason,
         cause.message,
@@ -76,7 +76,7 @@ def _ready(verdicts: Mapping[str, Verdict], *, suspended: bool) -> tuple[Conditi
     )
 
 
-def _triple(
+def triple(
     ready: str, reason: str, message: str, *, reconciling: bool = False, stalled: bool = False
 ) -> tuple[Condition, ...]:
     """Return Ready, Reconciling and Stalled, of which at most one is True."""

@@ -15,8 +15,10 @@ import cluster as driver
 T = TypeVar("T")
 
 
-def poll(what: str, look: Callable[[], T], good: Callable[[T], bool], seconds: float = 60.0) -> T:
-    """Look until it is good; after `seconds` fail with what was seen last."""
+def poll(
+    what: str, look: Callable[[], T], good: Callable[[T], bool], seconds: float = 60.0, *, every: float = 0.5
+) -> T:
+    """Look until it is good, every so many seconds; after `seconds` fail with what was seen last."""
     deadline = time.monotonic() + seconds
     while True:
         seen = look()
@@ -24,7 +26,7 @@ def poll(what: str, look: Callable[[], T], good: Callable[[T], bool], seconds: f
             return seen
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {seconds:.0f} s; last seen: {seen!r}")
-        time.sleep(0.5)
+        time.sleep(every)
 
 
 @dataclass(frozen=True)

@@ -47,15 +47,20 @@ def operator_settings(
 
 
 def keys_of(obj: Mapping[str, Any]) -> tuple[Key, ...]:
-    """Return the keys that a child or a pod concerns, by its labels."""
+    """Return the keys that a child or a pod concerns: by its labels, and by its owners should a label be gone."""
     metadata = obj.get("metadata") or {}
-    labels = metadata.get("labels") or {}
+    namespace, labels = metadata.get("namespace", ""), metadata.get("labels") or {}
     found = []
     if names.LABEL_DETECTOR in labels:
-        found.append(keys.detector(metadata.get("namespace", ""), labels[names.LABEL_DETECTOR]))
+        found.append(keys.detector(namespace, labels[names.LABEL_DETECTOR]))
     if names.LABEL_PROFILE in labels:
         found.append(keys.profile(labels[names.LABEL_PROFILE]))
-    return tuple(found)
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("apiVersion") == names.API_VERSION and owner.get("kind") == kinds.EDGEDETECTOR.kind:
+            found.append(keys.detector(namespace, owner["name"]))
+        elif owner.get("apiVersion") == names.API_VERSION and owner.get("kind") == kinds.ACCELERATOR_PROFILE.kind:
+            found.append(keys.profile(owner["name"]))
+    return tuple(dict.fromkeys(found))
 
 
 def fingerprint(obj: Mapping[str, Any]) -> bytes:

@@ -98,6 +98,18 @@ def test_a_child_leads_to_its_parent_by_label() -> None:
     assert keys_of({"metadata": {"name": "stranger"}}) == ()
 
 
+def test_a_child_whose_label_somebody_took_away_leads_to_its_parent_by_its_owner() -> None:
+    owners = [
+        {"apiVersion": names.API_VERSION, "kind": kind, "name": "yard"}
+        for kind in ("EdgeDetector", "AcceleratorProfile")
+    ]
+    stranger = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "other"}
+    child = {"metadata": {"namespace": "site", "ownerReferences": [stranger, *owners]}}
+    assert keys_of(child) == (keys.detector("site", "yard"), keys.profile("yard"))
+    labelled = {"metadata": {**scaler()["metadata"], "ownerReferences": owners[:1]}}
+    assert keys_of(labelled) == (keys.detector("site", "yard"),)
+
+
 def test_only_detectors_of_the_named_namespaces_are_served() -> None:
     """The operator watches its own namespace too, for its exporters."""
     here, there = keys.detector("site-a", "yard"), keys.detector("edgedetector-system", "yard")

@@ -79,12 +79,38 @@ def owned_fields(live: Json, manager: str) -> dict[str, Any] | None:
     return None
 
 
+def difference_at(desired: Json, live: Json, manager: str, *path: str) -> str:
+    """Return what `difference` returns, for the part of the object under these names; `desired` is that part."""
+    owned = owned_at(live, manager, *path)
+    if owned is None:
+        return "metadata.managedFields"
+    part = live
+    for name in path:
+        part = part[name]
+    return _value(desired, part, owned, ".".join(path))
+
+
 def owns(live: Json, manager: str, *path: str) -> bool:
     """Tell whether the field of this name in the objects of these names was set last by an apply of `manager`."""
-    tree = owned_fields(live, manager)
+    return owned_at(live, manager, *path) is not None
+
+
+def owned_at(live: Json, manager: str, *path: str) -> dict[str, Any] | None:
+    """Return the tree of fields under these names that `manager` set by apply, or None if it set none."""
+    return descend(owned_fields(live, manager), *path)
+
+
+def descend(owned: dict[str, Any] | None, *path: str) -> dict[str, Any] | None:
+    """Return the part of a tree of fields under these names, or None if there is none."""
     for name in path:
-        tree = None if tree is None else tree.get(f"f:{name}")
-    return tree is not None
+        owned = None if owned is None else owned.get(f"f:{name}")
+    return owned
+
+
+def other_managers(live: Json, manager: str) -> list[dict[str, Any]]:
+    """Return the trees of fields that others than `manager` have set last."""
+    entries = live.get("metadata", {}).get("managedFields") or ()
+    return [entry.get("fieldsV1") or {} for entry in entries if entry.get("manager") != manager]
 
 
 def _value(desired: Json, live: Json, owned: dict[str, Any], path: str) -> str:

@@ -41,7 +41,11 @@ def _parser() -> argparse.ArgumentParser:
     create.add_argument("--image", help="kind's node image: accepted; the node is built from source")
     create.add_argument("--wait", help="accepted; a cluster is always waited for")
     create.add_argument("--retain", action="store_true", help="accepted; logs stay until the cluster is deleted")
-    create.add_argument("--audit-log", default="", help="file for the API server's audit log (not in kind)")
+    create.add_argument(
+        "--audit-log",
+        default="",
+        help="file for the API server's audit log, instead of audit.log of the cluster (not in kind)",
+    )
 
     get = _group(verbs, "get", "show clusters, nodes or a kubeconfig")
     get.add_parser("clusters", help="names of the clusters").set_defaults(run=_get_clusters)

@@ -81,7 +81,7 @@ def _prepare(cluster: paths.Cluster, audit_log: str) -> None:
     pki_folder = cluster.home / "pki"
     pki.make(pki_folder, cluster.node, programs.server_names(link.node))
     settings.write(cluster, pki_folder)
-    (cluster.home / "audit").write_text(json.dumps(audit_log))
+    (cluster.home / "audit").write_text(json.dumps(audit_log or str(cluster.audit_log)))
     server = f"https://{link.node}:{settings.API_PORT}"
     for name in pki.clients(cluster.node):
         text = kubeconfig.render(

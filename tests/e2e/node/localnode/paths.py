@@ -69,6 +69,11 @@ class Cluster:
         return self.home / "logs"
 
     @property
+    def audit_log(self) -> Path:
+        """Who did what, by the API server; unless another file is asked for."""
+        return self.home / "audit.log"
+
+    @property
     def complete(self) -> Path:
         """Exists once the cluster has been created to the end: an interrupted creation is no cluster."""
         return self.home / "complete"

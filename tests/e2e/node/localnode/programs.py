@@ -10,7 +10,7 @@ from . import paths, settings
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Node:
-    """What the command lines are made of: where things lie, the node's address, and an audit log or none."""
+    """What the command lines are made of: where things lie, the node's address, and the audit log's file."""
 
     cluster: paths.Cluster
     binaries: Path
@@ -47,7 +47,7 @@ def containerd(node: Node) -> list[str]:
 
 
 def apiserver(node: Node) -> list[str]:
-    """The API server, with aggregation (metrics-server) and, on demand, an audit log."""
+    """The API server, with aggregation (metrics-server) and an audit log of two files of 100 MB at most."""
     pki = node.pki
     command = [
         str(node.binaries / "kube-apiserver"),
@@ -78,6 +78,7 @@ def apiserver(node: Node) -> list[str]:
     ]
     if node.audit_log:
         command += [f"--audit-log-path={node.audit_log}", f"--audit-policy-file={node.home / 'audit-policy.json'}"]
+        command += ["--audit-log-maxsize=100", "--audit-log-maxbackup=1"]
     return command
 
 

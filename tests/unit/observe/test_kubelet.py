@@ -42,6 +42,10 @@ def ended(code: int, message: str = "") -> dict[str, Any]:
     return {"terminated": {"exitCode": code, "reason": "Error", "message": message}}
 
 
+def killed(code: int, reason: str) -> dict[str, Any]:
+    return {"terminated": {"exitCode": code, "reason": reason}}
+
+
 RUNNING = {"name": "triton", "ready": False, "state": {"running": {"startedAt": "2026-11-22T15:00:00Z"}}}
 
 
@@ -88,6 +92,37 @@ RUNNING = {"name": "triton", "ready": False, "state": {"running": {"startedAt": 
             "container model-repository: model people: model.py is missing",
         ),
         (
+            pod(
+                waiting("PodInitializing"),
+                init=(
+                    {
+                        "name": names.CONTAINER_MODEL_REPOSITORY,
+                        "ready": False,
+                        "restartCount": 1,
+                        "state": {"running": {}},
+                        "lastState": ended(1, '{"reason": "ModelTooLarge", "message": "model people: 600 MB"}'),
+                    },
+                ),
+            ),
+            c.REASON_MODEL_TOO_LARGE,
+            "model people: 600 MB",
+        ),
+        (
+            pod(waiting("CrashLoopBackOff", restartCount=3, lastState=killed(137, "OOMKilled"))),
+            c.REASON_OUT_OF_MEMORY,
+            "container triton: ended by the kernel for want of memory",
+        ),
+        (
+            pod(waiting("CrashLoopBackOff", restartCount=3, lastState=killed(135, "Error"))),
+            c.REASON_SHARED_MEMORY_TOO_SMALL,
+            "container triton: no room in /dev/shm (Error, exit code 135)",
+        ),
+        (
+            pod(waiting("CreateContainerConfigError", "couldn't find key url in Secret site/gate")),
+            c.REASON_SECRET_MISSING,
+            "container triton: Secret gate has no key url",
+        ),
+        (
             pod(phase="Failed", reason="Evicted", message="The node was low on resource: memory."),
             c.REASON_UNAVAILABLE,
             "The node was low on resource: memory.",
@@ -100,6 +135,10 @@ RUNNING = {"name": "triton", "ready": False, "state": {"running": {"startedAt": 
         "crash",
         "running between two crashes",
         "model source",
+        "a model's file while it is tried again",
+        "out of memory",
+        "bus error",
+        "missing key",
         "evicted",
     ],
 )
@@ -177,6 +216,56 @@ def test_the_last_word_about_a_volume_counts() -> None:
     events = [said("FailedMount", missing, 2), said("FailedMount", "earlier", 1), said("Unhealthy", "later", 3)]
     assert kubelet.start_problem(events) == Problem(c.REASON_VOLUME_MISSING, missing)
     assert kubelet.start_problem(events[2:]) is None
+
+
+def test_a_sandbox_that_cannot_be_made_is_the_same_problem_every_time() -> None:
+    said = [
+        {
+            "reason": "FailedCreatePodSandBox",
+            "message": f'Failed to create pod sandbox: no runtime for "denglin" is configured, sandbox "{digit * 64}"',
+            "lastTimestamp": f"2026-11-22T15:0{digit}:00Z",
+        }
+        for digit in "12"
+    ]
+    first, second = kubelet.start_problem(said[:1]), kubelet.start_problem(said)
+    assert first == second
+    assert first is not None
+    assert first.reason == c.REASON_UNAVAILABLE
+    assert 'no runtime for "denglin" is configured' in first.message
+
+
+def holding(**metadata: Any) -> dict[str, Any]:
+    labels = {names.LABEL_DETECTOR: "yard", names.LABEL_COMPONENT: "triton"}
+    return {
+        "metadata": {"name": "p", "namespace": "site", "uid": "1", "labels": labels, **metadata},
+        "spec": {
+            "nodeName": "node",
+            "containers": [{"name": "detector"}, {"name": "triton", "resources": {"limits": {"a.b/gpu": "1"}}}],
+        },
+        "status": {"phase": "Running"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("obj", "resource", "name"),
+    [
+        (holding(), "a.b/gpu", "site/yard"),
+        (holding(), "other.b/gpu", ""),
+        (holding(labels={}), "a.b/gpu", ""),
+        (holding(deletionTimestamp="2026-11-22T15:00:00Z"), "a.b/gpu", ""),
+        (holding() | {"status": {"phase": "Succeeded"}}, "a.b/gpu", ""),
+        (holding() | {"spec": {"containers": holding()["spec"]["containers"]}}, "a.b/gpu", ""),
+    ],
+    ids=["holds it", "holds another", "nobody's", "leaves", "has ended", "waits itself"],
+)
+def test_who_holds_an_accelerator(obj: dict[str, Any], resource: str, name: str) -> None:
+    assert kubelet.holder(obj, resource) == name
+
+
+def test_what_an_autoscaler_reports() -> None:
+    active = {"type": "ScalingActive", "status": "False", "reason": "FailedGetMetric", "lastTransitionTime": "T"}
+    found = kubelet.scaler({"spec": {"maxReplicas": 2}, "status": {"conditions": [active]}})
+    assert (found.maximum, found.conditions["ScalingActive"].since) == (2, "T")
 
 
 def deployment(generation: int = 2, **status: Any) -> dict[str, Any]:

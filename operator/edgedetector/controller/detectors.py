@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +18,7 @@ from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, kinds
 from edgedetector.controller import refresh, replicas
 from edgedetector.controller.logs import about
+from edgedetector.controller.patience import Patience
 from edgedetector.controller.shell import reported, resource
 from edgedetector.controller.watch import OURS
 from edgedetector.observe import gather, kubelet, scrape
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Seconds until the next look at a detector that is on its way, should no event come.
-BUSY: Final = 5.0
-
 # Seconds until the next look at who holds the accelerator that a detector waits for.
 HELD: Final = 30.0
 
@@ -49,6 +47,10 @@ class Seen:
     pods: tuple[Object, ...]
     snapshot: Snapshot
 
+    def after(self, children: tuple[Object, ...]) -> Seen:
+        """Return the same with the children as they are after having been written."""
+        return Seen(children, self.pods, gather.with_children(self.snapshot, children))
+
 
 @dataclass(slots=True)
 class DetectorReconciler:
@@ -58,6 +60,7 @@ class DetectorReconciler:
     scraper: scrape.Scraper[Key]
     uses: Callable[[Key, str], None]
     """Told which profile a detector uses; "" when the detector is gone."""
+    patience: Patience = field(default_factory=Patience)
 
     async def reconcile(self, key: Key) -> float | None:
         """Do one pass; see `loop.Reconciler`."""
@@ -65,6 +68,7 @@ class DetectorReconciler:
             obj = await self.shell.client.get(kinds.EDGEDETECTOR, key.namespace, key.name)
         if obj is None or converge.leaving(obj):
             self.scraper.forget(key)
+            self.patience.forget(key)
             self.uses(key, "")
             return None
         await self._greet(obj)
@@ -78,7 +82,8 @@ class DetectorReconciler:
             self.scraper.pace(key, self.shell.options.scrape_rest)
             # Whether a camera is being reconnected or broken is a matter of time, of which no event tells.
             connecting = any(found.reason == conditions.REASON_STREAMS_CONNECTING for found in judged)
-            return BUSY if connecting else self.shell.after(error)
+            after = self.shell.after(error)
+            return self.patience.wait(key, still and still.snapshot, after) if connecting else after
         except Exception as error:
             # An API server that does not answer is not asked again for what else there is to see.
             still = None if isinstance(error, errors.RetryError) else await self._remains(key, obj)
@@ -105,8 +110,8 @@ class DetectorReconciler:
             facts = plan.Facts(seen.snapshot.served, waiting, live, before)
             desired = plan.detector_children(detector, profile, shell.settings, facts, accepted)
         with shell.phase("apply"):
-            if await shell.converge(key, desired, seen.children, detector.uid):
-                seen = await self._gather(key)  # what was seen before is no longer true
+            if outcome := await shell.converge(key, desired, seen.children, detector.uid):
+                seen = seen.after(outcome.children)  # what comes of it at the controllers is an event
             for pod, digest in refresh.stale_pods(seen.pods, desired, seen.snapshot.workloads.values()):
                 await shell.client.annotate(pod, {names.ANNOTATION_REFRESH: digest}, names.FIELD_MANAGER)
         cameras = merge(detector.spec.camera_names, seen.snapshot, suspended=detector.suspend)
@@ -200,4 +205,8 @@ class DetectorReconciler:
             since, length = patience
             pending.append((datetime.fromisoformat(since) + length - self.shell.now()).total_seconds())
         soon = [seconds for seconds in pending if 0 < seconds < timedelta.max.total_seconds()]
-        return min([BUSY if busy else self.shell.resync(), *soon])
+        rest = self.shell.resync()
+        if busy:
+            return min([self.patience.wait(key, view.snapshot, rest), *soon])
+        self.patience.forget(key)
+        return min([rest, *soon])

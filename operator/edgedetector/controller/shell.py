@@ -82,8 +82,10 @@ class Shell:
         """Return seconds until the next look after an error of the user: his change is an event, if it is watched."""
         return NAME_TAKEN if isinstance(error, NameTakenError) else self.resync()
 
-    async def converge(self, key: Key, desired: Iterable[Object], live: Iterable[Object], owner_uid: str) -> bool:
-        """Apply and prune; tell whether anything was written.
+    async def converge(
+        self, key: Key, desired: Iterable[Object], live: Iterable[Object], owner_uid: str
+    ) -> converge.Outcome:
+        """Apply and prune; what is returned is true if anything was written.
 
         Raises
         ------
@@ -103,7 +105,7 @@ class Shell:
             logger.info("children converged", extra=about(key, applied=changed, pruned=outcome.pruned))
         if outcome.taken:
             raise NameTakenError(key.subject, key.name, outcome.taken)
-        return bool(changed or outcome.pruned)
+        return outcome
 
     async def tell(self, obj: Object, condition: Condition, *, warning: bool) -> None:
         """Post an Event; one that cannot be posted is no reason to fail a pass."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
 from edgedetector.api import names
@@ -42,18 +43,27 @@ def snapshot(
     holders
         See `Snapshot.holders`.
     """
-    found = {(obj["kind"], obj["metadata"]["name"]): obj for obj in children}
     pods = tuple(pods)
-    scaler = next((obj for (kind, _), obj in found.items() if kind == "HorizontalPodAutoscaler"), None)
-    return Snapshot(
-        workloads={name: kubelet.workload(obj) for (kind, name), obj in found.items() if kind == "Deployment"},
-        scaler=kubelet.scaler(scaler) if scaler is not None else None,
+    rest = Snapshot(
         pods=pods,
         states={pod: answer for pod, answer in answers.items() if isinstance(answer, DetectorState)},
         media=_media(pods, answers),
         served=served,
-        documents=_documents(found.values()),
         holders=holders or {},
+    )
+    return with_children(rest, children)
+
+
+def with_children(rest: Snapshot, children: Iterable[Object]) -> Snapshot:
+    """Return the same with what the live children tell."""
+    found = tuple(children)
+    scaler = next((obj for obj in found if obj["kind"] == "HorizontalPodAutoscaler"), None)
+    workloads = (kubelet.workload(obj) for obj in found if obj["kind"] == "Deployment")
+    return dataclasses.replace(
+        rest,
+        workloads={workload.name: workload for workload in workloads},
+        scaler=kubelet.scaler(scaler) if scaler is not None else None,
+        documents=_documents(found),
     )
 
 

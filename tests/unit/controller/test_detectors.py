@@ -18,7 +18,7 @@ from edgedetector.api import names
 from edgedetector.api.dataplane import DetectorState
 from edgedetector.cluster import kinds
 from edgedetector.cluster.errors import ConflictError
-from edgedetector.controller import detectors, keys, shell
+from edgedetector.controller import detectors, keys, patience, shell
 from edgedetector.controller.metrics import Metrics
 from edgedetector.controller.options import Options
 from edgedetector.observe import scrape
@@ -158,4 +158,4 @@ async def test_a_camera_that_is_being_reconnected_is_looked_at_again_though_the_
     cluster.objects["EdgeDetector", "yard"]["spec"]["acceleratorProfile"] = "nobody"
     lost = camera("dock", state="Failing", detecting=False, since="2026-11-22T11:59:58Z")
     again = await reconciler(cluster, dataclasses.replace(good, cameras=(camera("gate"), lost))).reconcile(KEY)
-    assert again == detectors.BUSY
+    assert again == patience.FIRST

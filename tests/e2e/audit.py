@@ -7,6 +7,7 @@ One line of JSON a request, written when it is answered (`omitStages: [RequestRe
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -61,6 +62,11 @@ class Log:
                 self._offset += len(line)
                 if (entry := parse(line)) is not None:
                     yield entry
+
+
+def node_log() -> Path:
+    """Return the audit log of the node that the end-to-end tests run on."""
+    return Path(os.environ.get("EDGEDETECTOR_STATE", "/var/lib/edgedetector-node")) / "edgedetector" / "audit.log"
 
 
 def parse(line: bytes | str) -> Entry | None:

@@ -11,7 +11,7 @@ from edgedetector.cluster.errors import ConflictError
 from edgedetector.cluster.ownership import may_take, owned_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from edgedetector.cluster.client import Client, Object
 
@@ -31,6 +31,8 @@ class Outcome:
     pruned: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
     """Names that somebody else's object has: "Kind name". Nothing was done to it."""
+    held: tuple[str, ...] = ()
+    """Children that differ and were left so, in the words of `applied`."""
     children: tuple[Object, ...] = ()
     """All children as they are now, by what was listed and by the answers to the writes."""
 
@@ -42,11 +44,12 @@ class Outcome:
 class _Placed:
     """What became of one wanted child."""
 
-    live: Object
+    live: Object | None
     field: str = ""
-    """The first field that differed, "new" where there was no object, empty if nothing was sent."""
+    """The first field that differed, "new" where there was no object, empty if nothing did."""
     unchanged: bool = False
     taken: bool = False
+    held: bool = False
 
 
 def key_of(obj: Object) -> tuple[str, str, str, str]:
@@ -65,36 +68,57 @@ async def gather(
 
 
 async def converge(
-    client: Client, desired: Iterable[Object], live: Iterable[Object], owner_uid: str, manager: str
+    client: Client,
+    desired: Iterable[Object],
+    live: Iterable[Object],
+    owner_uid: str,
+    manager: str,
+    *,
+    held: Callable[[Object], bool] = lambda _child: False,
 ) -> Outcome:
     """Apply what differs; then, and only if every child is in place, delete the owner's children that are not wanted.
 
     A failure in between leaves an unwanted child too much, never a wanted one too few. An object of somebody else
     that has the name of a child is left alone, and the other children are applied. `live` may be out of date: what is
-    written has the condition that the object is still the one that was judged, or that there is none.
+    written has the condition that the object is still the one that was judged, or that there is none. A child that is
+    `held` is left as it is for now.
     """
     present = {key_of(obj): obj for obj in live}
     wanted = {key_of(obj): obj for obj in desired}
-    placed = {key: await _place(client, obj, present.get(key), owner_uid, manager) for key, obj in wanted.items()}
-    applied = {f"{key[1]}/{key[3]}: {child.field}": child for key, child in placed.items() if child.field}
+    placed = {
+        key: await _place(client, obj, present.get(key), owner_uid, manager, held=held) for key, obj in wanted.items()
+    }
+    differing = {f"{key[1]}/{key[3]}: {child.field}": child for key, child in placed.items() if child.field}
+    applied = {entry: child for entry, child in differing.items() if not child.held}
     taken = tuple(f"{key[1]} {key[3]}" for key, child in placed.items() if child.taken)
     unwanted = {key: obj for key, obj in present.items() if key not in wanted and not taken}
     pruned = {key: obj for key, obj in unwanted.items() if owned_by(obj, owner_uid) and not leaving(obj)}
     for obj in pruned.values():
         await client.delete(obj)
-    now = present | {key: child.live for key, child in placed.items() if not child.taken}
+    now = present | {key: child.live for key, child in placed.items() if child.live and not child.taken}
     return Outcome(
         applied=tuple(applied),
         unchanged=tuple(entry for entry, child in applied.items() if child.unchanged),
         pruned=tuple(f"{key[1]}/{key[3]}" for key in pruned),
         taken=taken,
+        held=tuple(entry for entry, child in differing.items() if child.held),
         children=tuple(obj for key, obj in now.items() if key not in pruned),
     )
 
 
-async def _place(client: Client, obj: Object, before: Object | None, owner_uid: str, manager: str) -> _Placed:
+async def _place(
+    client: Client,
+    obj: Object,
+    before: Object | None,
+    owner_uid: str,
+    manager: str,
+    *,
+    held: Callable[[Object], bool],
+) -> _Placed:
     """Make one child what it should be, unless an object of somebody else has its name."""
     if before is None:
+        if held(obj):
+            return _Placed(None, "new", held=True)
         try:
             return _Placed(await client.apply(obj, manager, only=_NEW), "new")
         except ConflictError:
@@ -106,6 +130,8 @@ async def _place(client: Client, obj: Object, before: Object | None, owner_uid: 
     field = diff.difference(obj, before, manager)
     if not field:
         return _Placed(before)
+    if held(obj):
+        return _Placed(before, field, held=True)
     after = await client.apply(obj, manager, only={"uid": before["metadata"]["uid"]})
     return _Placed(after, field, unchanged=version(after) == version(before))
 

@@ -23,6 +23,7 @@ from edgedetector.cluster import kinds
 from edgedetector.cluster.client import Client
 from edgedetector.controller import discovery, health, keys, logs, options, watch
 from edgedetector.controller.detectors import DetectorReconciler
+from edgedetector.controller.drifts import Drifts
 from edgedetector.controller.loop import Loop
 from edgedetector.controller.metrics import Metrics
 from edgedetector.controller.profiles import ProfileReconciler, ShippedReconciler, Uses
@@ -98,6 +99,7 @@ async def work(settings: options.Options, api: kubernetes.ApiClient, session: ai
         rng=rng,
         instance=socket.gethostname(),
         files={body["metadata"]["name"]: body for body in profiles.load(settings.profiles)},
+        drifts=Drifts(time.monotonic, queue.add),
     )
     scraper = scrape.Scraper[keys.Key](scrape.Asker(session), queue.add, time.monotonic)
     loop = Loop(

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from edgedetector.api import names
+from edgedetector.api import conditions, names
+from edgedetector.api.conditions import Condition
 from edgedetector.api.errors import NameTakenError, OperatorError, PermanentError, UserError
 from edgedetector.cluster import converge, events, kinds
 from edgedetector.cluster.errors import ClusterError
+from edgedetector.controller.drifts import CONTESTED, Drifts
 from edgedetector.controller.logs import about
 
 if TYPE_CHECKING:
     import random
 
-    from edgedetector.api.conditions import Condition
     from edgedetector.cluster.client import Client, Object
     from edgedetector.controller.discovery import Discovery
     from edgedetector.controller.keys import Key
@@ -52,6 +54,8 @@ class Shell:
     """Name of this process in Events."""
     files: Mapping[str, Object] = field(default_factory=dict)
     """Profiles by name that the operator brings along."""
+    drifts: Drifts[Key] = field(default_factory=lambda: Drifts(time.monotonic, lambda _key, _seconds: None))
+    """Which children somebody else keeps changing."""
 
     @property
     def namespaced(self) -> bool:
@@ -92,8 +96,15 @@ class Shell:
         NameTakenError
             If objects of somebody else have the names of children; all other children are in place then.
         """
-        outcome = await converge.converge(self.client, desired, live, owner_uid, names.FIELD_MANAGER)
+        wanted = {f"{obj['kind']}/{obj['metadata']['name']}": obj for obj in desired}
+
+        def held(child: Object) -> bool:
+            return self.drifts.held(key, f"{child['kind']}/{child['metadata']['name']}", child)
+
+        outcome = await converge.converge(self.client, wanted.values(), live, owner_uid, names.FIELD_MANAGER, held=held)
         for entry in outcome.applied:
+            child = entry.partition(": ")[0]
+            self.drifts.wrote(key, child, wanted[child])
             result = "unchanged" if entry in outcome.unchanged else "changed"
             self.metrics.applies.labels(entry.partition("/")[0], result).inc()
         for entry in outcome.pruned:
@@ -103,9 +114,27 @@ class Shell:
             logger.warning("applies that changed nothing", extra=about(key, unchanged=outcome.unchanged))
         if changed or outcome.pruned:
             logger.info("children converged", extra=about(key, applied=changed, pruned=outcome.pruned))
+        await self._contested(key, wanted, outcome.held)
+        if not outcome.applied and not outcome.held:
+            self.drifts.rested(key)
         if outcome.taken:
             raise NameTakenError(key.subject, key.name, outcome.taken)
         return outcome
+
+    async def _contested(self, key: Key, wanted: Mapping[str, Object], held: Iterable[str]) -> None:
+        """Tell of children that somebody else keeps changing, once a fight."""
+        for entry in held:
+            child, _, what = entry.partition(": ")
+            self.metrics.applies.labels(child.partition("/")[0], "held").inc()
+            if not self.drifts.is_news(key, child):
+                continue
+            deed = "deletes it" if what == "new" else f"changes {what}"
+            message = f"{child}: somebody else {deed} again and again; it is put right ever more seldom until that ends"
+            owner = wanted[child]["metadata"]["ownerReferences"][0]
+            place = {"namespace": key.namespace} if key.namespace else {}
+            parent = {**owner, "metadata": {**place, "name": owner["name"], "uid": owner["uid"]}}
+            logger.warning("%s", message, extra=about(key))
+            await self.tell(parent, Condition(CONTESTED, conditions.TRUE, CONTESTED, message), warning=True)
 
     async def tell(self, obj: Object, condition: Condition, *, warning: bool) -> None:
         """Post an Event; one that cannot be posted is no reason to fail a pass."""

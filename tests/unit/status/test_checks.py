@@ -26,7 +26,7 @@ from edgedetector.api import names
 from edgedetector.api.dataplane import DetectorState, ModelState
 from edgedetector.go2rtc.state import StreamState
 from edgedetector.observe.snapshot import Problem, Scaler, ScalerCondition
-from edgedetector.status import compose
+from edgedetector.status import compose, remedies
 from edgedetector.status.view import View
 
 
@@ -39,10 +39,10 @@ def with_workload(view: View, component: str, **changes: Any) -> View:
     return seen(view, workloads={**view.snapshot.workloads, name: workload(component, **changes)})
 
 
-def held(view: View, component: str, reason: str, words: str, **changes: Any) -> View:
+def held(view: View, component: str, reason: str, words: str, *, lacking: tuple[str, ...] = (), **changes: Any) -> View:
     """A pod of the component is held, so its Deployment is not available."""
     view = with_workload(view, component, available=0)
-    stuck = pod(component, ready=False, problem=Problem(reason, words), **changes)
+    stuck = pod(component, ready=False, problem=Problem(reason, words, lacking), **changes)
     others = tuple(other for other in view.snapshot.pods if other.component != component)
     return seen(view, pods=(*others, stuck))
 
@@ -55,14 +55,23 @@ def with_camera(view: View, **changes: Any) -> View:
     return said(view, state(view.accepted.id, camera("gate"), camera("dock", **changes)))
 
 
-def with_scaler(view: View, **found: ScalerCondition) -> View:
-    return seen(view, scaler=Scaler(found))
+def with_scaler(view: View, maximum: int | None = None, **found: ScalerCondition) -> View:
+    return seen(view, scaler=Scaler(found, maximum))
 
 
 def on_accelerator(view: View) -> View:
     return dataclasses.replace(view, profile=profile("denglin-ks20"))
 
 
+def leaving_pod(view: View) -> View:
+    return seen(view, pods=(*view.snapshot.pods, pod("triton", "yard-triton-0", leaving=True)))
+
+
+def failed(message: str, reason: str = "") -> ModelState:
+    return ModelState("people", "Failed", message, reason=reason)
+
+
+GPU = ("denglin.com/gpu",)
 NO = "False"
 WAITING, BLOCKED = "waiting", "blocked"
 Break = Callable[[View], View]
@@ -105,6 +114,41 @@ GATING: list[tuple[str, Break, str, str, str, str]] = [
         c.SERVER_READY, c.REASON_UNSCHEDULABLE, "1 denglin.com/gpu", BLOCKED,
     ),
     (
+        "another detector has the device",
+        lambda v: seen(
+            held(on_accelerator(v), "triton", c.REASON_UNSCHEDULABLE, "0/1 nodes", lacking=GPU,
+                 unschedulable_since=JUST_NOW),
+            holders={"denglin.com/gpu": ("site-b/dock",)},
+        ),
+        c.SERVER_READY, c.REASON_ACCELERATOR_TAKEN, "denglin.com/gpu is taken by EdgeDetector site-b/dock", BLOCKED,
+    ),
+    (
+        "another detector has a device, and the own pod that has one leaves",
+        lambda v: seen(
+            leaving_pod(held(on_accelerator(v), "triton", c.REASON_UNSCHEDULABLE, "0/1 nodes", lacking=GPU,
+                             unschedulable_since=JUST_NOW)),
+            holders={"denglin.com/gpu": ("site-b/dock",)},
+        ),
+        c.SERVER_READY, c.REASON_UNSCHEDULABLE, "waiting for a node", WAITING,
+    ),
+    (
+        "nobody of ours has the device",
+        lambda v: held(on_accelerator(v), "triton", c.REASON_UNSCHEDULABLE, "0/1 nodes", lacking=GPU,
+                       unschedulable_since=LONG_AGO),
+        c.SERVER_READY, c.REASON_ACCELERATOR_MISSING, "no node offers a free denglin.com/gpu", BLOCKED,
+    ),
+    (
+        "a claim does not exist",
+        lambda v: held(v, "triton", c.REASON_VOLUME_CLAIM_MISSING, "PersistentVolumeClaim models does not exist",
+                       unschedulable_since=JUST_NOW),
+        c.SERVER_READY, c.REASON_VOLUME_CLAIM_MISSING, "models does not exist", BLOCKED,
+    ),
+    (
+        "memory is short",
+        lambda v: held(v, "triton", c.REASON_OUT_OF_MEMORY, "for want of memory"),
+        c.SERVER_READY, c.REASON_OUT_OF_MEMORY, "AcceleratorProfile cpu", BLOCKED,
+    ),
+    (
         "the media server crashes",
         lambda v: held(v, "media", c.REASON_CRASH_LOOPING, "exit code 1"),
         c.MEDIA_READY, c.REASON_CRASH_LOOPING, "exit code 1", BLOCKED,
@@ -125,6 +169,16 @@ GATING: list[tuple[str, Break, str, str, str, str]] = [
         c.MEDIA_READY, c.REASON_PROGRESSING, "go2rtc is starting", WAITING,
     ),
     (
+        "go2rtc runs one stream of two",
+        lambda v: seen(v, media=media(streams=media().streams[:1])),
+        c.MEDIA_READY, c.REASON_PROGRESSING, "go2rtc does not run the streams of dock yet", WAITING,
+    ),
+    (
+        "go2rtc does not have a stream that it was given",
+        lambda v: seen(v, media=media(streams=(media().streams[0], StreamState(names.stream("dock"), "Pending")))),
+        c.MEDIA_READY, c.REASON_PROGRESSING, "go2rtc does not run the streams of dock yet", WAITING,
+    ),
+    (
         "no inference pod answers",
         lambda v: seen(v, states={}),
         c.MODEL_READY, c.REASON_UNKNOWN, "no inference pod has answered", WAITING,
@@ -143,6 +197,31 @@ GATING: list[tuple[str, Break, str, str, str, str]] = [
         "Triton refuses a model",
         lambda v: accepted_state(v, models=(ModelState("people", "Failed", "unexpected platform"),)),
         c.MODEL_READY, c.REASON_MODEL_LOAD_FAILED, "unexpected platform", BLOCKED,
+    ),
+    (
+        "a model's file is missing",
+        lambda v: accepted_state(v, models=(failed("model people: no people.plan", c.REASON_MODEL_FILE_MISSING),)),
+        c.MODEL_READY, c.REASON_MODEL_FILE_MISSING, "model people: no people.plan", BLOCKED,
+    ),
+    (
+        "a model's file is too large",
+        lambda v: accepted_state(v, models=(failed("600 MB", c.REASON_MODEL_TOO_LARGE),)),
+        c.MODEL_READY, c.REASON_MODEL_TOO_LARGE, "spec.triton.modelSizeLimit of AcceleratorProfile cpu", BLOCKED,
+    ),
+    (
+        "Triton may not open the device",
+        lambda v: accepted_state(v, models=(failed("Permission denied: '/dev/denglin0'"),)),
+        c.MODEL_READY, c.REASON_DEVICE_NOT_ACCESSIBLE, "supplementalGroups of AcceleratorProfile cpu", BLOCKED,
+    ),
+    (
+        "Triton has too little shared memory",
+        lambda v: accepted_state(v, models=(failed("use '--shm-size' flag. Error: No space left on device"),)),
+        c.MODEL_READY, c.REASON_SHARED_MEMORY_TOO_SMALL, "spec.triton.sharedMemory of AcceleratorProfile cpu", BLOCKED,
+    ),
+    (
+        "Triton runs another number of instances than was published",
+        lambda v: accepted_state(v, models=(ModelState("people", "Ready", serving_id=v.accepted.id, instances=2),)),
+        c.MODEL_READY, c.REASON_SERVING_CONFIG_DIFFERS, "runs in 2 instances and not yet in 1", WAITING,
     ),
     (
         "a pod serves the configuration of yesterday",
@@ -235,6 +314,34 @@ INFORMING: list[tuple[str, Break, str, str, str]] = [
         c.SCALING_READY, c.REASON_METRICS_UNAVAILABLE, "no metrics.k8s.io",
     ),
     (
+        "the autoscaler has no metric of late",
+        lambda v: with_scaler(v, ScalingActive=ScalerCondition(NO, "FailedGetMetric", "no metrics.k8s.io", JUST_NOW)),
+        c.SCALING_READY, c.REASON_PROGRESSING, "first figures",
+    ),
+    (
+        "the autoscaler has no metric for long, and a replica is new",
+        lambda v: seen(
+            with_scaler(v, ScalingActive=ScalerCondition(NO, "FailedGetMetric", "no metrics.k8s.io", LONG_AGO)),
+            pods=(pod("triton", ready_since=JUST_NOW), pod("media")),
+        ),
+        c.SCALING_READY, c.REASON_PROGRESSING, "first figures",
+    ),
+    (
+        "the autoscaler has had no metric for long",
+        lambda v: with_scaler(v, ScalingActive=ScalerCondition(NO, "FailedGetMetric", "no metrics.k8s.io", LONG_AGO)),
+        c.SCALING_READY, c.REASON_METRICS_UNAVAILABLE, "install or mend metrics-server",
+    ),
+    (
+        "the autoscaler cannot read the Deployment",
+        lambda v: with_scaler(v, AbleToScale=ScalerCondition(NO, "FailedGetScale", "no such thing")),
+        c.SCALING_READY, c.REASON_SCALING_FAILED, "no such thing",
+    ),
+    (
+        "the autoscaler was told to go no further",
+        lambda v: with_scaler(v, 1),
+        c.SCALING_READY, c.REASON_REPLICAS_CAPPED, "held at 1 of 2 replicas",
+    ),
+    (
         "the autoscaler has not looked yet",
         with_scaler,
         c.SCALING_READY, c.REASON_UNKNOWN, "not looked",
@@ -272,6 +379,33 @@ def test_what_detections_do_not_need_is_said_and_holds_nothing_up(
     assert found[condition].reason == reason
     assert words in found[condition].message
     assert found[c.READY].is_true
+
+
+def test_every_verdict_that_somebody_has_to_act_upon_says_what_helps() -> None:
+    for break_it, condition, reason, _, kind in (case[1:] for case in GATING):
+        message = judged(break_it(healthy()))[condition].message
+        remedy = remedies.REMEDIES.get(reason, "").split("$")[0]
+        assert bool(remedy) is (kind == BLOCKED) or reason == c.REASON_UNSCHEDULABLE
+        assert kind != BLOCKED or remedy in message
+
+
+def test_while_no_replica_runs_the_autoscaler_is_not_blamed() -> None:
+    view = held(healthy(), "triton", c.REASON_IMAGE_PULL_FAILED, "x")
+    view = with_scaler(view, ScalingActive=ScalerCondition(NO, "FailedGetMetric", "no pods", LONG_AGO))
+    assert judged(view)[c.SCALING_READY].reason == c.REASON_PROGRESSING
+
+
+def test_a_second_replica_whose_device_somebody_else_has_takes_nothing_from_readiness() -> None:
+    problem = Problem(c.REASON_UNSCHEDULABLE, "0/1 nodes", GPU)
+    waiting = pod("triton", "yard-triton-2", ready=False, unschedulable_since=LONG_AGO, problem=problem)
+    view = with_workload(on_accelerator(healthy()), "triton", desired=2, updated=2, total=2)
+    view = seen(view, pods=(*view.snapshot.pods, waiting), holders={GPU[0]: ("site/dock",)})
+    assert judged(view)[c.READY].is_true
+
+
+def test_a_remedy_is_no_template_for_words_of_others() -> None:
+    told = remedies.told(c.REASON_SHARED_MEMORY_TOO_SMALL, "cost: $profile ${x} $", profile="cpu$profile")
+    assert told == "cost: $profile ${x} $; raise spec.triton.sharedMemory of AcceleratorProfile cpu$profile"
 
 
 def test_what_needs_somebody_explains_more_than_what_merely_waits_for_it() -> None:

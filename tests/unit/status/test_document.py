@@ -12,12 +12,13 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.status.views import camera, healthy, resource, said, seen, state, workload
+from tests.unit.status.views import camera, healthy, media, resource, said, seen, state, workload
 
+from edgedetector import plan
 from edgedetector.api import conditions as c
 from edgedetector.api.dataplane import ModelState
 from edgedetector.api.errors import MissingProfileError, RetryError
-from edgedetector.status import compose, document
+from edgedetector.status import checks, compose, document
 from edgedetector.status.view import View, remains
 
 CRD = yaml.safe_load(Path("crds/edgedetector.dev_edgedetectors.yaml").read_text())["spec"]["versions"][0]
@@ -112,6 +113,50 @@ def test_a_detector_that_cannot_be_planned_still_tells_what_its_cameras_and_mode
     assert (found[c.STREAMS_READY]["status"], found[c.STREAMS_READY]["reason"]) == ("False", "CameraUnauthorized")
 
 
+def published(view: View) -> View:
+    """The view with the ConfigMaps that its children read."""
+    config = plan.detector_children(view.detector, view.profile, plan.Settings("s", "d:1"), plan.Facts(), view.accepted)
+    data = [obj["data"] for obj in config if obj["kind"] == "ConfigMap"]
+    return seen(view, documents={key: text for texts in data for key, text in texts.items()})
+
+
+def left_of(view: View, **obj: Any) -> dict[str, c.Condition]:
+    """The conditions of a detector that was planned as `view` shows and cannot be planned any more."""
+    error = MissingProfileError("nope")
+    before = {**resource(), "status": status(view, resource()), **obj}
+    return {x.type: x for x in compose.judge_error(error, remains(before, view.snapshot, view.now))}
+
+
+def test_a_detector_that_cannot_be_planned_is_judged_by_what_was_planned_last() -> None:
+    found = left_of(published(healthy()))
+    assert found[c.READY].reason == c.REASON_PROFILE_NOT_FOUND
+    assert {name: found[name].status for name, _ in checks.GATING} == {name: "True" for name, _ in checks.GATING}
+
+
+@pytest.mark.parametrize(
+    ("changes", "condition", "reason"),
+    [
+        ({"workloads": {}}, c.SERVER_READY, c.REASON_PROGRESSING),
+        ({"media": None}, c.MEDIA_READY, c.REASON_UNKNOWN),
+        ({"media": media(streams=())}, c.MEDIA_READY, c.REASON_PROGRESSING),
+        ({"media": media(generation=2)}, c.MEDIA_READY, c.REASON_PROGRESSING),
+        ({"states": {"yard-triton-1": state("another")}}, c.MODEL_READY, c.REASON_SERVING_CONFIG_DIFFERS),
+        ({"states": {}}, c.MODEL_READY, c.REASON_UNKNOWN),
+    ],
+)
+def test_of_a_detector_that_cannot_be_planned_what_fails_is_told(
+    changes: dict[str, Any], condition: str, reason: str
+) -> None:
+    found = left_of(seen(published(healthy()), **changes))
+    assert (found[condition].status != "True", found[condition].reason) == (True, reason)
+    assert found[c.READY].reason == c.REASON_PROFILE_NOT_FOUND
+
+
+def test_documents_that_another_version_wrote_are_none() -> None:
+    odd = seen(healthy(), documents={"accepted.json": "{}", "detector.json": "[]", "media.json": "no JSON"})
+    assert left_of(odd).keys() == {c.READY, c.RECONCILING, c.STALLED, c.STREAMS_READY}
+
+
 def test_a_detector_that_cannot_be_planned_is_at_rest_while_nothing_happens() -> None:
     obj = resource()
     obj["status"] = status(healthy(), obj)
@@ -174,6 +219,27 @@ def test_an_event_is_worth_a_new_status_or_a_new_reason_but_no_new_message() -> 
     other = copy.deepcopy(before)
     other[0]["message"] = "said otherwise"
     assert compose.transitions(compose.judge(healthy()), other) == ()
+
+
+def worth_an_event(view: View, before: View) -> list[tuple[str, str, bool]]:
+    entries = status(before, resource())["conditions"]
+    return [(x.type, x.reason, warning) for x, warning in compose.told(compose.judge(view), entries)]
+
+
+def test_events_tell_of_readiness_and_of_what_somebody_has_to_mend() -> None:
+    good, unmonitored = healthy(), seen(healthy(), served=frozenset())
+    uncertain = seen(healthy(), scaler=None)
+    broken = said(good, state(good.accepted.id, models=(ModelState("people", "Failed", "no memory"),)))
+    starting = seen(good, media=None)
+    assert worth_an_event(good, good) == []
+    assert worth_an_event(unmonitored, good) == [(c.MONITORING_READY, c.REASON_MONITORING_NOT_INSTALLED, True)]
+    assert worth_an_event(unmonitored, unmonitored) == []
+    assert worth_an_event(good, unmonitored) == [(c.MONITORING_READY, c.REASON_MONITORING_CONFIGURED, False)]
+    assert worth_an_event(uncertain, good) == []
+    assert worth_an_event(good, uncertain) == []
+    assert worth_an_event(broken, good) == [(c.READY, c.REASON_MODEL_LOAD_FAILED, True)]
+    assert worth_an_event(starting, good) == [(c.READY, c.REASON_UNKNOWN, False)]
+    assert worth_an_event(good, broken) == [(c.READY, c.REASON_DETECTING, False)]
 
 
 def test_a_thousand_cameras_that_all_complain_at_length_fit_into_a_resource() -> None:

@@ -42,7 +42,7 @@ def status(obj: Json, judged: Iterable[Condition], view: View | Running | None, 
     before: Json = obj.get("status") or {}
     generation = obj["metadata"]["generation"]
     if isinstance(view, View):
-        seen = {**_kept(before), **_seen(view, before, now)}
+        seen = {**_kept(before), **_seen(view, before, now), "appliedGeneration": generation}
     else:
         seen = before if view is None or "summary" not in before else {**before, **_still(view, before, now)}
     head = {

@@ -6,7 +6,6 @@ import json
 import time
 import urllib.error
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import tritonclient.grpc as triton
@@ -112,13 +111,13 @@ def test_the_media_server_runs_the_cameras_of_the_resource(demo: Kubectl) -> Non
 
 
 def test_the_autoscaler_reads_a_real_cpu_figure(demo: Kubectl) -> None:
-    def figures() -> list[Any]:
+    def figures() -> dict[str, str]:
         scaler = demo.get("hpa", names.triton("yard"))
-        metrics = scaler["status"].get("currentMetrics") or []
-        return [m["containerResource"]["current"]["averageUtilization"] for m in metrics if "containerResource" in m]
+        metrics = [m.get("containerResource", {}) for m in scaler["status"].get("currentMetrics") or []]
+        return {m["container"]: m["current"].get("averageValue", "0") for m in metrics if m.get("container")}
 
-    used = poll("a CPU figure", figures, lambda seen: bool(seen) and seen[0] > 0, seconds=150)
-    assert len(used) == 1
+    used = poll("CPU figures", figures, lambda seen: len(seen) == 2 and "0" not in seen.values(), seconds=150)
+    assert used.keys() == {names.CONTAINER_TRITON, names.CONTAINER_DETECTOR}
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,9 @@ ANNOTATION_REFRESH: Final = f"{GROUP}/refresh"
 # How many inference pods a suspended detector comes back with, on their Deployment.
 ANNOTATION_REPLICAS: Final = f"{GROUP}/replicas-before-suspension"
 
+# To what the maximum of replicas was lowered and when, on their autoscaler.
+ANNOTATION_CAPPED: Final = f"{GROUP}/capped"
+
 COMPONENT_TRITON: Final = "triton"
 COMPONENT_MEDIA: Final = "media"
 COMPONENT_EXPORTER: Final = "exporter"
@@ -39,6 +42,7 @@ COMPONENT_EXPORTER: Final = "exporter"
 CONTAINER_TRITON: Final = "triton"
 CONTAINER_DETECTOR: Final = "detector"
 CONTAINER_MODEL_REPOSITORY: Final = "model-repository"
+CONTAINER_MODEL_FETCH: Final = "model-fetch"
 CONTAINER_GO2RTC: Final = "go2rtc"
 CONTAINER_MEDIA_CONFIG: Final = "config"
 CONTAINER_EXPORTER: Final = "exporter"
@@ -59,6 +63,9 @@ DIR_DETECTOR: Final = "/etc/edgedetector/detector"
 DIR_MEDIA: Final = "/etc/edgedetector/media"
 DIR_MODELS: Final = "/models"
 DIR_SOURCES: Final = "/sources"  # /sources/<model>/: what the user's model source holds, read-only
+DIR_FETCHED: Final = "/fetched"  # model files that came over HTTPS, each under its SHA-256 digest
+DIR_FETCH_REPORT: Final = "/run/model-fetch"  # memory volume: what the fetching container says to the detector
+DIR_AUTHORITIES: Final = "/etc/edgedetector/authorities"  # /etc/edgedetector/authorities/<model>/ca.crt
 DIR_RUN: Final = "/run/edgedetector"  # memory volume shared by the containers of the Triton pod
 DIR_GO2RTC: Final = "/run/go2rtc"  # memory volume of the media pod
 DIR_SECRETS: Final = "/secrets"  # /secrets/<secret name>/<key>
@@ -67,6 +74,8 @@ FILE_ACCEPTED: Final = "accepted.json"  # keys of ConfigMap NAME-serving
 FILE_PROBE: Final = "probe.json"
 FILE_DETECTOR: Final = "detector.json"  # key of ConfigMap NAME-detector
 FILE_MEDIA: Final = "media.json"  # key of ConfigMap NAME-media
+FILE_FETCH_REPORT: Final = "problems.json"  # in DIR_FETCH_REPORT
+FILE_AUTHORITY: Final = "ca.crt"
 FILE_ADMIN_KEY: Final = "admin-key"  # in DIR_RUN, mode 0600
 
 # Triton's --grpc-restricted-protocol=...:admin=KEY is answered by this gRPC header.

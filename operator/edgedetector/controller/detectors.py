@@ -69,6 +69,7 @@ class DetectorReconciler:
         if obj is None or converge.leaving(obj):
             self.scraper.forget(key)
             self.patience.forget(key)
+            self.shell.drifts.forget(key)
             self.uses(key, "")
             return None
         await self._greet(obj)
@@ -103,11 +104,12 @@ class DetectorReconciler:
             profile = await self._profile(detector.spec.accelerator_profile)
             seen = await self._gather(key)
         with shell.phase("plan"):
-            accepted = plan.serving_config(detector, profile)
+            accepted = plan.serving_config(detector, profile, shell.settings.model_hosts)
             waiting = self._unschedulable(seen.snapshot.pods)
             live = replicas.ours(seen.children, names.triton(key.name), names.FIELD_MANAGER)
             before = replicas.before_suspension(seen.children, names.triton(key.name))
-            facts = plan.Facts(seen.snapshot.served, waiting, live, before)
+            cap = self._cap(detector, seen.snapshot, waiting)
+            facts = plan.Facts(seen.snapshot.served, waiting, live, before, cap)
             desired = plan.detector_children(detector, profile, shell.settings, facts, accepted)
         with shell.phase("apply"):
             if outcome := await shell.converge(key, desired, seen.children, detector.uid):
@@ -167,6 +169,12 @@ class DetectorReconciler:
     def _unschedulable(self, pods: tuple[PodView, ...]) -> int:
         return sum(1 for pod in pods if pod.component == names.COMPONENT_TRITON and self._waiting(pod) <= timedelta(0))
 
+    def _cap(self, detector: EdgeDetector, seen: Snapshot, waiting: int) -> plan.Cap | None:
+        """Return to what the autoscaler's maximum is lowered."""
+        live = seen.scaler.cap if seen.scaler is not None else None
+        placed = sum(1 for pod in seen.of(names.COMPONENT_TRITON) if pod.node)
+        return plan.cap(detector.spec.scaling, live, placed=placed, waiting=waiting, now=self.shell.now())
+
     def _waiting(self, pod: PodView) -> timedelta:
         """Return for how long the pod may still wait before it counts as having no place to go."""
         if not pod.unschedulable_since or pod.leaving:
@@ -204,6 +212,8 @@ class DetectorReconciler:
         if (patience := scaling.due(view)) is not None:
             since, length = patience
             pending.append((datetime.fromisoformat(since) + length - self.shell.now()).total_seconds())
+        if view.snapshot.scaler is not None and (cap := view.snapshot.scaler.cap) is not None:
+            pending.append((cap.since + plan.CAP_LASTS - self.shell.now()).total_seconds())
         soon = [seconds for seconds in pending if 0 < seconds < timedelta.max.total_seconds()]
         rest = self.shell.resync()
         if busy:

@@ -14,6 +14,7 @@ from typing import Any, Final
 from edgedetector.api import conditions, names
 from edgedetector.observe import words
 from edgedetector.observe.snapshot import PodView, Problem, Scaler, ScalerCondition, Workload
+from edgedetector.plan import scaling
 
 Object = dict[str, Any]
 
@@ -173,7 +174,8 @@ def daemon(obj: Object) -> Workload:
 def scaler(obj: Object) -> Scaler:
     """Read a HorizontalPodAutoscaler."""
     found = (obj.get("status") or {}).get("conditions") or ()
-    return Scaler({item["type"]: _scaler_condition(item) for item in found}, (obj.get("spec") or {}).get("maxReplicas"))
+    told = {item["type"]: _scaler_condition(item) for item in found}
+    return Scaler(told, (obj.get("spec") or {}).get("maxReplicas"), scaling.live_cap(obj))
 
 
 def _scaler_condition(item: Object) -> ScalerCondition:

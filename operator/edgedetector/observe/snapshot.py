@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from edgedetector.api.dataplane import DetectorState
 from edgedetector.go2rtc.state import MediaState
+from edgedetector.plan.settings import Cap
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,8 @@ class Scaler:
     conditions: Mapping[str, ScalerCondition] = field(default_factory=dict)
     maximum: int | None = None
     """Replicas that it may go up to: fewer than the specification says where more find no place."""
+    cap: Cap | None = None
+    """What the maximum was lowered to, and when."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,18 @@ from edgedetector.plan.children import (
     detector_children,
     profile_children,
 )
+from edgedetector.plan.scaling import CAP_LASTS, cap
 from edgedetector.plan.serving import serving_config
-from edgedetector.plan.settings import Facts, Settings
+from edgedetector.plan.settings import Cap, Facts, Settings
 
 __all__ = [
+    "CAP_LASTS",
     "CHILD_KINDS",
     "PROFILE_CHILD_KINDS",
+    "Cap",
     "Facts",
     "Settings",
+    "cap",
     "detector_children",
     "profile_children",
     "serving_config",

@@ -7,7 +7,7 @@ from typing import Any, Final
 from edgedetector.api.dataplane import Probe, ServingConfig
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
-from edgedetector.plan import disruption, exporter, media, monitoring, network, triton
+from edgedetector.plan import disruption, exporter, media, monitoring, network, scaling, triton
 from edgedetector.plan.dataplane import detector_map
 from edgedetector.plan.serving import serving_map
 from edgedetector.plan.settings import KIND_PROMETHEUS_RULE, KIND_SERVICE_MONITOR, Facts, Settings
@@ -61,7 +61,7 @@ def detector_children(
         media.service(detector),
         media.deployment(detector, profile, settings),
         triton.deployment(detector, profile, settings, facts),
-        triton.autoscaler(detector),
+        scaling.autoscaler(detector, facts),
         disruption.budget(detector),
         _optional(facts, KIND_SERVICE_MONITOR, monitoring.service_monitor(detector)),
         _optional(facts, KIND_PROMETHEUS_RULE, monitoring.prometheus_rule(detector, profile)),

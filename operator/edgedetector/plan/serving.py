@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import ModelServing, Probe, ServingConfig, to_json
+from edgedetector.api.dataplane import FetchedFile, ModelServing, Probe, ServingConfig, to_json
 from edgedetector.api.edgedetector import EdgeDetector, ModelSpec
 from edgedetector.api.errors import InvalidSpecError
 from edgedetector.api.profile import AcceleratorProfile
+from edgedetector.api.quantities import parse_quantity
+from edgedetector.plan import sources
 from edgedetector.plan.common import COMPONENT_SERVING, detector_metadata
 from edgedetector.plan.triton_config import Knobs, render
 
@@ -18,8 +20,13 @@ ID_LENGTH = 16
 """Hexadecimal digits of an id: 64 bits, far beyond the number of configurations that one detector ever has."""
 
 
-def serving_config(detector: EdgeDetector, profile: AcceleratorProfile) -> ServingConfig:
+def serving_config(detector: EdgeDetector, profile: AcceleratorProfile, hosts: tuple[str, ...] = ()) -> ServingConfig:
     """Return the configuration of `spec.serving`; its id is a hash of the content.
+
+    Parameters
+    ----------
+    hosts
+        Hosts from which models may be fetched, besides Services of the detector's namespace.
 
     Raises
     ------
@@ -32,7 +39,12 @@ def serving_config(detector: EdgeDetector, profile: AcceleratorProfile) -> Servi
         preferred_batch_sizes=tuple(sorted(set(serving.preferred_batch_sizes))),
         max_queue_delay_microseconds=serving.max_queue_delay // timedelta(microseconds=1),
     )
-    return identified(tuple(model_serving(model, knobs, profile) for model in detector.spec.models))
+
+    def served(model: ModelSpec) -> ModelServing:
+        fetched = sources.fetched(model, model_file(model, profile), detector.namespace, hosts)
+        return model_serving(model, knobs, profile, fetched)
+
+    return identified(tuple(served(model) for model in detector.spec.models))
 
 
 def identified(models: tuple[ModelServing, ...]) -> ServingConfig:
@@ -41,13 +53,15 @@ def identified(models: tuple[ModelServing, ...]) -> ServingConfig:
     return ServingConfig(id=hashlib.sha256(content.encode()).hexdigest()[:ID_LENGTH], models=models)
 
 
-def model_serving(model: ModelSpec, knobs: Knobs, profile: AcceleratorProfile) -> ModelServing:
-    """Return how one model is served with these knobs.
+def model_serving(
+    model: ModelSpec, knobs: Knobs, profile: AcceleratorProfile, fetched: tuple[FetchedFile, ...] = ()
+) -> ModelServing:
+    """Return how one model is served with these knobs and the files that the pod fetches for it.
 
     Raises
     ------
     InvalidSpecError
-        If the knobs do not fit the model, or its source is of a kind that is not supported.
+        If the knobs do not fit the model, or its source lacks the main file.
     """
     triton = profile.spec.triton
     file = model_file(model, profile)
@@ -65,6 +79,8 @@ def model_serving(model: ModelSpec, knobs: Knobs, profile: AcceleratorProfile) -
             model_file=file,
         ),
         files=_files(model, file),
+        fetched=fetched,
+        size_limit=int(parse_quantity(triton.model_size_limit)),
     )
 
 
@@ -89,11 +105,7 @@ def serving_map(detector: EdgeDetector, accepted: ServingConfig, probe: Probe | 
 
 def _files(model: ModelSpec, main: str) -> dict[str, str]:
     if model.source.http is not None:
-        raise InvalidSpecError(
-            f"spec.models[{model.name}].source.http",
-            "is not supported by this release",
-            "bring the file by configMap or persistentVolumeClaim",
-        )
+        return {}
     items = model.source.config_map.items if model.source.config_map else ()
     if items and main not in {item.path for item in items}:
         raise InvalidSpecError(

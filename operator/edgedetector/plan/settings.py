@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 KIND_SERVICE_MONITOR = "ServiceMonitor"
 KIND_PROMETHEUS_RULE = "PrometheusRule"
@@ -51,6 +52,14 @@ def from_registry(image: str, registry: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Cap:
+    """A maximum of replicas below the one that the specification allows, and when it was set."""
+
+    maximum: int
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """What was observed of the cluster; changes while the operator runs."""
 
@@ -61,3 +70,5 @@ class Facts:
     """Inference pods that the live Deployment asks for, 0 if there is none; None if that is an autoscaler's doing."""
     replicas_before_suspension: int = 0
     """Inference pods to come back with once the detector is not suspended any more; 0 if that is not known."""
+    cap: Cap | None = None
+    """The maximum of replicas while more find no node."""

@@ -1,4 +1,4 @@
-"""The inference pods: Triton and the detector beside it, their Services and their autoscaler."""
+"""The inference pods: Triton and the detector beside it, and their Services."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Final
 from edgedetector.api import names
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
-from edgedetector.plan import sources
+from edgedetector.plan import scaling, sources
 from edgedetector.plan.common import (
     COMPONENT_REPLICAS,
     RESTRICTED,
@@ -62,7 +62,7 @@ def deployment(detector: EdgeDetector, profile: AcceleratorProfile, settings: Se
             "spec": _pod(detector, profile, settings),
         },
     }
-    replicas = _replicas(detector, facts)
+    replicas = scaling.replicas(detector, facts)
     if replicas is not None:
         spec["replicas"] = replicas
     metadata = detector_metadata(detector, names.triton(detector.name), names.COMPONENT_TRITON)
@@ -110,56 +110,11 @@ def replicas_service(detector: EdgeDetector) -> dict[str, Any]:
     }
 
 
-def autoscaled(detector: EdgeDetector) -> bool:
-    """Whether an autoscaler decides the number of replicas."""
-    return detector.spec.scaling.max_replicas > detector.spec.scaling.min_replicas
-
-
-def _replicas(detector: EdgeDetector, facts: Facts) -> int | None:
-    """Return the number of replicas to ask for, None to leave it to the autoscaler.
-
-    A number of ours that is no longer applied is dropped, which makes it 1 for a moment. So it stays as it is until
-    the autoscaler has written one. No autoscaler touches a Deployment with 0 replicas: that one gets as many as ran
-    before the suspension, or the minimum.
-    """
-    scaling = detector.spec.scaling
-    if detector.suspend:
-        return 0
-    if not autoscaled(detector):
-        return scaling.min_replicas
-    if facts.replicas is None:
-        return None
-    return min(max(facts.replicas or facts.replicas_before_suspension, scaling.min_replicas), scaling.max_replicas)
-
-
-def autoscaler(detector: EdgeDetector) -> dict[str, Any] | None:
-    """Return HorizontalPodAutoscaler NAME-triton, absent where minimum and maximum are equal.
-
-    It stays while the detector is suspended: an autoscaler leaves a Deployment with 0 replicas alone.
-    """
-    if not autoscaled(detector):
-        return None
-    scaling = detector.spec.scaling
-    target = {"type": "Utilization", "averageUtilization": scaling.target_cpu_utilization}
-    metric = {"name": "cpu", "container": names.CONTAINER_TRITON, "target": target}
-    return {
-        "apiVersion": "autoscaling/v2",
-        "kind": "HorizontalPodAutoscaler",
-        "metadata": detector_metadata(detector, names.triton(detector.name), names.COMPONENT_TRITON),
-        "spec": {
-            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": names.triton(detector.name)},
-            "minReplicas": scaling.min_replicas,
-            "maxReplicas": scaling.max_replicas,
-            "metrics": [{"type": "ContainerResource", "containerResource": metric}],
-        },
-    }
-
-
 def _pod(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> dict[str, Any]:
     spec = detector.spec
     device = profile.spec
     return present(
-        initContainers=[_model_repository(detector, settings)],
+        initContainers=[_model_repository(detector, settings), *sources.fetcher(detector, settings)],
         containers=[_triton(detector, profile, settings), _detector(detector, settings)],
         volumes=_volumes(detector, profile),
         securityContext=pod_security_context(device.pod_security.supplemental_groups),

@@ -1,0 +1,124 @@
+"""How many inference pods: asked for by us, or within which bounds an autoscaler decides.
+
+A replica for which no node has room helps nobody and would wait for ever: the autoscaler's maximum is lowered to what
+fits, and raised again after a while to see whether more fits now. Maximum and time stand on the autoscaler itself, so
+that a restarted operator goes on where the last one was.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from edgedetector.api import names
+from edgedetector.api.edgedetector import EdgeDetector, ScalingSpec
+from edgedetector.plan.common import detector_metadata
+from edgedetector.plan.settings import Cap, Facts
+
+CAP_LASTS: Final = timedelta(minutes=10)
+"""After which a lowered maximum is raised again. One try costs a minute of a waiting pod."""
+
+_NOTE: Final = re.compile(r"([1-9][0-9]{0,4}) since ([0-9T:-]{19}Z)")  # of ours; anybody may have written anything
+_MILLICORES_OF_PERCENT: Final = 10  # of one core
+
+
+def autoscaled(detector: EdgeDetector) -> bool:
+    """Whether an autoscaler decides the number of replicas."""
+    return detector.spec.scaling.max_replicas > detector.spec.scaling.min_replicas
+
+
+def replicas(detector: EdgeDetector, facts: Facts) -> int | None:
+    """Return the number of replicas to ask for, None to leave it to the autoscaler.
+
+    A number of ours that is no longer applied is dropped, which makes it 1 for a moment. So it stays as it is until
+    the autoscaler has written one. No autoscaler touches a Deployment with 0 replicas: that one gets as many as ran
+    before the suspension, or the minimum.
+    """
+    scaling = detector.spec.scaling
+    if detector.suspend:
+        return 0
+    if not autoscaled(detector):
+        return scaling.min_replicas
+    if facts.replicas is None:
+        return None
+    return min(max(facts.replicas or facts.replicas_before_suspension, scaling.min_replicas), scaling.max_replicas)
+
+
+def autoscaler(detector: EdgeDetector, facts: Facts) -> dict[str, Any] | None:
+    """Return HorizontalPodAutoscaler NAME-triton, absent where minimum and maximum are equal.
+
+    It stays while the detector is suspended: an autoscaler leaves a Deployment with 0 replicas alone.
+    """
+    if not autoscaled(detector):
+        return None
+    scaling = detector.spec.scaling
+    metadata = detector_metadata(detector, names.triton(detector.name), names.COMPONENT_TRITON)
+    if facts.cap is not None:
+        metadata["annotations"] = {names.ANNOTATION_CAPPED: note(facts.cap)}
+    return {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": metadata,
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": names.triton(detector.name)},
+            "minReplicas": scaling.min_replicas,
+            "maxReplicas": facts.cap.maximum if facts.cap is not None else scaling.max_replicas,
+            "metrics": [_metric(detector, name) for name in (names.CONTAINER_TRITON, names.CONTAINER_DETECTOR)],
+        },
+    }
+
+
+def cap(scaling: ScalingSpec, live: Cap | None, *, placed: int, waiting: int, now: datetime) -> Cap | None:
+    """Return the lowered maximum that is in force, None if the specification's is.
+
+    Parameters
+    ----------
+    live
+        The one that was in force until now.
+    placed
+        Replicas that have a node.
+    waiting
+        Replicas that have waited for a node for longer than the replacement of a pod takes.
+    """
+    if waiting:
+        fits = max(placed, scaling.min_replicas)
+        found = live if live is not None and live.maximum <= fits else Cap(fits, now)
+    elif live is not None and timedelta(0) <= now - live.since < CAP_LASTS:
+        found = live
+    else:
+        return None
+    maximum = max(found.maximum, scaling.min_replicas)
+    return Cap(maximum, found.since) if maximum < scaling.max_replicas else None
+
+
+def live_cap(autoscaler: Mapping[str, Any] | None) -> Cap | None:
+    """Return the lowered maximum that is noted on a live autoscaler; what cannot be read is none."""
+    metadata = (autoscaler or {}).get("metadata") or {}
+    match = _NOTE.fullmatch((metadata.get("annotations") or {}).get(names.ANNOTATION_CAPPED, ""))
+    if match is None:
+        return None
+    try:
+        return Cap(int(match[1]), datetime.fromisoformat(match[2]))
+    except ValueError:
+        return None
+
+
+def note(cap: Cap) -> str:
+    """Return how a lowered maximum is noted; whole seconds."""
+    return f"{cap.maximum} since {cap.since.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _metric(detector: EdgeDetector, container: str) -> dict[str, Any]:
+    """Return the CPU that a container may use.
+
+    Triton's is counted in shares of its request. The detector's too, if somebody has stated its request: the default
+    is a floor for one camera and no measure of what many need, so then it is counted in shares of one core.
+    """
+    percent = detector.spec.scaling.target_cpu_utilization
+    target: dict[str, Any] = {"type": "Utilization", "averageUtilization": percent}
+    if container == names.CONTAINER_DETECTOR and "cpu" not in detector.spec.resources.detector.requests:
+        target = {"type": "AverageValue", "averageValue": f"{percent * _MILLICORES_OF_PERCENT}m"}
+    resource = {"name": "cpu", "container": container, "target": target}
+    return {"type": "ContainerResource", "containerResource": resource}

@@ -28,8 +28,9 @@ class FetchedFile:
     """Path below the model's directory, e.g. 1/model.plan."""
     url: str = field(repr=False)
     sha256: str
-    allowed: bool = False
-    """Whether the host is a Service of the namespace or on the operator's list."""
+    lookup: str = ""
+    """Name to resolve for the connection; empty: the host is neither a Service of the namespace nor on the operator's
+    list."""
     own_authority: bool = False
     """Trust the certificates in DIR_AUTHORITIES/<model>/ alone, not the public ones."""
 

@@ -1,13 +1,16 @@
-"""Command line of the pod's two steps: `prepare` before Triton starts, `run` beside it."""
+"""Command line of the pod's steps: `prepare` before Triton starts, `fetch` and `run` beside it."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import os
+import signal
+import socket
 import sys
 from pathlib import Path
 
+from edgedetector.detector.fetching import fetch
 from edgedetector.detector.prepare import prepare
 from edgedetector.detector.repository import Paths
 
@@ -15,13 +18,18 @@ from edgedetector.detector.repository import Paths
 def main() -> int:
     """Run one step and return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m edgedetector.detector", description=__doc__)
-    parser.add_argument("step", choices=("prepare", "run"))
+    parser.add_argument("step", choices=("prepare", "fetch", "run"))
+    parser.add_argument("--own", action="store_true", help="fetch: the volume with the fetched files is this pod's")
     parser.add_argument("--root", type=Path, default=Path("/"), help="look for all files below this directory")
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(threadName)s %(message)s")
     paths = Paths.under(options.root)
     if options.step == "prepare":
         return prepare(paths)
+    if options.step == "fetch":
+        # At once: a transfer that is cut off is begun anew, and the first process of a container needs a handler.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        fetch(paths, socket.gethostname(), own=options.own)
     from edgedetector.detector.run import run  # noqa: PLC0415 - video and gRPC libraries take a second to import
 
     code = run(paths, os.environ)

@@ -35,6 +35,8 @@ class Seen:
     """Where the configuration in force is not what `wanted` asks for."""
     good: str | None = None
     """Text of the last config.pbtxt that was loaded and verified."""
+    changed: bool = False
+    """The source has other files than those that were copied for it."""
     instances: int = 0
 
 
@@ -46,6 +48,8 @@ class Failure:
     message: str
     at: float
     """Seconds, monotonic."""
+    reason: str = ""
+    """What is wrong with the files, if it is they."""
 
 
 def step(wanted: ModelServing, seen: Seen, failure: Failure | None, now: float) -> Step:
@@ -53,7 +57,7 @@ def step(wanted: ModelServing, seen: Seen, failure: Failure | None, now: float) 
     if not seen.live:
         return Step.WAIT
     # `good` as well, since a field that was dropped from the file shows in no difference.
-    if seen.ready and not seen.differences and seen.good == wanted.config:
+    if seen.ready and not seen.differences and not seen.changed and seen.good == wanted.config:
         return Step.NOTHING
     if failure is None or failure.config != wanted.config or now - failure.at >= RETRY:
         return Step.LOAD

@@ -11,12 +11,13 @@ import filecmp
 import json
 import os
 import secrets
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedetector.api import names
-from edgedetector.api.dataplane import ModelServing
+from edgedetector.api import conditions, names
+from edgedetector.api.dataplane import FetchedFile, ModelServing
+from edgedetector.detector import files
+from edgedetector.detector.files import Digests, ModelFileError, Problem
 from edgedetector.detector.trial import Trial
 
 
@@ -33,6 +34,9 @@ class Paths:
     models: Path = Path(names.DIR_MODELS)
     sources: Path = Path(names.DIR_SOURCES)
     run: Path = Path(names.DIR_RUN)
+    fetched: Path = Path(names.DIR_FETCHED)
+    report: Path = Path(names.DIR_FETCH_REPORT)
+    authorities: Path = Path(names.DIR_AUTHORITIES)
 
     @classmethod
     def under(cls, root: Path) -> Paths:
@@ -45,6 +49,16 @@ class Paths:
     def key(self) -> Path:
         """The key of Triton's restricted protocols."""
         return self.run / names.FILE_ADMIN_KEY
+
+    def kept(self, file: FetchedFile) -> Path:
+        """Return where a fetched file is kept: under its digest.
+
+        Raises
+        ------
+        InvalidNameError
+            If the digest is a path to another place.
+        """
+        return _inside(self.fetched, file.sha256)
 
 
 def replace_file(path: Path, text: str, *, mode: int = 0o644, beside: Path | None = None) -> None:
@@ -74,6 +88,7 @@ class Repository:
         self._paths = paths
         self._good = paths.run / "good"
         self._trial = paths.run / "trial.json"
+        self._digests = Digests()
 
     def write_config(self, model: str, text: str) -> None:
         """Replace a model's config.pbtxt.
@@ -83,26 +98,80 @@ class Repository:
         """
         replace_file(self._directory(model) / "config.pbtxt", text, beside=self._paths.models)
 
+    def look(self, serving: ModelServing) -> Problem | None:
+        """Return what is wrong with a model's files as they lie in its source, without reading them.
+
+        What is in the repository stays good: a source that is gone, e.g. a volume that hiccups, is no problem then.
+        """
+        present = [file for file in self._files(serving) if file.origin.is_file()]
+        for file in self._files(serving):
+            if file in present or self._is_kept(file):
+                continue
+            if file.digest:
+                return self._fetching(file.digest)
+            named = file.origin.relative_to(self._paths.sources / serving.name)
+            return Problem(conditions.REASON_MODEL_FILE_MISSING, f"its source has no file {named}")
+        size = sum(file.origin.stat().st_size for file in present)
+        return files.too_large(size, serving.size_limit) if 0 < serving.size_limit < size else None
+
+    def changes(self, serving: ModelServing) -> tuple[object, ...]:
+        """Return a value for the sources that differ from what is in the repository; empty if none does.
+
+        It is another value whenever one of those files is written to. A file is read once, and then known by its size
+        and time.
+        """
+        return tuple((str(file.target), files.signature_of(file.origin)) for file in self._changed(serving))
+
     def copy_files(self, serving: ModelServing) -> None:
         """Copy a model's files from its source: those of `files`, or without any all of the source as version 1.
 
-        Files that are equal already are not touched: for Triton a newer file is a changed model, which it loads all
-        anew where only the instances changed.
+        All are looked at first, so that one that is missing or too large leaves the repository as it is. Files that
+        are equal already are not touched: for Triton a newer file is a changed model, which it loads all anew where
+        only the instances changed.
 
         Raises
         ------
+        ModelFileError
+            If the files cannot be used; or are still being fetched, then without a reason.
         OSError
-            If a file is missing; the message names it.
+            If they cannot be copied.
         InvalidNameError
             If a path leaves the model's directory.
         """
+        if problem := self.look(serving):
+            raise ModelFileError(problem.reason, problem.message)
+        for file in self._changed(serving):
+            self._copy(file)
+
+    def _files(self, serving: ModelServing) -> tuple[_File, ...]:
+        """Return every file of a model; none where they came with the volume that the repository is."""
         source = _inside(self._paths.sources, serving.name)
         directory = self._directory(serving.name)
-        if not source.is_dir() and not serving.files:
-            return  # The files came with the volume that the repository is.
-        (directory / "1").mkdir(parents=True, exist_ok=True)
-        for target, origin in (serving.files or _everything(source)).items():
-            self._copy(_inside(source, origin), _inside(directory, target))
+        plain = serving.files or (_everything(source) if source.is_dir() else {})
+        return (
+            *(_File(_inside(directory, target), _inside(source, origin)) for target, origin in plain.items()),
+            *(_File(_inside(directory, f.target), self._paths.kept(f), f.sha256) for f in serving.fetched),
+        )
+
+    def _changed(self, serving: ModelServing) -> tuple[_File, ...]:
+        return tuple(file for file in self._files(serving) if file.origin.is_file() and not self._is_current(file))
+
+    def _is_kept(self, file: _File) -> bool:
+        """Tell whether the repository has a file that is missing in the source."""
+        return self._is_current(file) if file.digest else file.target.is_file()
+
+    def _is_current(self, file: _File) -> bool:
+        if file.digest:
+            return self._digests.of(file.target) == file.digest
+        return file.target.is_file() and filecmp.cmp(file.origin, file.target, shallow=False)
+
+    def _fetching(self, digest: str) -> Problem:
+        """Return how the fetching of a file goes, as the container that does it says."""
+        with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
+            said = json.loads((self._paths.report / names.FILE_FETCH_REPORT).read_text()).get(digest)
+            if said and said["reason"] in conditions.MODEL_FILE_REASONS:
+                return Problem(said["reason"], str(said["message"]))
+        return Problem("", "its file is being fetched")
 
     def good(self, model: str) -> tuple[str, str] | None:
         """Return serving id and text of the last config that was loaded and verified in this pod."""
@@ -151,15 +220,25 @@ class Repository:
     def _directory(self, model: str) -> Path:
         return _inside(self._paths.models, model)
 
-    @staticmethod
-    def _copy(origin: Path, target: Path) -> None:
-        if target.exists() and filecmp.cmp(origin, target, shallow=False):
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.partial")
-        # Not copystat: a ConfigMap's file is owned by root and read-only, the copy must be replaceable.
-        shutil.copyfile(origin, partial)
-        partial.replace(target)
+    def _copy(self, file: _File) -> None:
+        file.target.parent.mkdir(parents=True, exist_ok=True)
+        partial = self._paths.models / f".{file.target.name}.partial"
+        # Not shutil's: a ConfigMap's file is owned by root and read-only, the copy must be replaceable.
+        with file.origin.open("rb") as source, partial.open("wb") as sink:
+            found = files.copy(source, sink)
+        if file.digest and found != file.digest:
+            partial.unlink()
+            raise ModelFileError(conditions.REASON_CHECKSUM_MISMATCH, "the file that was fetched was damaged since")
+        partial.replace(file.target)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file of a model: where Triton wants it, where it comes from, and its SHA-256 digest where that is given."""
+
+    target: Path
+    origin: Path
+    digest: str = ""
 
 
 def _everything(source: Path) -> dict[str, str]:

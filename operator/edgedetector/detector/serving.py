@@ -19,6 +19,7 @@ from edgedetector.api.dataplane import ModelServing, ModelState, Probe, ServingC
 from edgedetector.detector import trial as trials
 from edgedetector.detector.applying import Failure, Seen, Step, step
 from edgedetector.detector.documents import Document
+from edgedetector.detector.files import ModelFileError, Problem
 from edgedetector.detector.repository import InvalidNameError, Paths, Repository
 from edgedetector.detector.trial import Outcome, Trial
 from edgedetector.triton.client import Client
@@ -34,6 +35,8 @@ _REVIEW: Final = 1.0
 _PATIENCE: Final = 5.0
 """Seconds without an answer after which a model that served no longer counts as Ready: on a busy box a question
 takes longer than its time-out now and then, and status must not flap with it."""
+_SETTLING: Final = 3.0
+"""Seconds for which a source's files must be as they are before a change is taken: a copy in progress is none."""
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -67,6 +70,7 @@ class Serving:
         self._probe = Document(paths.serving / names.FILE_PROBE, Probe)
         self._trial: Trial | None = self._repository.trial()
         self._failures: dict[str, Failure] = {}
+        self._changes: dict[str, tuple[tuple[object, ...], float]] = {}
         self._reviewed: tuple[str, float] = ("", 0.0)
         self._answered = -_PATIENCE
         self._lock = threading.Lock()
@@ -129,6 +133,11 @@ class Serving:
 
     def _serve(self, serving_id: str, model: ModelServing) -> None:
         seen = self._look(model)
+        problem, changed = self._files(model)
+        if problem is not None and seen.live:
+            self._report_files(model, problem, seen)
+            return
+        seen = replace(seen, changed=changed)
         failure = self._failures.get(model.name)
         match step(model, seen, failure, self._clock()):
             case Step.WAIT:
@@ -140,7 +149,29 @@ class Serving:
             case Step.NOTHING if failure is None or failure.config != model.config:
                 self._settle(serving_id, model, seen)
             case Step.NOTHING:
-                self._report_failure(model, failure.message, seen)
+                self._report_failure(model, failure, seen)
+
+    def _files(self, model: ModelServing) -> tuple[Problem | None, bool]:
+        """Return what is wrong with a model's files, and whether they have changed for good."""
+        try:
+            problem, changes = self._repository.look(model), self._repository.changes(model)
+        except (OSError, InvalidNameError):
+            # A file that is being replaced, a volume that hiccups; if it stays so, a load says it.
+            return None, False
+        now = self._clock()
+        before = self._changes.get(model.name)
+        if before is None or before[0] != changes:
+            before = self._changes[model.name] = (changes, now)
+        return problem, bool(changes) and now - before[1] >= _SETTLING
+
+    def _report_files(self, model: ModelServing, problem: Problem, seen: Seen) -> None:
+        good = self._repository.good(model.name)
+        if problem.reason:
+            self._report_failure(model, Failure(model.config, problem.message, self._clock(), problem.reason), seen)
+        elif good and seen.ready:
+            self._report(ModelState(model.name, "Ready", problem.message, good[0], seen.instances))
+        else:
+            self._report(ModelState(model.name, "Loading", problem.message))
 
     def _report_silence(self, model: ModelServing) -> None:
         if self._clock() - self._answered >= _PATIENCE:
@@ -191,6 +222,8 @@ class Serving:
                 log.warning("%s", error)
                 return
             self._fail(model, str(error), before)
+        except ModelFileError as error:
+            self._fail(model, str(error), before, error.problem.reason)
         except (InvalidConfigError, InvalidNameError, _NotInForceError, OSError) as error:
             self._fail(model, str(error), before)
         else:
@@ -207,20 +240,19 @@ class Serving:
             raise _NotInForceError("; ".join(seen.differences) or "the model is not ready after its load")
         return seen
 
-    def _fail(self, model: ModelServing, message: str, seen: Seen) -> None:
+    def _fail(self, model: ModelServing, message: str, seen: Seen, reason: str = "") -> None:
         log.error("model %s: %s", model.name, message)
-        self._failures[model.name] = Failure(model.config, message, self._clock())
+        failure = self._failures[model.name] = Failure(model.config, message, self._clock(), reason)
         if seen.good is not None:
             # Otherwise a restart of Triton would meet the broken file before we do.
             self._repository.write_config(model.name, seen.good)
-        self._report_failure(model, message, seen)
+        self._report_failure(model, failure, seen)
 
-    def _report_failure(self, model: ModelServing, message: str, seen: Seen) -> None:
+    def _report_failure(self, model: ModelServing, failure: Failure, seen: Seen) -> None:
         good = self._repository.good(model.name)
         still = f"; still serving {good[0]}" if good and seen.ready else ""
-        self._report(
-            ModelState(model.name, "Failed", message + still, good[0] if still and good else "", seen.instances)
-        )
+        serves = good[0] if still and good else ""
+        self._report(ModelState(model.name, "Failed", failure.message + still, serves, seen.instances, failure.reason))
 
     def _restore(self, model: ModelServing) -> None:
         good = self._repository.good(model.name)
@@ -245,6 +277,7 @@ class Serving:
                     continue
             self._repository.forget(name)
             self._failures.pop(name, None)
+            self._changes.pop(name, None)
 
     def _end_failed_trial(self, accepted: ServingConfig, wanted: ServingConfig) -> None:
         trial = self._trial

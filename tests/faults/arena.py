@@ -8,7 +8,7 @@ import json
 import ssl
 import subprocess
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,9 +133,18 @@ class Arena:
             await asyncio.sleep(0.05)
 
     async def play(
-        self, plan_of: plans.Plan = plans.undisturbed, want: dict[str, world.World] | None = None, *, fresh: bool = True
+        self,
+        plan_of: plans.Plan = plans.undisturbed,
+        want: dict[str, world.World] | None = None,
+        *,
+        fresh: bool = True,
+        before: Callable[[str], Awaitable[None]] | None = None,
     ) -> Played:
-        """Play the scenario; `want` is the end of each step, None to find out; without `fresh` no `start`."""
+        """Play the scenario.
+
+        `want` is the end of each step, None to find out. Without `fresh` the operator is left running and nothing
+        happens in the step `start`. `before` is called with each step.
+        """
         played, began = Played(), time.monotonic()
         if fresh or not self.operator.alive:
             await self.clear()
@@ -144,6 +153,8 @@ class Arena:
         for step in scenario.STEPS:
             self.proxy.step = step
             self.proxy.forget_gets()
+            if before is not None:
+                await before(step)
             await self._act(step, fresh=fresh)
             played.worlds[step] = found = await (self.steady() if want is None else self.settled(want[step]))
             wrong = [] if want is None else list(world.differences(want[step], found))

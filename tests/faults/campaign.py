@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tests.faults import plans, scenario, world
-from tests.faults.arena import Arena, Played, arena, equipped
+from tests.faults.arena import Arena, Played
 
 # How often a case is tried whose write did not come: which status is written on the way depends on who is quicker.
 TRIES = 3
@@ -37,11 +36,14 @@ class Report:
 
 
 async def campaign(
-    arenas: Sequence[Arena], share: int = 1, storms: Iterable[plans.Fault] = tuple(plans.Fault)
+    arenas: Sequence[Arena],
+    want: dict[str, world.World],
+    writes: Iterable[plans.Write],
+    share: int = 1,
+    storms: Iterable[plans.Fault] = tuple(plans.Fault),
 ) -> Report:
-    """Play every `share`-th of all cases and the storms, on all arenas at once."""
-    report, began = Report(), time.monotonic()
-    want, report.writes = await reference(arenas)
+    """Play every `share`-th of all cases and the storms, on all arenas at once; `want` is the end of each step."""
+    report, began = Report(writes=tuple(writes)), time.monotonic()
     wanted = plans.sample(plans.cases(report.writes), share)
     todo: collections.deque[tuple[plans.Case, ...] | plans.Fault] = collections.deque(storms)
     todo.extend(plans.rounds(wanted, scenario.STEPS))
@@ -124,14 +126,19 @@ def _steps(of_round: Iterable[plans.Case]) -> set[str]:
     return {case.write.step for case in of_round}
 
 
-def run(count: int, share: int, storms: Iterable[plans.Fault] = tuple(plans.Fault)) -> Report:
-    """Set up so many arenas and play."""
-    with contextlib.ExitStack() as stack:
-        servers = [stack.enter_context(equipped()) for _ in range(count)]
-
-        async def play() -> Report:
-            async with contextlib.AsyncExitStack() as inner:
-                arenas = [await inner.enter_async_context(arena(server)) for server in servers]
-                return await campaign(arenas, share, storms)
-
-        return asyncio.run(play())
+def summary(report: Report) -> str:
+    """Return what was tried and what came of it, as a table in Markdown."""
+    of_step = collections.Counter((case.write.step, case.fault) for case in report.judged)
+    steps = [step for step in scenario.STEPS if any(case.write.step == step for case in report.judged)]
+    lines = ["| fault | " + " | ".join(steps) + " | all |", "| --- |" + " ---: |" * (len(steps) + 1)]
+    for fault in plans.Fault:
+        row = [of_step[step, fault] for step in steps]
+        lines.append(f"| {fault} | " + " | ".join(map(str, row)) + f" | {sum(row)} |")
+    writes = [sum(write.step == step for write in report.writes) for step in steps]
+    lines.append("| *writes of the undisturbed run* | " + " | ".join(map(str, writes)) + f" | {sum(writes)} |")
+    told = f"{len(report.judged)} cases, {len(report.storms)} storms ({sum(report.storms.values())} faults), "
+    told += f"{len(report.divergences)} divergences, {len(report.missed)} cases whose write did not come, "
+    told += f"{len(report.deaths)} unasked ends of the operator; {report.runs} runs in {report.seconds:.0f} s"
+    found = [f"DIVERGENCE {case}: {what}" for case, all_of in report.divergences.items() for what in all_of[:5]]
+    found += [f"MISSED {case}" for case in report.missed] + [f"ENDED {name}" for name in report.deaths]
+    return "\n".join([*lines, "", told, *found])

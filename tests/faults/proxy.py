@@ -46,6 +46,8 @@ class Reads:
 
     watch_answers: list[int] = field(default_factory=list)
     """HTTP statuses for the next watches, instead of a stream."""
+    expired: int = 0
+    """So many of the next watches say in their stream that their version is too old."""
     list_answers: list[int] = field(default_factory=list)
     """HTTP statuses for the next lists."""
     blind: bool = False
@@ -182,6 +184,9 @@ class Proxy:
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         if self.reads.watch_answers:
             return _answer(self.reads.watch_answers.pop(0))
+        if self.reads.expired:
+            self.reads.expired -= 1
+            return web.json_response({"type": "ERROR", "object": _status(410)})
         task = asyncio.create_task(self._stream(request))
         self._streams.add(task)
         try:
@@ -217,8 +222,13 @@ def _kept(answer: aiohttp.ClientResponse) -> dict[str, str]:
 
 
 def _answer(status: int) -> web.Response:
+    headers = {"Retry-After": str(RETRY_AFTER)} if status == 429 else {}
+    return web.json_response(_status(status), status=status, headers=headers)
+
+
+def _status(status: int) -> Object:
     reason = _REASONS.get(status, "Unknown")
-    body = {
+    return {
         "kind": "Status",
         "apiVersion": "v1",
         "metadata": {},
@@ -227,8 +237,6 @@ def _answer(status: int) -> web.Response:
         "reason": reason,
         "code": status,
     }
-    headers = {"Retry-After": str(RETRY_AFTER)} if status == 429 else {}
-    return web.json_response(body, status=status, headers=headers)
 
 
 def _hang_up(request: web.Request) -> web.Response:

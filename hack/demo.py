@@ -118,7 +118,7 @@ def _pods(namespace: str) -> str:
 def demo() -> int:
     """Run the whole."""
     runner = Runner("make demo", budget=BUDGET_SECONDS)
-    say("The first run compiles Kubernetes: about 10 minutes to detections on 2 cores, 5 more for monitoring.")
+    say("The first run compiles Kubernetes: about 8 minutes to detections on 2 cores, 8 more for monitoring.")
 
     def load() -> None:
         cluster.install(cluster.load_images(*IMAGES))

@@ -272,14 +272,6 @@ def test_replicas_look_for_each_other_only_if_there_can_be_several() -> None:
     assert host({"maxReplicas": 2}) == "yard-replicas.site-a.svc"
 
 
-def test_a_source_that_this_release_cannot_serve_says_so() -> None:
-    spec = minimal()
-    spec["models"][0]["source"] = {"http": {"url": "https://files.example/people.plan", "sha256": "0" * 64}}
-    wanted = detector("yard", spec)
-    with pytest.raises(InvalidSpecError, match=r"spec\.models\[people\]\.source\.http: .*configMap"):
-        serving_config(wanted, scenarios.PROFILES["cpu"])
-
-
 def test_items_that_lack_the_main_file_are_an_error() -> None:
     spec = minimal()
     spec["models"][0]["source"]["configMap"]["items"] = [{"key": "a", "path": "other.py"}]

@@ -105,6 +105,15 @@ def workload(desired: Object, live: Object | None, origin: Origin, manager: str)
     return _recorded(desired, running, dataclasses.replace(fresh, held=_digest(running)))
 
 
+def settled(detector: Object) -> bool:
+    """Tell whether the present specification of an EdgeDetector was applied before, by whichever release.
+
+    Releases that did not say so yet said at least which specification they had looked at.
+    """
+    status = detector.get("status") or {}
+    return bool(status.get("appliedGeneration", status.get("observedGeneration")) == detector["metadata"]["generation"])
+
+
 def record(obj: Object | None) -> Record | None:
     """Return what the annotation of a workload says; None if it says nothing that can be understood."""
     text = ((obj or {}).get("metadata", {}).get("annotations") or {}).get(ANNOTATION, "")

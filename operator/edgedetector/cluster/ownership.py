@@ -10,8 +10,29 @@ from edgedetector.cluster import diff
 if TYPE_CHECKING:
     from edgedetector.cluster.client import Object
 
+# Of the shipped profiles: what a user adds to one under other fields stays.
+SHIPPED_MANAGER: Final = f"{names.FIELD_MANAGER}-shipped"
+
 # Labels that name the parent.
 _PARENT: Final = (names.LABEL_DETECTOR, names.LABEL_PROFILE)
+
+
+def is_shipped(profile: Object) -> bool:
+    """Tell whether a live profile was made by the operator: one that somebody else made has only the name of one."""
+    return diff.owned_fields(profile, SHIPPED_MANAGER) is not None
+
+
+def version_of(profile: Object) -> str:
+    """Return what changes whenever somebody changes the profile, "" for one that the operator alone has written.
+
+    Such a one, and one that is a file, is a part of the operator's release.
+    """
+    metadata = profile["metadata"]
+    entries = metadata.get("managedFields") or ()
+    writers = {entry.get("manager") for entry in entries if "f:spec" in (entry.get("fieldsV1") or {})}
+    if writers == {SHIPPED_MANAGER} or "uid" not in metadata:
+        return ""
+    return f"{metadata['uid']}/{metadata['generation']}"
 
 
 def owned_by(obj: Object, uid: str) -> bool:

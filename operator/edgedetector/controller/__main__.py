@@ -10,7 +10,7 @@ import random
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import aiohttp
@@ -20,6 +20,7 @@ from kubernetes.aio import config as kubeconfig
 
 from edgedetector import plan, profiles
 from edgedetector.cluster import kinds
+from edgedetector.cluster import watch as cluster_watch
 from edgedetector.cluster.client import Client
 from edgedetector.controller import discovery, health, keys, logs, options, watch
 from edgedetector.controller.detectors import DetectorReconciler
@@ -59,7 +60,9 @@ def planning(settings: options.Options) -> plan.Settings:
         exporter_pull_secrets=settings.exporter_pull_secrets,
         monitoring_labels=dict(settings.monitoring_labels),
         model_hosts=settings.model_hosts,
+        network_policies=settings.network_policies,
         prometheus_namespaces=settings.prometheus_namespaces,
+        dns_cidrs=settings.dns_cidrs,
     )
 
 
@@ -99,6 +102,7 @@ async def work(settings: options.Options, api: kubernetes.ApiClient, session: ai
         rng=rng,
         instance=socket.gethostname(),
         files={body["metadata"]["name"]: body for body in profiles.load(settings.profiles)},
+        profiles_applied=bool(settings.namespaces),
         drifts=Drifts(time.monotonic, queue.add),
     )
     scraper = scrape.Scraper[keys.Key](scrape.Asker(session), queue.add, time.monotonic)
@@ -133,6 +137,7 @@ async def work(settings: options.Options, api: kubernetes.ApiClient, session: ai
         asyncio.create_task(scraper.run(), name="scraper"),
         asyncio.create_task(kinds_served.run(), name="discovery"),
         asyncio.create_task(stale.wait(), name="stale"),
+        *(asyncio.create_task(one.run(), name=f"watch-{one.kind.plural}") for one in following(settings, client, wake)),
         watching(settings, wake, monitoring_changed),
     ]
     try:
@@ -153,19 +158,37 @@ async def first_of(tasks: list[asyncio.Task[Any]]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def following(
+    settings: options.Options, client: Client, wake: Callable[[keys.Key], None]
+) -> Iterator[cluster_watch.Watch]:
+    """Return the watches of the children and of their pods."""
+    watched = tuple(kinds.of(*kind) for kind in WATCHED)
+    return watch.follow(client, watched, places(settings) or ("",), wake, random.Random())  # noqa: S311 - no secret
+
+
+def places(settings: options.Options) -> frozenset[str]:
+    """Return the namespaces to look into, none for all of them.
+
+    The operator's own one is among them for the exporters; a detector there is served only if it is named.
+    """
+    return frozenset({*settings.namespaces, settings.operator_namespace}) if settings.namespaces else frozenset()
+
+
 def watching(
     settings: options.Options, wake: Callable[[keys.Key], None], monitoring_changed: Callable[[], None]
 ) -> asyncio.Task[Any]:
     """Start Kopf. Last of all, since it takes every task that is younger than itself for its own when it ends."""
-    watched, namespaced = tuple(kinds.of(*kind) for kind in WATCHED), bool(settings.namespaces)
+    namespaced = bool(settings.namespaces)
     registry, kopf_settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
     kopf.on.login(registry=registry)(login)
-    watch.register(registry, watched, wake, None if namespaced else monitoring_changed)
-    watch.operator_settings(kopf_settings, watched, namespaced=namespaced)
-    # The operator's own one for the exporters; a detector there is served only if it is named.
-    places = {*settings.namespaces, settings.operator_namespace} if namespaced else ()
+    watch.register(registry, wake, None if namespaced else monitoring_changed)
+    watch.operator_settings(kopf_settings, namespaced=namespaced)
     coroutine = kopf.operator(
-        registry=registry, settings=kopf_settings, standalone=True, clusterwide=not namespaced, namespaces=places
+        registry=registry,
+        settings=kopf_settings,
+        standalone=True,
+        clusterwide=not namespaced,
+        namespaces=places(settings),
     )
     return asyncio.create_task(coroutine, name="kopf")
 

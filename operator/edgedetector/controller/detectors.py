@@ -15,10 +15,11 @@ from edgedetector import plan
 from edgedetector.api import conditions, errors, names
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
-from edgedetector.cluster import converge, kinds
+from edgedetector.cluster import converge, held, kinds
 from edgedetector.controller import refresh, replicas
 from edgedetector.controller.logs import about
 from edgedetector.controller.patience import Patience
+from edgedetector.controller.profiles import SOON
 from edgedetector.controller.shell import reported, resource
 from edgedetector.controller.watch import OURS
 from edgedetector.observe import gather, kubelet, scrape
@@ -64,6 +65,8 @@ class DetectorReconciler:
 
     async def reconcile(self, key: Key) -> float | None:
         """Do one pass; see `loop.Reconciler`."""
+        if not self.shell.profiles_applied:
+            return SOON
         with self.shell.phase("gather"):
             obj = await self.shell.client.get(kinds.EDGEDETECTOR, key.namespace, key.name)
         if obj is None or converge.leaving(obj):
@@ -101,7 +104,7 @@ class DetectorReconciler:
         with shell.phase("gather"):
             detector = EdgeDetector.parse(obj)
             self.uses(key, detector.spec.accelerator_profile)
-            profile = await self._profile(detector.spec.accelerator_profile)
+            profile, source = await self._profile(detector.spec.accelerator_profile)
             seen = await self._gather(key)
         with shell.phase("plan"):
             accepted = plan.serving_config(detector, profile, shell.settings.model_hosts)
@@ -110,7 +113,8 @@ class DetectorReconciler:
             before = replicas.before_suspension(seen.children, names.triton(key.name))
             cap = self._cap(detector, seen.snapshot, waiting)
             facts = plan.Facts(seen.snapshot.served, waiting, live, before, cap)
-            desired = plan.detector_children(detector, profile, shell.settings, facts, accepted)
+            rendered = plan.detector_children(detector, profile, shell.settings, facts, accepted)
+            desired = shell.keep(key, rendered, seen.children, source, settled=held.settled(obj))
         with shell.phase("apply"):
             if outcome := await shell.converge(key, desired, seen.children, detector.uid):
                 seen = seen.after(outcome.children)  # what comes of it at the controllers is an event
@@ -124,12 +128,13 @@ class DetectorReconciler:
             return remains(obj, (await self._gather(key)).snapshot, self.shell.now())
         return None
 
-    async def _profile(self, name: str) -> AcceleratorProfile:
+    async def _profile(self, name: str) -> tuple[AcceleratorProfile, Object]:
+        """Return the profile, and the object in which it stands."""
         obj = await self.shell.profile(name)
         if obj is None or converge.leaving(obj):
             raise errors.MissingProfileError(name, tuple(self.shell.files) if self.shell.namespaced else ())
         try:
-            return AcceleratorProfile.parse(obj)
+            return AcceleratorProfile.parse(obj), obj
         except errors.InvalidSpecError as error:
             raise errors.InvalidProfileError(name, error) from None
 

@@ -8,12 +8,16 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
+from edgedetector import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 N = TypeVar("N", int, float)
 
 PREFIX = "EDGEDETECTOR_"
+IMMEDIATE = "Immediate"
+UPGRADE_POLICIES = ("OnNextChange", IMMEDIATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +34,15 @@ class Options:
     exporter_pull_secrets: tuple[str, ...] = ()
     model_hosts: tuple[str, ...] = ()
     """Hosts from which model files may be fetched."""
+    network_policies: bool = True
+    """Whether workloads get NetworkPolicies."""
     prometheus_namespaces: tuple[str, ...] = ("monitoring",)
+    dns_cidrs: tuple[str, ...] = ()
+    """Name servers besides the cluster's own pods."""
+    release: str = __version__
+    """Name of this release of the operator: another one renders other pods for the same resources."""
+    upgrade_policy: str = "OnNextChange"
+    """What another release does to pods that run: nothing until the next change, or "Immediate"."""
     namespaces: tuple[str, ...] = ()
     """Where EdgeDetectors are served; empty: everywhere. Named ones come without any right outside of them."""
     operator_deployment: str = ""
@@ -70,7 +82,11 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
     flag("image-registry", "registry of all images; empty: those that their names say", "")
     flag("exporter-pull-secrets", "comma-separated Secrets with which exporters' images are pulled", "")
     flag("model-hosts", "comma-separated hosts from which model files may be fetched", "")
+    flag("network-policies", "true or false: whether workloads get NetworkPolicies", "true")
     flag("prometheus-namespaces", "comma-separated namespaces of Prometheus servers", "monitoring")
+    flag("dns-cidrs", "comma-separated address ranges of name servers besides the cluster's", "")
+    flag("release", "name of this release of the operator, its image", __version__)
+    flag("upgrade-policy", "what another release does to pods that run: OnNextChange or Immediate", "OnNextChange")
     flag("operator-deployment", "name of the operator's own Deployment", "")
     flag("profiles", "directory of profiles besides the shipped ones", "")
     flag("namespaces", "comma-separated namespaces to serve; empty: all", "")
@@ -91,7 +107,11 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
             image_registry=values.image_registry,
             exporter_pull_secrets=_list(values.exporter_pull_secrets),
             model_hosts=_list(values.model_hosts),
+            network_policies=_choice(values.network_policies, "network-policies", "true", "false") == "true",
             prometheus_namespaces=_list(values.prometheus_namespaces),
+            dns_cidrs=_list(values.dns_cidrs),
+            release=values.release,
+            upgrade_policy=_choice(values.upgrade_policy, "upgrade-policy", *UPGRADE_POLICIES),
             namespaces=_list(values.namespaces),
             operator_deployment=values.operator_deployment,
             profiles=values.profiles,
@@ -105,6 +125,12 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
         )
     except ValueError as error:
         parser.error(str(error))
+
+
+def _choice(value: str, name: str, *choices: str) -> str:
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}")
+    return value
 
 
 def _list(text: str) -> tuple[str, ...]:

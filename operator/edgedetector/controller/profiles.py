@@ -16,6 +16,8 @@ from edgedetector import plan
 from edgedetector.api import conditions, errors, names
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, diff, kinds
+from edgedetector.cluster.errors import ClusterError
+from edgedetector.cluster.ownership import SHIPPED_MANAGER, is_shipped
 from edgedetector.controller import keys
 from edgedetector.controller.logs import about
 from edgedetector.controller.shell import reported, resource
@@ -23,7 +25,7 @@ from edgedetector.observe import kubelet
 from edgedetector.status import compose, profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from edgedetector.api.conditions import Condition
     from edgedetector.cluster.client import Object
@@ -33,13 +35,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A manager of its own: what a user adds to a shipped profile under other fields stays.
-SHIPPED_MANAGER: Final = f"{names.FIELD_MANAGER}-shipped"
-
-
-def is_shipped(obj: Object) -> bool:
-    """Tell whether a live profile was made by the operator: one that somebody else made has only the name of one."""
-    return diff.owned_fields(obj, SHIPPED_MANAGER) is not None
+# Seconds until the next look at what has to wait for the shipped profiles.
+SOON: Final = 0.2
 
 
 @dataclass(slots=True)
@@ -98,6 +95,8 @@ class ProfileReconciler:
 
     async def reconcile(self, key: Key) -> float | None:
         """Do one pass; see `loop.Reconciler`."""
+        if not self.shell.profiles_applied:
+            return SOON
         obj = await self.shell.profile(key.name)
         if self.shell.namespaced:
             return await self._file(key, obj)
@@ -170,6 +169,8 @@ class ProfileReconciler:
         for child in desired if owner else ():
             child["metadata"]["ownerReferences"] = owner
         live = await self._children(key, served)
+        if obj is not None:
+            desired = self.shell.keep(key, desired, live, obj, settled=True)
         if await self.shell.converge(key, desired, live, owner_uid):
             live = await self._children(key, served)
         return next((kubelet.daemon(child) for child in live if child["kind"] == "DaemonSet"), None)
@@ -212,9 +213,21 @@ class ShippedReconciler:
         if not self.shell.namespaced:
             found = await self.shell.client.list(kinds.ACCELERATOR_PROFILE)
             live = {obj["metadata"]["name"]: obj for obj in found}
-            for name, body in self.shell.files.items():
-                await self._keep(body, live.get(name))
+            await self._apply(live)
         return self.shell.resync()
+
+    async def _apply(self, live: Mapping[str, Object]) -> None:
+        """Apply all; of several errors the first one is told. Only one that may pass holds up those who plan."""
+        failed: list[ClusterError] = []
+        for name, body in self.shell.files.items():
+            try:
+                await self._keep(body, live.get(name))
+            except ClusterError as error:
+                failed.append(error)
+        if not any(isinstance(error, errors.RetryError) for error in failed):
+            self.shell.profiles_applied = True
+        if failed:
+            raise failed[0]
 
     async def _keep(self, body: Object, before: Object | None) -> None:
         if before is not None and not is_shipped(before):

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Final
 from edgedetector.api import conditions, names
 from edgedetector.api.conditions import Condition
 from edgedetector.api.errors import NameTakenError, OperatorError, PermanentError, UserError
-from edgedetector.cluster import converge, events, kinds
+from edgedetector.cluster import converge, events, held, kinds, ownership
 from edgedetector.cluster.errors import ClusterError
 from edgedetector.controller.drifts import CONTESTED, Drifts
 from edgedetector.controller.logs import about
+from edgedetector.controller.options import IMMEDIATE
 
 if TYPE_CHECKING:
     import random
@@ -54,6 +55,8 @@ class Shell:
     """Name of this process in Events."""
     files: Mapping[str, Object] = field(default_factory=dict)
     """Profiles by name that the operator brings along."""
+    profiles_applied: bool = True
+    """Whether the shipped profiles are those of this release; before, nothing is to be planned with one."""
     drifts: Drifts[Key] = field(default_factory=lambda: Drifts(time.monotonic, lambda _key, _seconds: None))
     """Which children somebody else keeps changing."""
 
@@ -86,6 +89,20 @@ class Shell:
         """Return seconds until the next look after an error of the user: his change is an event, if it is watched."""
         return NAME_TAKEN if isinstance(error, NameTakenError) else self.resync()
 
+    def keep(
+        self, key: Key, desired: Iterable[Object], live: Iterable[Object], profile: Object, *, settled: bool
+    ) -> tuple[Object, ...]:
+        """Return what is to be applied, with the templates of those workloads that keep their pods over an upgrade.
+
+        `settled`: the present specification was applied before this pass.
+        """
+        immediate = self.options.upgrade_policy == IMMEDIATE
+        origin = held.Origin(self.options.release, ownership.version_of(profile), settled, immediate)
+        found, newly = held.keep(desired, live, origin, names.FIELD_MANAGER)
+        if newly:
+            logger.info("pods are kept over an upgrade, until their next change", extra=about(key, kept=newly))
+        return found
+
     async def converge(
         self, key: Key, desired: Iterable[Object], live: Iterable[Object], owner_uid: str
     ) -> converge.Outcome:
@@ -98,10 +115,12 @@ class Shell:
         """
         wanted = {f"{obj['kind']}/{obj['metadata']['name']}": obj for obj in desired}
 
-        def held(child: Object) -> bool:
+        def contested(child: Object) -> bool:
             return self.drifts.held(key, f"{child['kind']}/{child['metadata']['name']}", child)
 
-        outcome = await converge.converge(self.client, wanted.values(), live, owner_uid, names.FIELD_MANAGER, held=held)
+        outcome = await converge.converge(
+            self.client, wanted.values(), live, owner_uid, names.FIELD_MANAGER, held=contested
+        )
         for entry in outcome.applied:
             child = entry.partition(": ")[0]
             self.drifts.wrote(key, child, wanted[child])

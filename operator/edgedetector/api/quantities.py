@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import timedelta
 from decimal import Decimal
@@ -67,6 +68,19 @@ def parse_percent(text: str) -> Fraction:
     if not re.fullmatch(PERCENT_PATTERN.strip("^$"), text):
         raise ValueError("not a percentage such as 20%")
     return Fraction(int(text[:-1]) / 100)
+
+
+def format_bytes(number: Decimal) -> str:
+    """Return the shortest quantity with a binary suffix that is exactly this number of bytes, rounded up to whole ones.
+
+    So 1610612736 is ``1536Mi``: as people write it, and as the API server prints it.
+    """
+    whole = math.ceil(number)
+    for suffix in ("Pi", "Ti", "Gi", "Mi", "Ki"):
+        count, rest = divmod(whole, int(_FACTORS[suffix]))
+        if count and not rest:
+            return f"{count}{suffix}"
+    return str(whole)
 
 
 def parse_quantity(text: str) -> Decimal:

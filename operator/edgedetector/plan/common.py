@@ -9,15 +9,19 @@ from typing import Any, Final
 from edgedetector.api import names
 from edgedetector.api.edgedetector import KIND as DETECTOR_KIND
 from edgedetector.api.edgedetector import EdgeDetector
+from edgedetector.api.errors import InvalidSpecError
 from edgedetector.api.pods import EnvironmentVariable, Resources
 from edgedetector.api.profile import KIND as PROFILE_KIND
 from edgedetector.api.profile import AcceleratorProfile
-from edgedetector.api.quantities import Quantity
+from edgedetector.api.quantities import Quantity, format_bytes, parse_quantity
 
 COMPONENT_REPLICAS: Final = "replicas"
 COMPONENT_SERVING: Final = "serving"
 COMPONENT_DETECTOR: Final = "detector"
 COMPONENT_MONITORING: Final = "monitoring"
+
+MAX_CONFIG_MAP: Final = 1024 * 1024
+"""Bytes of keys and values that the API server stores in a ConfigMap."""
 
 RESTRICTED: Final[Mapping[str, Any]] = {
     "allowPrivilegeEscalation": False,
@@ -89,6 +93,38 @@ def resources(asked: Resources, *defaults: Resources) -> dict[str, Any]:
         asked = asked.over(fallback)
     found = {"requests": dict(sorted(asked.requests.items())), "limits": dict(sorted(asked.limits.items()))}
     return {kind: {name: str(value) for name, value in values.items()} for kind, values in found.items() if values}
+
+
+def counting_shared_memory(asked: dict[str, Any], size: Quantity) -> dict[str, Any]:
+    """Return a container's resources with /dev/shm counted in.
+
+    Pages of a memory volume count against the limit of the container that touches them first. So what somebody states
+    is taken as what the process may use, and the volume comes on top; a limit without it would end the container as
+    soon as frames are large or many. Where request and limit were equal they stay so, and the pod `Guaranteed`.
+    """
+    limit = asked.get("limits", {}).get("memory")
+    if limit is None:
+        return asked
+    total = format_bytes(parse_quantity(limit) + parse_quantity(size))
+    found = {**asked, "limits": {**asked["limits"], "memory": total}}
+    request = asked.get("requests", {}).get("memory")
+    if request is not None and parse_quantity(request) == parse_quantity(limit):
+        found["requests"] = {**asked["requests"], "memory": total}
+    return found
+
+
+def config_map(metadata: dict[str, Any], data: dict[str, str], field: str, remedy: str) -> dict[str, Any]:
+    """Return a ConfigMap.
+
+    Raises
+    ------
+    InvalidSpecError
+        If what `field` of the specification makes of it is more than the API server stores.
+    """
+    size = sum(len(key) + len(value.encode()) for key, value in data.items())
+    if size > MAX_CONFIG_MAP:
+        raise InvalidSpecError(field, "is more than fits into a ConfigMap (1 MiB)", remedy)
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
 
 
 def requests(cpu: str, memory: str) -> Resources:

@@ -15,7 +15,7 @@ from edgedetector.api.dataplane import (
     to_json,
 )
 from edgedetector.api.edgedetector import CameraSpec, EdgeDetector, ModelSpec, TensorSpec
-from edgedetector.plan.common import COMPONENT_DETECTOR, detector_metadata
+from edgedetector.plan.common import COMPONENT_DETECTOR, config_map, detector_metadata
 
 # Decoders whose outputs are laid out alike.
 _SAME_HEAD: Final = {"yolov11": "yolov8"}
@@ -23,12 +23,12 @@ _SAME_HEAD: Final = {"yolov11": "yolov8"}
 
 def detector_map(detector: EdgeDetector) -> dict[str, Any]:
     """Return ConfigMap NAME-detector."""
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": detector_metadata(detector, names.detector_config(detector.name), COMPONENT_DETECTOR),
-        "data": {names.FILE_DETECTOR: to_json(detector_config(detector))},
-    }
+    return config_map(
+        detector_metadata(detector, names.detector_config(detector.name), COMPONENT_DETECTOR),
+        {names.FILE_DETECTOR: to_json(detector_config(detector))},
+        "spec",
+        "give some of the cameras and models to another EdgeDetector",
+    )
 
 
 def detector_config(detector: EdgeDetector) -> DetectorConfig:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from edgedetector.api import names
 from edgedetector.api.profile import AcceleratorProfile, ExporterSpec
 from edgedetector.plan.common import (
+    config_map,
     environment,
     field_environment,
     present,
@@ -28,12 +29,12 @@ def file_map(profile: AcceleratorProfile, exporter: ExporterSpec, settings: Sett
     """Return the ConfigMap with the exporter's files, absent without any."""
     if not exporter.files:
         return None
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": profile_metadata(profile, settings.operator_namespace),
-        "data": {_key(file.path): file.content for file in exporter.files},
-    }
+    return config_map(
+        profile_metadata(profile, settings.operator_namespace),
+        {_key(file.path): file.content for file in exporter.files},
+        "spec.exporter.files",
+        "put the files into the exporter's image",
+    )
 
 
 def daemon_set(profile: AcceleratorProfile, exporter: ExporterSpec, settings: Settings) -> dict[str, Any]:
@@ -121,6 +122,7 @@ def _pod(profile: AcceleratorProfile, exporter: ExporterSpec, settings: Settings
         runtimeClassName=device.runtime_class_name,
         nodeSelector=dict(device.node_selector),
         tolerations=[toleration.manifest() for toleration in device.tolerations],
+        imagePullSecrets=[{"name": name} for name in settings.exporter_pull_secrets],
         terminationGracePeriodSeconds=5,
     ) | {"automountServiceAccountToken": False, "enableServiceLinks": False}
 

@@ -11,6 +11,7 @@ from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.go2rtc import container
 from edgedetector.plan.common import (
     RESTRICTED,
+    config_map,
     detector_labels,
     detector_metadata,
     detector_selector,
@@ -25,12 +26,12 @@ from edgedetector.plan.settings import Settings
 
 def media_map(detector: EdgeDetector, profile: AcceleratorProfile) -> dict[str, Any]:
     """Return ConfigMap NAME-media. It names Secrets and carries none."""
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": detector_metadata(detector, names.media(detector.name), names.COMPONENT_MEDIA),
-        "data": {names.FILE_MEDIA: to_json(media_config(detector, profile))},
-    }
+    return config_map(
+        detector_metadata(detector, names.media(detector.name), names.COMPONENT_MEDIA),
+        {names.FILE_MEDIA: to_json(media_config(detector, profile))},
+        "spec.cameras",
+        "give some of the cameras to another EdgeDetector, or put long addresses into Secrets (urlSecretRef)",
+    )
 
 
 def media_config(detector: EdgeDetector, profile: AcceleratorProfile) -> MediaConfig:

@@ -13,7 +13,7 @@ from edgedetector.api.errors import InvalidSpecError
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.api.quantities import parse_quantity
 from edgedetector.plan import sources
-from edgedetector.plan.common import COMPONENT_SERVING, detector_metadata
+from edgedetector.plan.common import COMPONENT_SERVING, config_map, detector_metadata
 from edgedetector.plan.triton_config import Knobs, render
 
 ID_LENGTH = 16
@@ -95,12 +95,12 @@ def serving_map(detector: EdgeDetector, accepted: ServingConfig, probe: Probe | 
     data = {names.FILE_ACCEPTED: to_json(accepted)}
     if probe is not None:
         data[names.FILE_PROBE] = to_json(probe)
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": detector_metadata(detector, names.serving(detector.name), COMPONENT_SERVING),
-        "data": data,
-    }
+    return config_map(
+        detector_metadata(detector, names.serving(detector.name), COMPONENT_SERVING),
+        data,
+        "spec.models",
+        "give some of the models to another EdgeDetector, or shorten their parameters",
+    )
 
 
 def _files(model: ModelSpec, main: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from edgedetector.plan import scaling, sources
 from edgedetector.plan.common import (
     COMPONENT_REPLICAS,
     RESTRICTED,
+    counting_shared_memory,
     detector_labels,
     detector_metadata,
     detector_selector,
@@ -115,7 +116,7 @@ def _pod(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings
     device = profile.spec
     return present(
         initContainers=[_model_repository(detector, settings), *sources.fetcher(detector, settings)],
-        containers=[_triton(detector, profile, settings), _detector(detector, settings)],
+        containers=[_triton(detector, profile, settings), _detector(detector, profile, settings)],
         volumes=_volumes(detector, profile),
         securityContext=pod_security_context(device.pod_security.supplemental_groups),
         runtimeClassName=device.runtime_class_name,
@@ -141,7 +142,8 @@ def _model_repository(detector: EdgeDetector, settings: Settings) -> dict[str, A
 
 def _triton(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> dict[str, Any]:
     triton = profile.spec.triton
-    limits = resources(detector.spec.resources.triton, triton.resources, requests("500m", "512Mi"))
+    asked = resources(detector.spec.resources.triton, triton.resources, requests("500m", "512Mi"))
+    limits = counting_shared_memory(asked, triton.shared_memory)
     if profile.spec.resource.name:
         accelerator = {profile.spec.resource.name: str(profile.spec.resource.count)}
         limits["limits"] = {**limits.get("limits", {}), **accelerator}
@@ -169,8 +171,9 @@ def _triton(detector: EdgeDetector, profile: AcceleratorProfile, settings: Setti
     )
 
 
-def _detector(detector: EdgeDetector, settings: Settings) -> dict[str, Any]:
+def _detector(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> dict[str, Any]:
     health = {"httpGet": {"path": "/healthz", "port": "detector"}, "timeoutSeconds": 5}
+    asked = resources(detector.spec.resources.detector, requests("100m", "256Mi"))
     return {
         "name": names.CONTAINER_DETECTOR,
         "image": settings.detector_image,
@@ -181,7 +184,7 @@ def _detector(detector: EdgeDetector, settings: Settings) -> dict[str, Any]:
         "startupProbe": {**health, "periodSeconds": 1, "failureThreshold": 60},
         "readinessProbe": {**health, "periodSeconds": 5, "failureThreshold": 3},
         "livenessProbe": {**health, "periodSeconds": 10, "failureThreshold": 6},
-        "resources": resources(detector.spec.resources.detector, requests("100m", "256Mi")),
+        "resources": counting_shared_memory(asked, profile.spec.triton.shared_memory),
         "securityContext": dict(RESTRICTED),
         "volumeMounts": [
             _MODELS,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedetector.api import quantities
-from edgedetector.api.quantities import format_duration, parse_duration, parse_percent, parse_quantity
+from edgedetector.api.quantities import format_bytes, format_duration, parse_duration, parse_percent, parse_quantity
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,23 @@ def test_kubernetes_quantities(text: str, value: Decimal) -> None:
 def test_texts_that_are_no_quantities(text: str) -> None:
     with pytest.raises(ValueError, match="not a quantity"):
         parse_quantity(text)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        ("1610612736", "1536Mi"),
+        ("3221225472", "3Gi"),
+        ("1000", "1000"),
+        ("0", "0"),
+        ("1024.5", "1025"),
+        ("1024", "1Ki"),
+    ],
+)
+def test_bytes_are_written_with_the_largest_suffix_that_is_exact(number: str, text: str) -> None:
+    assert format_bytes(Decimal(number)) == text
+
+
+@given(st.integers(0, 10**12 - 1))
+def test_written_bytes_are_read_as_they_were(number: int) -> None:
+    assert parse_quantity(format_bytes(Decimal(number))) == number

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
+from typing import Any
 
 from . import paths
 
@@ -22,6 +24,7 @@ PAUSE_IMAGE = "docker.io/edgedetector/pause:local"
 def write(cluster: paths.Cluster, pki: Path) -> None:
     """Write every configuration file that a program of the node reads."""
     home = cluster.home
+    (home / "denglin.json").write_text(_json(_with_device()))
     (home / "containerd.toml").write_text(_containerd(cluster))
     (home / "cni").mkdir(exist_ok=True)
     (home / "cni" / "10-pods.conflist").write_text(_json(_cni(cluster)))
@@ -38,9 +41,10 @@ def _json(value: object) -> str:
 def _containerd(cluster: paths.Cluster) -> str:
     # restrict_oom_score_adj: without CAP_SYS_RESOURCE no process may lower its score, and every sandbox would fail.
     # disable_apparmor: a profile would be loaded into the machine's kernel and stay there.
-    # The runtime `denglin` stands for the vendor's: pods of the profile denglin-ks20 name it.
+    # The runtime `denglin` stands for the vendor's: pods of the profile denglin-ks20 name it and get a device from it.
     home = cluster.home
-    runtimes = "\n".join(_RUNTIME.format(name=name, root=f"{home}/runc") for name in ("runc", "denglin"))
+    specs = {"runc": "", "denglin": f'base_runtime_spec = "{home}/denglin.json"'}
+    runtimes = "\n".join(_RUNTIME.format(name=name, root=f"{home}/runc", spec=spec) for name, spec in specs.items())
     return f"""version = 2
 root = "{home}/containerd"
 state = "{home}/containerd-state"
@@ -72,10 +76,26 @@ disabled_plugins = [
 
 _RUNTIME = """    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}]
       runtime_type = "io.containerd.runc.v2"
+      {spec}
       [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.{name}.options]
         Root = "{root}"
         SystemdCgroup = false
 """
+
+
+DEVICE = "/dev/denglin0"
+DEVICE_GROUP = 20001
+"""The group that may open it, as a vendor's driver sets one: nobody else but root may."""
+
+
+def _with_device() -> dict[str, Any]:
+    """Return containerd's own specification of a container and a device in it, a second name of /dev/null."""
+    done = subprocess.run(["ctr", "oci", "spec"], check=True, stdout=subprocess.PIPE)
+    spec: dict[str, Any] = json.loads(done.stdout)
+    device = {"type": "c", "major": 1, "minor": 3}
+    spec["linux"]["devices"] = [device | {"path": DEVICE, "fileMode": 0o660, "uid": 0, "gid": DEVICE_GROUP}]
+    spec["linux"]["resources"]["devices"].append(device | {"allow": True, "access": "rwm"})
+    return spec
 
 
 def _cni(cluster: paths.Cluster) -> dict[str, object]:

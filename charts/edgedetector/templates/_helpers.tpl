@@ -24,13 +24,61 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- .Values.serviceAccount.name | default (include "edgedetector.fullname" .) -}}
 {{- end -}}
 
-{{/* Takes a dict of image (repository, tag, digest) and version. */}}
+{{/* Takes a dict of image (repository, tag, digest), version and root; the operator does the same with profiles' images. */}}
 {{- define "edgedetector.image" -}}
-{{- if .image.digest -}}
-{{- printf "%s@%s" .image.repository .image.digest -}}
-{{- else -}}
-{{- printf "%s:%s" .image.repository (.image.tag | default .version) -}}
+{{- $repository := .image.repository -}}
+{{- with .root.Values.global.imageRegistry -}}
+{{- $head := splitList "/" $repository | first -}}
+{{- if and (contains "/" $repository) (or (contains "." $head) (contains ":" $head) (eq $head "localhost")) -}}
+{{- $repository = trimPrefix (printf "%s/" $head) $repository -}}
 {{- end -}}
+{{- $repository = printf "%s/%s" . $repository -}}
+{{- end -}}
+{{- if .image.digest -}}
+{{- printf "%s@%s" $repository .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" $repository (.image.tag | default .version) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "edgedetector.operatorImage" -}}
+{{- include "edgedetector.image" (dict "image" .Values.image "version" .Chart.AppVersion "root" .) -}}
+{{- end -}}
+
+{{/* Names of the pull secrets, with commas. */}}
+{{- define "edgedetector.pullSecrets" -}}
+{{- $names := list -}}
+{{- range .Values.imagePullSecrets -}}{{- $names = append $names .name -}}{{- end -}}
+{{- join "," $names -}}
+{{- end -}}
+
+{{/* Whether the Prometheus Operator is to scrape: "true" or "". */}}
+{{- define "edgedetector.monitored" -}}
+{{- $served := .Capabilities.APIVersions.Has "monitoring.coreos.com/v1/ServiceMonitor" -}}
+{{- $enabled := toString .Values.serviceMonitor.enabled -}}
+{{- if or (eq $enabled "true") (and (eq $enabled "auto") $served) -}}true{{- end -}}
+{{- end -}}
+
+{{- define "edgedetector.nodeExporterSelector" -}}
+app.kubernetes.io/name: edgedetector-node-exporter
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "edgedetector.nodeExporterLabels" -}}
+{{ include "edgedetector.nodeExporterSelector" . }}
+app.kubernetes.io/component: node-exporter
+app.kubernetes.io/part-of: edgedetector
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{/* Who may scrape, as peers of a NetworkPolicy. */}}
+{{- define "edgedetector.prometheus" -}}
+{{- range .Values.networkPolicy.prometheusNamespaces }}
+- namespaceSelector:
+    matchLabels:
+      kubernetes.io/metadata.name: {{ . }}
+{{- end }}
 {{- end -}}
 
 {{/* Permissions in namespaces: in all of them, or in those that are watched and the operator's own. */}}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +14,13 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.chart import reference
 
-from edgedetector import plan
+from edgedetector import plan, profiles
 from edgedetector.api import names
+from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import kinds
 from edgedetector.controller import options
 
@@ -56,19 +62,29 @@ def environment(objects: list[dict[str, Any]]) -> dict[str, str]:
 
 
 EVERYTHING: dict[str, Any] = {
-    "image": {"repository": "mirror/operator", "digest": "sha256:" + "0" * 64},
+    "global": {"imageRegistry": "registry.example.com:5000/mirror"},
+    "image": {"repository": "quay.io/edgedetector/operator", "digest": "sha256:" + "0" * 64},
     "imageReplacements": {"a:1": "b:2"},
-    "imagePullSecrets": [{"name": "registry"}],
+    "imagePullSecrets": [{"name": "registry"}, {"name": "other"}],
+    "workloads": {"upgradePolicy": "Immediate"},
+    "profiles": {"mine": {"triton": {"image": "triton:1", "backend": "python"}, "media": {"image": "go2rtc:1"}}},
+    "modelSources": {"allowedHosts": ["models.example.com", "*.example.org"]},
+    "networkPolicy": {
+        "prometheusNamespaces": ["monitoring", "other"],
+        "dnsCidrs": ["169.254.20.10/32"],
+        "apiServer": {"cidrs": ["10.0.0.1/32", "fd00::1/128"], "ports": [6443]},
+    },
     "crds": {"annotations": {"argocd.argoproj.io/sync-wave": "-2"}},
     "watchNamespaces": ["site-a", "site-b"],
     "serviceAccount": {"annotations": {"a": "b"}},
     "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "nodeExporter": {"enabled": True, "image": {"repository": "node-exporter", "tag": "1"}},
     "nodeSelector": {"kubernetes.io/arch": "amd64"},
     "tolerations": [{"operator": "Exists"}],
     "affinity": {"nodeAffinity": {}},
     "priorityClassName": "system-cluster-critical",
     "podAnnotations": {"a": "b"},
-    "podLabels": {"c": "d"},
+    "podLabels": {"c": "d", "app.kubernetes.io/name": "not this"},
 }
 
 
@@ -86,7 +102,7 @@ def test_an_empty_api_server_needs_nothing_first(helm: str) -> None:
     """No object of a kind that the chart itself defines or that an add-on would have to bring."""
     assert {obj["kind"] for obj in render(helm)} == {
         "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding",
-        "Deployment", "Service",
+        "Deployment", "Service", "NetworkPolicy",
     }  # fmt: skip
 
 
@@ -117,13 +133,19 @@ def test_definitions_are_rendered_whole_kept_and_left_out_on_demand(helm: str) -
     assert [crd["metadata"]["annotations"] for crd in loose] == [{"a": "b"}] * 2
 
 
-def rules(helm: str) -> list[dict[str, Any]]:
-    objects = render(helm)
+def rules(helm: str, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+    """What the operator may do."""
+    objects = render(helm, values={"rbac": {"aggregate": False}} | (values or {}))
     return [rule for obj in (*of(objects, "ClusterRole"), *of(objects, "Role")) for rule in obj["rules"]]
 
 
-def test_no_permission_is_a_wildcard_or_touches_secrets_nodes_or_permissions(helm: str) -> None:
-    for rule in rules(helm):
+def resources(found: list[dict[str, Any]]) -> set[str]:
+    return {resource for rule in found for resource in rule["resources"]}
+
+
+@pytest.mark.parametrize("values", [{}, EVERYTHING])
+def test_no_permission_is_a_wildcard_or_touches_secrets_nodes_or_permissions(helm: str, values: dict[str, Any]) -> None:
+    for rule in rules(helm, values):
         said = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
         assert said.isdisjoint(
             {"*", "secrets", "nodes", "rbac.authorization.k8s.io", "escalate", "bind", "impersonate"}
@@ -142,23 +164,128 @@ def test_every_kind_of_child_can_be_made_and_nothing_else_can(helm: str) -> None
     assert makeable == {(kinds.of(*child).group, kinds.of(*child).plural) for child in children}
 
 
-def test_an_operator_of_some_namespaces_is_allowed_nothing_in_the_others(helm: str) -> None:
-    def allowed(objects: list[dict[str, Any]], kind: str, namespace: str | None = None) -> set[str]:
-        found = [obj for obj in of(objects, kind) if obj["metadata"].get("namespace") == namespace]
-        return {json.dumps(rule) for obj in found for rule in obj["rules"]}
-
-    everywhere = allowed(render(helm), "ClusterRole")
+def test_an_operator_of_some_namespaces_is_allowed_nothing_outside_of_them(helm: str) -> None:
     some = render(helm, values={"watchNamespaces": ["site-a", "site-b"]})
-    cluster = allowed(some, "ClusterRole")
-    plurals = {resource for rule in cluster for resource in json.loads(rule)["resources"]}
-    assert plurals == {"acceleratorprofiles", "acceleratorprofiles/status", "customresourcedefinitions"}
-    for namespace in ("site-a", "site-b"):
-        assert allowed(some, "Role", namespace) == everywhere - cluster
-    assert allowed(some, "Role", "edgedetector-system") > everywhere - cluster, "exporters run here"
-    assert cluster < everywhere
+    assert [obj["metadata"]["name"] for obj in some if obj["kind"].startswith("ClusterRole")] == []
+    assert {obj["metadata"].get("namespace") for obj in some} == {None, "site-a", "site-b", "edgedetector-system"}
+    assert {obj["kind"] for obj in some if "namespace" not in obj["metadata"]} == {"CustomResourceDefinition"}
+
+    def allowed(namespace: str) -> list[dict[str, Any]]:
+        found = [obj for obj in of(some, "Role") if obj["metadata"]["namespace"] == namespace]
+        return [rule for obj in found for rule in obj["rules"]]
+
+    cluster_scoped = {"acceleratorprofiles", "acceleratorprofiles/status", "customresourcedefinitions"}
+    assert resources(allowed("site-a")) == resources(rules(helm)) - cluster_scoped
+    assert allowed("site-a") == allowed("site-b")
+    assert ["create", "patch", "delete"] in [
+        rule["verbs"] for rule in allowed("edgedetector-system") if "daemonsets" in rule["resources"]
+    ], "exporters run there"
     assert sorted((obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in of(some, "RoleBinding")) == sorted(
         (obj["metadata"]["namespace"], obj["metadata"]["name"]) for obj in of(some, "Role")
     )
+
+
+def test_whoever_may_not_write_to_the_whole_cluster_can_install_it(helm: str) -> None:
+    some = render(helm, values=EVERYTHING | {"crds": {"install": False}})
+    assert [obj for obj in some if "namespace" not in obj["metadata"]] == []
+
+
+def test_people_get_edgedetectors_with_the_roles_of_the_cluster_and_profiles_only_to_look_at(helm: str) -> None:
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    found: dict[str, dict[str, set[str]]] = {"view": {}, "edit": {}, "admin": {}}
+    for obj in of(render(helm), "ClusterRole"):
+        for label in obj["metadata"]["labels"]:
+            if label.startswith(prefix):
+                for rule in obj["rules"]:
+                    for resource in rule["resources"]:
+                        found[label.removeprefix(prefix)].setdefault(resource, set()).update(rule["verbs"])
+    look, write = {"get", "list", "watch"}, {"create", "update", "patch", "delete", "deletecollection"}
+    assert found["view"] == {"edgedetectors": look, "acceleratorprofiles": look}
+    assert found["edit"] == found["admin"] == {"edgedetectors": look | write, "acceleratorprofiles": look}
+
+
+def test_nobody_reaches_the_operator_but_prometheus_and_it_goes_only_where_it_must(helm: str) -> None:
+    labels = of(render(helm), "Deployment")[0]["spec"]["template"]["metadata"]["labels"]
+    (policy,) = of(render(helm), "NetworkPolicy")
+    assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
+    assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    (ingress,) = policy["spec"]["ingress"]
+    assert ingress == {
+        "from": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+        "ports": [{"port": 9090, "protocol": "TCP"}],
+    }
+    api_server, pods, names_ = policy["spec"]["egress"]
+    assert {entry["port"] for entry in api_server["ports"]} == {443, 6443}
+    assert pods["to"] == [
+        {"namespaceSelector": {}, "podSelector": {"matchLabels": {names.LABEL_MANAGED_BY: names.MANAGED_BY}}}
+    ]
+    assert {entry["port"] for entry in pods["ports"]} == {names.PORT_DETECTOR, names.PORT_GO2RTC_API}
+    assert names_["to"][0]["podSelector"] == {"matchLabels": {"k8s-app": "kube-dns"}}
+    assert of(render(helm, values={"networkPolicy": {"enabled": False}}), "NetworkPolicy") == []
+    closed = of(render(helm, values={"networkPolicy": {"prometheusNamespaces": []}}), "NetworkPolicy")
+    assert "ingress" not in closed[0]["spec"]
+
+
+def test_the_operator_of_some_namespaces_goes_only_to_pods_there(helm: str) -> None:
+    (policy,) = of(render(helm, values={"watchNamespaces": ["site-a"]}), "NetworkPolicy")
+    (peer,) = policy["spec"]["egress"][1]["to"]
+    (expression,) = peer["namespaceSelector"]["matchExpressions"]
+    assert expression == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["site-a"]}
+
+
+def test_one_registry_stands_before_all_images_and_a_digest_counts_more_than_a_tag(helm: str) -> None:
+    objects = render(helm, values=EVERYTHING)
+    spec = [obj["spec"]["template"]["spec"] for obj in objects if obj["kind"] in {"Deployment", "DaemonSet"}]
+    assert sorted(container["image"] for pod in spec for container in pod["containers"]) == [
+        "registry.example.com:5000/mirror/edgedetector/operator@sha256:" + "0" * 64,
+        "registry.example.com:5000/mirror/node-exporter:1",
+    ]
+    assert all(pod["imagePullSecrets"] == [{"name": "registry"}, {"name": "other"}] for pod in spec)
+
+
+@given(image=st.sampled_from(["a:1", "a/b:1", "a.example/b:1", "host:5000/a/b@sha256:0", "localhost/a"]))
+def test_chart_and_operator_mean_the_same_by_a_registry(helm: str, image: str) -> None:
+    repository, mark, tag = image.partition("@") if "@" in image else image.rpartition(":")
+    values = {"global": {"imageRegistry": "mirror.example/x"}, "detectorImage": {"repository": repository or image}}
+    if mark == ":":
+        values["detectorImage"]["tag"] = tag
+    rendered = environment(render(helm, values=values))["EDGEDETECTOR_DETECTOR_IMAGE"]
+    ours = plan.Settings("system", "detector", image_registry="mirror.example/x").image(image)
+    assert rendered.removesuffix(":0.1.0").split("@")[0] == ours.split("@")[0]
+
+
+def test_the_node_exporter_needs_nothing_of_the_node_and_is_off(helm: str) -> None:
+    assert of(render(helm), "DaemonSet") == []
+    objects = render(helm, values={"nodeExporter": {"enabled": True}, "serviceMonitor": {"enabled": True}})
+    (daemon,) = of(objects, "DaemonSet")
+    pod = daemon["spec"]["template"]["spec"]
+    assert pod.keys().isdisjoint({"hostNetwork", "hostPID", "hostIPC", "volumes"})
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["containers"][0]["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    operator = of(objects, "Deployment")[0]["spec"]["selector"]["matchLabels"]
+    assert not operator.items() <= daemon["spec"]["template"]["metadata"]["labels"].items()
+    monitor = next(obj for obj in of(objects, "ServiceMonitor") if "node-exporter" in obj["metadata"]["name"])
+    assert monitor["spec"]["endpoints"][0]["relabelings"][0]["targetLabel"] == "node"
+
+
+def test_profiles_of_the_values_reach_the_operator_as_files_and_other_ones_need_another_pod(
+    helm: str, tmp_path: Path
+) -> None:
+    objects = render(helm, values=EVERYTHING)
+    (files,) = of(objects, "ConfigMap")
+    for name, text in files["data"].items():
+        (tmp_path / name).write_text(text)
+    found = {obj["metadata"]["name"]: obj for obj in profiles.load(str(tmp_path))}
+    assert set(found) == {"cpu", "denglin-ks20", "nvidia", "mine"}
+    assert AcceleratorProfile.parse(found["mine"]).spec.triton.image == "triton:1"
+    assert environment(objects)["EDGEDETECTOR_PROFILES"] == "/etc/edgedetector/profiles"
+
+    def checksum(values: dict[str, Any]) -> str:
+        template = of(render(helm, values=values), "Deployment")[0]["spec"]["template"]
+        return str(template["metadata"].get("annotations", {}).get("checksum/profiles"))
+
+    other = {"profiles": {"mine": {**EVERYTHING["profiles"]["mine"], "description": "another"}}}
+    assert len({checksum({}), checksum(EVERYTHING), checksum(other)}) == 3
 
 
 def test_the_pod_fits_pod_security_restricted_and_never_runs_twice(helm: str) -> None:
@@ -177,14 +304,32 @@ def test_the_pod_fits_pod_security_restricted_and_never_runs_twice(helm: str) ->
 def test_the_operator_reads_what_the_chart_sets(helm: str) -> None:
     labels = {"release": "prometheus"}
     found = options.parse([], environment(render(helm, values=EVERYTHING | {"scrapeSeconds": 7})))
+    mirror = "registry.example.com:5000/mirror"
     assert found == options.Options(
         operator_namespace="edgedetector-system",
-        detector_image="edgedetector/detector:0.1.0",
+        operator_deployment="edgedetector",
+        release=f"{mirror}/edgedetector/operator@sha256:" + "0" * 64,
+        upgrade_policy="Immediate",
+        detector_image=f"{mirror}/edgedetector/detector:0.1.0",
+        image_registry=mirror,
         image_replacements={"a:1": "b:2"},
+        exporter_pull_secrets=("registry", "other"),
         monitoring_labels=labels,
+        model_hosts=("models.example.com", "*.example.org"),
+        network_policies=True,
+        prometheus_namespaces=("monitoring", "other"),
+        dns_cidrs=("169.254.20.10/32",),
+        profiles="/etc/edgedetector/profiles",
         namespaces=("site-a", "site-b"),
         scrape_rest=7.0,
     )
+
+
+def test_every_option_of_the_operator_has_a_value_that_sets_it_or_a_reason_not_to(helm: str) -> None:
+    constant = {"scrape_busy", "port"}
+    fields = {field.name for field in dataclasses.fields(options.Options)} - constant
+    variables = {name.removeprefix(options.PREFIX).lower() for name in environment(render(helm, values=EVERYTHING))}
+    assert variables == fields
 
 
 @pytest.mark.parametrize(
@@ -202,6 +347,18 @@ def test_the_operator_reads_what_the_chart_sets(helm: str) -> None:
         {"serviceMonitor": {"enabled": "maybe"}},
         {"serviceMonitor": {"interval": "soon"}},
         {"unknown": 1},
+        {"global": {"imageRegistry": "https://registry.example.com"}},
+        {"profiles": {"mine": {"triton": {}}}},
+        {"profiles": {"Mine": {"triton": {}, "media": {}}}},
+        {"modelSources": {"allowedHosts": ["https://example.com"]}},
+        {"modelSources": {"allowedHosts": ["*"]}},
+        {"networkPolicy": {"dnsCidrs": ["10.0.0.1"]}},
+        {"networkPolicy": {"apiServer": {"ports": []}}},
+        {"workloads": {"upgradePolicy": "Never"}},
+        {"rbac": {"aggregate": "no"}},
+        {"nodeExporter": {"image": {"repository": "x", "tag": "a b"}}},
+        {"imagePullSecrets": ["registry"]},
+        {"crds": {"instal": True}},
     ],
 )
 def test_a_mistake_in_the_values_is_refused(helm: str, values: dict[str, Any]) -> None:
@@ -210,27 +367,57 @@ def test_a_mistake_in_the_values_is_refused(helm: str, values: dict[str, Any]) -
     assert "values" in done.stderr
 
 
-def test_every_value_is_described_and_known_to_the_schema() -> None:
+def test_the_schema_knows_every_value_and_takes_no_other() -> None:
     jsonschema.validate(VALUES, SCHEMA)
-    assert set(VALUES) == set(SCHEMA["properties"]) - {"global"}
-    lines = (CHART / "values.yaml").read_text().splitlines()
-    undescribed = []
-    for number, line in enumerate(lines):
-        key = line.strip().partition(":")[0]
-        if line.strip().startswith("#") or not key or key in {"requests", "limits", "cpu", "memory"}:
-            continue
-        if not any(above.strip().startswith("#") for above in lines[max(0, number - 2) : number]):
-            undescribed.append(key)
-    assert undescribed == []
+
+    def check(schema: dict[str, Any], values: dict[str, Any], path: str) -> None:
+        if "properties" not in schema:
+            return
+        assert set(schema["properties"]) == set(values), path
+        # Helm gives `global` to every chart: other ones may have their own in it.
+        assert schema.get("additionalProperties") is False or path == ".global", path
+        for key, below in schema["properties"].items():
+            if isinstance(values[key], dict) and key != "resources":
+                check(below, values[key], f"{path}.{key}")
+
+    check(SCHEMA, VALUES, "")
 
 
-def test_every_value_is_used_by_a_template() -> None:
+def test_every_value_is_described_and_one_without_a_default_has_an_example() -> None:
+    for value in reference.values():
+        assert value.description.endswith((".", ")", "]", "}")) or "Example: " in value.description, value.name
+        assert len(value.description) > 10, value.name
+        if value.default in ('""', "[]", "{}"):
+            assert "Example: " in value.description, value.name
+
+
+def used_values() -> set[str]:
+    """Paths that the templates read, as `a.b`; what stands in a `with` is read as a whole."""
     templates = "".join(path.read_text() for path in (CHART / "templates").iterdir())
-    for name, value in VALUES.items():
-        inner = (
-            value
-            if isinstance(value, dict) and name in {"crds", "log", "serviceAccount", "serviceMonitor"}
-            else {"": 0}
-        )
-        for key in inner:
-            assert f".Values.{name}{'.' + key if key else ''}" in templates, f"{name}.{key}"
+    found = set(re.findall(r"\.Values\.([A-Za-z.]+[A-Za-z])", templates))
+    for block in re.findall(r"with (?:\$)?\.Values\.(networkPolicy|nodeExporter) \}\}", templates):
+        found.discard(block)
+        text = (
+            CHART / "templates" / {"networkPolicy": "networkpolicy.yaml"}.get(block, "node-exporter.yaml")
+        ).read_text()
+        found |= {f"{block}.{inner}" for inner in re.findall(r"[ (]\.([a-z][A-Za-z.]+[A-Za-z])", text)}
+    return found
+
+
+def test_every_value_is_used_by_a_template_and_every_used_one_exists() -> None:
+    def at(path: str) -> Any:
+        found: Any = VALUES
+        for key in path.split("."):
+            found = found[key]
+        return found
+
+    used = used_values()
+    for path in used:
+        at(path)
+    for value in reference.values():
+        assert any(value.name == path or value.name.startswith(f"{path}.") for path in used), value.name
+
+
+def test_the_reference_in_the_documents_is_that_of_the_values() -> None:
+    """Where this fails: .venv/bin/python tests/unit/chart/reference.py."""
+    assert reference.DOCUMENT.read_text() == reference.written()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -15,18 +16,37 @@ import aiohttp
 from edgedetector.cluster import errors, kinds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 
     from kubernetes.aio.client import ApiClient
+    from kubernetes.aio.client.rest import RESTResponse
 
 Object = dict[str, Any]
 
 # Seconds; a pass has a deadline of its own, this one ends a request on a connection that died silently.
 REQUEST_TIMEOUT: Final = aiohttp.ClientTimeout(total=20.0)
 
+# Objects of one answer: some 2 MB of whole autoscalers, a second of work for nobody.
+PAGE: Final = 250
+
+_JSON: Final = "application/json"
+# Metadata alone: a watch that only says which object changed needs no more, and a Deployment has ten times as much.
+_HEAD: Final = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_HEADS: Final = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _APPLY: Final = "application/apply-patch+yaml"
 _MERGE: Final = "application/merge-patch+json"
 _JSON_PATCH: Final = "application/json-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list."""
+
+    items: tuple[Object, ...]
+    version: str
+    """Of the whole list: a watch goes on from here."""
+    token: str
+    """Asks for the rest; empty if there is none."""
 
 
 class Client:
@@ -59,6 +79,47 @@ class Client:
         answer = await self._request("GET", kind, kind.path(namespace), query=query)
         head = {"apiVersion": kind.api_version, "kind": kind.kind}
         return tuple(head | item for item in answer.get("items") or ())
+
+    async def page(
+        self, kind: kinds.Kind, namespace: str, selector: str, token: str = "", *, whole: bool = False
+    ) -> Page:
+        """Return some of the objects that carry the labels; of each only its metadata, unless it is wanted whole."""
+        query = [("labelSelector", selector), ("limit", str(PAGE))] + ([("continue", token)] if token else [])
+        answer = await self._request("GET", kind, kind.path(namespace), query=query, accept=_JSON if whole else _HEADS)
+        metadata = answer["metadata"]
+        return Page(tuple(answer.get("items") or ()), metadata["resourceVersion"], metadata.get("continue", ""))
+
+    async def events(
+        self, kind: kinds.Kind, namespace: str, selector: str, version: str, seconds: int, *, whole: bool = False
+    ) -> AsyncGenerator[Object, None]:
+        """Yield what happens to the objects after a version, for so many seconds or until the server ends it.
+
+        Raises
+        ------
+        ExpiredError
+            If the server does not remember that version any more.
+        """
+        path, request = kind.path(namespace), f"WATCH {kind.path(namespace)}"
+        query = [("labelSelector", selector), ("watch", "true"), ("allowWatchBookmarks", "true")]
+        query += [("resourceVersion", version), ("timeoutSeconds", str(seconds))]
+        started, outcome = time.monotonic(), "ok"
+        patience = aiohttp.ClientTimeout(sock_connect=REQUEST_TIMEOUT.total, sock_read=seconds + 10.0)
+        try:
+            answer = await self._send("GET", path, query=query, accept=_JSON if whole else _HEAD, patience=patience)
+            try:
+                async for line in answer.response.content:
+                    event: Object = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise errors.from_status(event["object"].get("code", 0), json.dumps(event["object"]), request)
+                    yield event
+            finally:
+                answer.response.close()
+        except Exception as error:  # noqa: BLE001 - as in `_request`
+            ours = errors.from_exception(error, request)
+            outcome = ours.code
+            raise ours from None
+        finally:
+            self._on_request("WATCH", kind.kind, outcome, time.monotonic() - started)
 
     async def apply(self, body: Object, manager: str, only: Mapping[str, str] | None = None) -> Object:
         """Server-side apply, taking over fields that others hold; an unknown field is an error.
@@ -128,32 +189,47 @@ class Client:
         path: str,
         *,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
         query: Iterable[tuple[str, str]] = (),
+        accept: str = _JSON,
     ) -> Object:
         request = f"{method} {path}"
         started, outcome = time.monotonic(), "ok"
         try:
-            return await self._send(method, path, body, content_type, list(query))
+            answer = await self._send(method, path, body=body, content_type=content_type, query=query, accept=accept)
+            parsed: Object = json.loads(await answer.read())  # type: ignore[no-untyped-call]
         except Exception as error:  # noqa: BLE001 - the one place where errors become ours
             ours = errors.from_exception(error, request)
             outcome = ours.code
             raise ours from None  # the library's exception holds headers and bodies: never into a log
+        else:
+            return parsed
         finally:
             self._on_request(method, kind.kind, outcome, time.monotonic() - started)
 
-    async def _send(self, method: str, path: str, body: Any, content_type: str, query: Any) -> Object:
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        content_type: str = _JSON,
+        query: Iterable[tuple[str, str]],
+        accept: str,
+        patience: aiohttp.ClientTimeout = REQUEST_TIMEOUT,
+    ) -> RESTResponse:
+        """Return the answer with its body unread; one that is no success is our error."""
         serialized = await self._api.param_serialize(
             method,
             path,
-            query_params=query,
-            header_params={"Accept": "application/json", "Content-Type": content_type},
+            query_params=list(query),
+            header_params={"Accept": accept, "Content-Type": content_type},
             body=body,
             auth_settings=["BearerToken"],
         )
-        answer = await self._api.call_api(*serialized, _request_timeout=REQUEST_TIMEOUT)
-        data: bytes = await answer.read()  # type: ignore[no-untyped-call]
+        answer = await self._api.call_api(*serialized, _request_timeout=patience)
         if not 200 <= answer.status <= 299:  # noqa: PLR2004 - what HTTP calls success
-            raise errors.from_status(answer.status, data.decode(errors="replace"), f"{method} {path}")
-        parsed: Object = json.loads(data)
-        return parsed
+            said: str = (await answer.read()).decode(errors="replace")  # type: ignore[no-untyped-call]
+            after = answer.headers.get("Retry-After", "")
+            raise errors.from_status(answer.status, said, f"{method} {path}", after)
+        return answer

@@ -2,6 +2,7 @@
 
     ClusterError
     +- Unavailable   the server, the network or its limits: try again later
+    |  +- Expired    the version from which a watch was to go on is forgotten: list again
     +- Conflict      somebody was faster: look again, then try again
     +- NotFound      the object, its namespace or its whole kind is not there
     +- Forbidden     RBAC, Pod Security or quota says no: an administrator has to act
@@ -45,6 +46,12 @@ class UnavailableError(ClusterError, RetryError):
     """Seconds of patience that the server asked for."""
 
 
+class ExpiredError(UnavailableError):
+    """What was asked to be continued is too old."""
+
+    code = "Expired"
+
+
 class ConflictError(ClusterError, RetryError):
     """The object changed or was replaced under our hands."""
 
@@ -80,7 +87,7 @@ _BY_STATUS: dict[int, type[ClusterError]] = {
     HTTPStatus.NOT_FOUND: NotFoundError,
     HTTPStatus.METHOD_NOT_ALLOWED: RejectedError,
     HTTPStatus.CONFLICT: ConflictError,
-    HTTPStatus.GONE: UnavailableError,
+    HTTPStatus.GONE: ExpiredError,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: RejectedError,
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: RejectedError,
     HTTPStatus.UNPROCESSABLE_ENTITY: RejectedError,
@@ -109,7 +116,7 @@ def from_exception(error: Exception, request: str) -> ClusterError:
         return from_status(error.status or 0, body, request)
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
         return UnavailableError(f"{request}: no answer in time")
-    if isinstance(error, (aiohttp.ClientError, OSError)):
+    if isinstance(error, (aiohttp.ClientError, OSError, json.JSONDecodeError)):  # the last: cut off, or a proxy's page
         return UnavailableError(f"{request}: {type(error).__name__}")
     return ClusterError(f"{request}: {type(error).__name__}")
 

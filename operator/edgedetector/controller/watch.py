@@ -1,7 +1,9 @@
-"""Events of the API server become keys in the queue; Kopf does the watching.
+"""Events of the API server become keys in the queue.
 
-Only `on.event` is used: it makes Kopf neither write annotations nor set finalizers. What an event says is not believed
-beyond which key to look at, and whether anything that matters has changed since the last one.
+Kopf watches what users write: EdgeDetectors, AcceleratorProfiles, and the definitions of kinds. Only `on.event` is
+used: it makes Kopf neither write annotations nor set finalizers. The many children are followed by `cluster.watch`.
+What an event says is not believed beyond which key to look at, and whether anything that matters has changed since the
+last one.
 """
 
 from __future__ import annotations
@@ -14,11 +16,14 @@ import kopf
 
 from edgedetector.api import names
 from edgedetector.cluster import kinds
+from edgedetector.cluster.watch import Watch
 from edgedetector.controller import keys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from random import Random
 
+    from edgedetector.cluster.client import Client
     from edgedetector.controller.keys import Key
 
 Json = dict[str, Any]
@@ -29,9 +34,7 @@ OURS: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 _FIGURES: Final = frozenset({"currentMetrics", "lastScaleTime"})
 
 
-def operator_settings(
-    settings: kopf.OperatorSettings, child_kinds: Iterable[kinds.Kind], *, namespaced: bool = False
-) -> None:
+def operator_settings(settings: kopf.OperatorSettings, *, namespaced: bool = False) -> None:
     """Configure Kopf for watching only; `namespaced`: without a look at anything that belongs to no namespace."""
     settings.scanning.disabled = namespaced
     settings.posting.enabled = False
@@ -42,8 +45,9 @@ def operator_settings(
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310
     settings.process.ultimate_exiting_timeout = 10
-    for kind in child_kinds:
-        settings.watching.label_selectors[kind.group, kind.plural] = OURS
+    # What Kopf would need to find out which handlers of a change have run: copies of every object at every event.
+    settings.persistence.diffbase_storage = _NoDiff()
+    settings.persistence.progress_storage = _NoProgress()
 
 
 def keys_of(obj: Mapping[str, Any]) -> tuple[Key, ...]:
@@ -98,13 +102,111 @@ class News:
         return True
 
 
-def register(
-    registry: kopf.OperatorRegistry,
-    child_kinds: Iterable[kinds.Kind],
-    wake: Callable[[Key], None],
-    wake_all: Callable[[], None] | None,
-) -> None:
-    """Register a handler for each kind: key into the queue, no more.
+class Children:
+    """What is known of the objects of one kind (a `cluster.watch.Listener`): wakes those whom a difference concerns.
+
+    Parameters
+    ----------
+    wake
+        Called with each key that a change concerns, those of before the change included.
+    digest
+        What tells one state of an object from another. Its version does, unless some of its changes do not matter.
+    """
+
+    def __init__(self, wake: Callable[[Key], None], digest: Callable[[Json], str | bytes]) -> None:
+        self._wake = wake
+        self._digest = digest
+        self._known: dict[str, tuple[str | bytes, tuple[Key, ...]]] = {}
+        self._listed: set[str] = set()
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def begin(self) -> None:
+        """Begin a list."""
+        self._listed = set()
+
+    def saw(self, obj: Json) -> None:
+        """Take note of an object as it is now."""
+        uid, digest, concerned = obj["metadata"]["uid"], self._digest(obj), keys_of(obj)
+        before, formerly = self._known.get(uid, ("", ()))
+        self._listed.add(uid)
+        if before != digest:
+            self._known[uid] = digest, concerned
+            self._tell((*formerly, *concerned))
+
+    def end(self) -> None:
+        """End the list: what was not in it has gone while nobody watched."""
+        for uid in self._known.keys() - self._listed:
+            self._tell(self._known.pop(uid)[1])
+        self._listed = set()
+
+    def gone(self, obj: Json) -> None:
+        """Take note that an object was deleted, or lost the labels."""
+        _, formerly = self._known.pop(obj["metadata"]["uid"], ("", ()))
+        self._tell((*formerly, *keys_of(obj)))
+
+    def _tell(self, concerned: Iterable[Key]) -> None:
+        for key in dict.fromkeys(concerned):
+            self._wake(key)
+
+
+def follow(
+    client: Client, child_kinds: Iterable[kinds.Kind], places: Iterable[str], wake: Callable[[Key], None], rng: Random
+) -> Iterator[Watch]:
+    """Yield what is to be run to follow the children of these kinds in these namespaces ("" means all of them)."""
+    places = tuple(places)
+    for kind in child_kinds:
+        # An autoscaler's version changes with the load; anything else is written when there is news.
+        whole = kind.kind == "HorizontalPodAutoscaler"
+        for place in places:
+            listener = Children(wake, _scaler if whole else _version)
+            yield Watch(client, kind, place, OURS, listener, rng, whole=whole)
+
+
+def _version(obj: Json) -> str:
+    version: str = obj["metadata"]["resourceVersion"]
+    return version
+
+
+def _scaler(obj: Json) -> bytes:
+    return fingerprint({"kind": "HorizontalPodAutoscaler", **obj})
+
+
+class _NoDiff(kopf.DiffBaseStorage):
+    """Finds no object ever changed."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        pass
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Knows of no handler that has begun."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        pass
+
+    def purge(self, **_: Any) -> None:
+        pass
+
+    def touch(self, **_: Any) -> None:
+        pass
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
+
+
+def register(registry: kopf.OperatorRegistry, wake: Callable[[Key], None], wake_all: Callable[[], None] | None) -> None:
+    """Register a handler for each kind that users write: key into the queue, no more.
 
     `wake_all` is called when optional kinds are defined or removed. None: the operator has no rights on what belongs to
     no namespace, so neither definitions nor profiles are watched.
@@ -125,13 +227,7 @@ def register(
             **filters,
         )(handler)
 
-    def tell_keys(obj: Json) -> None:
-        for key in keys_of(obj):
-            wake(key)
-
     listen(kinds.EDGEDETECTOR, lambda obj: wake(keys.detector(obj["metadata"]["namespace"], obj["metadata"]["name"])))
-    for kind in child_kinds:
-        listen(kind, tell_keys)
     if wake_all is not None:
         listen(kinds.ACCELERATOR_PROFILE, lambda obj: wake(keys.profile(obj["metadata"]["name"])))
         listen(kinds.CRD, lambda _: wake_all(), when=_defines_monitoring)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -23,11 +24,15 @@ class Server:
         self.requests: list[tuple[str, str, dict[str, str], str, Any]] = []
         self.status, self.body = 200, {"items": [{"metadata": {"name": "a"}}]}
         self.drop = False
+        self.lines: list[Any] = []
 
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.json() if request.can_read_body else None
         content = request.headers.get("Content-Type", "")
         self.requests.append((request.method, request.path, dict(request.query), content, body))
+        if self.lines:
+            text = "\n".join(line if isinstance(line, str) else json.dumps(line) for line in self.lines)
+            return web.Response(text=text, content_type="application/json")
         if self.drop:
             assert request.transport is not None
             request.transport.close()
@@ -104,3 +109,28 @@ async def test_a_refusal_names_the_request_and_the_reason(server: Server, client
     server.status, server.body = 403, {"message": "services is forbidden"}
     with pytest.raises(errors.ForbiddenError, match=r"GET /api/v1/namespaces/n/services: services is forbidden"):
         await client.list(SERVICES, "n")
+
+
+async def test_a_watch_gives_events_and_ends_with_the_servers_word(server: Server, client: Client) -> None:
+    first = {"type": "ADDED", "object": {"metadata": {"name": "a"}}}
+    server.lines = [first, {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old"}}]
+    events = client.events(SERVICES, "n", "a=b", "7", 60)
+    assert await anext(events) == first
+    with pytest.raises(errors.ExpiredError, match="too old"):
+        await anext(events)
+    _, path, query, _, _ = server.requests[0]
+    assert (path, query["resourceVersion"], query["labelSelector"]) == ("/api/v1/namespaces/n/services", "7", "a=b")
+
+
+async def test_a_watch_that_is_cut_off_in_the_middle_of_a_line_is_no_defect(server: Server, client: Client) -> None:
+    server.lines = ['{"type": "ADD']
+    with pytest.raises(errors.UnavailableError):
+        _ = [event async for event in client.events(SERVICES, "n", "a=b", "7", 60)]
+
+
+async def test_a_page_says_how_to_go_on(server: Server, client: Client) -> None:
+    server.body = {"metadata": {"resourceVersion": "7", "continue": "token"}, "items": [{"metadata": {"name": "a"}}]}
+    page = await client.page(SERVICES, "n", "a=b")
+    assert (page.version, page.token, len(page.items)) == ("7", "token", 1)
+    await client.page(SERVICES, "n", "a=b", page.token)
+    assert [query.get("continue") for _, _, query, _, _ in server.requests] == [None, "token"]

@@ -22,7 +22,7 @@ REQUEST = "PATCH /api/v1/namespaces/n/services/s"
         (403, errors.ForbiddenError),
         (404, errors.NotFoundError),
         (409, errors.ConflictError),
-        (410, errors.UnavailableError),
+        (410, errors.ExpiredError),
         (413, errors.RejectedError),
         (422, errors.RejectedError),
         (429, errors.UnavailableError),

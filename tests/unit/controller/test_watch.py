@@ -9,7 +9,7 @@ import pytest
 
 from edgedetector.api import names
 from edgedetector.controller import keys
-from edgedetector.controller.watch import News, keys_of
+from edgedetector.controller.watch import Children, News, keys_of
 
 
 def scaler() -> dict[str, Any]:
@@ -116,3 +116,62 @@ def test_only_detectors_of_the_named_namespaces_are_served() -> None:
     assert [keys.is_served(key, ("site-a",)) for key in (here, there)] == [True, False]
     assert [keys.is_served(key, ()) for key in (here, there)] == [True, True]
     assert keys.is_served(keys.profile("cpu"), ("site-a",))
+
+
+def children() -> tuple[Children, list[keys.Key]]:
+    woken: list[keys.Key] = []
+    return Children(woken.append, lambda obj: str(obj["metadata"]["resourceVersion"])), woken
+
+
+def child(name: str = "yard", version: int = 1, uid: str = "1") -> dict[str, Any]:
+    labels = {names.LABEL_DETECTOR: name}
+    return {"metadata": {"uid": uid, "namespace": "site", "resourceVersion": version, "labels": labels}}
+
+
+YARD, DOCK = keys.detector("site", "yard"), keys.detector("site", "dock")
+
+
+def test_a_child_wakes_its_parent_when_it_changes_and_only_then() -> None:
+    known, woken = children()
+    known.saw(child())
+    known.saw(child())
+    assert woken == [YARD]
+    known.saw(child(version=2))
+    assert woken == [YARD, YARD]
+
+
+def test_a_child_that_is_given_to_another_parent_wakes_both() -> None:
+    known, woken = children()
+    known.saw(child("yard"))
+    known.saw(child("dock", version=2))
+    assert woken[1:] == [YARD, DOCK]
+
+
+def test_a_deleted_child_wakes_its_parent_and_is_forgotten() -> None:
+    known, woken = children()
+    known.saw(child())
+    known.gone(child())
+    assert woken == [YARD, YARD]
+    assert len(known) == 0
+
+
+def test_a_child_that_vanished_while_nobody_watched_wakes_its_parent() -> None:
+    known, woken = children()
+    known.saw(child("yard", uid="1"))
+    known.saw(child("dock", uid="2"))
+    woken.clear()
+    known.begin()
+    known.saw(child("dock", uid="2"))
+    known.end()
+    assert woken == [YARD]
+    assert len(known) == 1
+
+
+def test_a_list_that_was_broken_off_takes_nothing_for_gone() -> None:
+    known, woken = children()
+    known.saw(child("yard", uid="1"))
+    known.begin()
+    known.begin()
+    known.saw(child("yard", uid="1"))
+    known.end()
+    assert woken == [YARD]

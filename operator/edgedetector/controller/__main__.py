@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.request import getproxies
 
 import aiohttp
 import kopf
@@ -45,6 +46,16 @@ async def credentials() -> None:
         await kubeconfig.load_kube_config()  # type: ignore[no-untyped-call]
 
 
+def transport() -> kubernetes.Configuration:
+    """Return the configuration of the connections to the API server."""
+    found = kubernetes.Configuration.get_default_copy()
+    found.connection_pool_maxsize = 0  # each watch holds one; how many passes are under way is bounded elsewhere
+    if not getproxies():
+        # Else each request would look for credentials and proxies of this machine, in a thread of its own.
+        found.client_session_kwargs = {"trust_env": False}
+    return found
+
+
 async def login(**context: Any) -> kopf.ConnectionInfo | None:
     """Log Kopf in the same way."""
     return kopf.login_with_service_account(**context) or kopf.login_with_kubeconfig(**context)
@@ -67,9 +78,9 @@ def planning(settings: options.Options) -> plan.Settings:
 
 
 async def run(settings: options.Options) -> None:
-    """Run until told to stop, or until a kind comes or goes that cannot be watched without starting anew."""
+    """Run until told to stop, or until EdgeDetectors come or go as a kind where no watch would tell of it."""
     await credentials()
-    async with kubernetes.ApiClient() as api, aiohttp.ClientSession() as session:
+    async with kubernetes.ApiClient(transport()) as api, aiohttp.ClientSession() as session:
         await work(settings, api, session)
 
 
@@ -86,13 +97,8 @@ async def work(settings: options.Options, api: kubernetes.ApiClient, session: ai
         for key in uses.known():
             queue.add(key)
 
-    def kinds_changed() -> None:
-        wake_known()
-        if settings.namespaces:
-            stale.set()
-
-    asked = discovery.WATCHED if settings.namespaces else discovery.OPTIONAL
-    kinds_served = discovery.Discovery(client, time.monotonic, kinds_changed, asked)
+    kinds_served = discovery.Discovery(client, time.monotonic, wake_known)
+    own_kind = discovery.Discovery(client, time.monotonic, stale.set, discovery.OWN)
     shell = Shell(
         client=client,
         discovery=kinds_served,
@@ -137,6 +143,7 @@ async def work(settings: options.Options, api: kubernetes.ApiClient, session: ai
         asyncio.create_task(scraper.run(), name="scraper"),
         asyncio.create_task(kinds_served.run(), name="discovery"),
         asyncio.create_task(stale.wait(), name="stale"),
+        *([asyncio.create_task(own_kind.run(), name="own kind")] if shell.namespaced else []),
         *(asyncio.create_task(one.run(), name=f"watch-{one.kind.plural}") for one in following(settings, client, wake)),
         watching(settings, wake, monitoring_changed),
     ]

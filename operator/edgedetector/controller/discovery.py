@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 MEMORY: Final = 10.0
 
 OPTIONAL: Final[Mapping[str, frozenset[str]]] = {kinds.MONITORING_API: kinds.OPTIONAL}
-# For an operator that may not watch definitions: whether its own kind is there to be watched is asked, too. Every
-# authenticated identity may ask that.
-WATCHED: Final[Mapping[str, frozenset[str]]] = {**OPTIONAL, names.API_VERSION: frozenset({kinds.EDGEDETECTOR.kind})}
+# For an operator that may not watch definitions: whether its own kind is there is asked, as every authenticated
+# identity may.
+OWN: Final[Mapping[str, frozenset[str]]] = {names.API_VERSION: frozenset({kinds.EDGEDETECTOR.kind})}
 
 
 class Discovery:
@@ -59,16 +59,16 @@ class Discovery:
         self._until = float("-inf")
 
     async def served(self) -> frozenset[str]:
-        """Return the optional kinds that the API server serves."""
+        """Return those of the kinds that the API server serves."""
         if self._known is not None and self._clock() < self._until:
-            return self._known & kinds.OPTIONAL
+            return self._known
         answers = [await self._client.served(version, wanted) for version, wanted in self._asked.items()]
         found = frozenset[str]().union(*answers)
         before, self._known, self._until = self._known, found, self._clock() + MEMORY
         if before is not None and before != found:
             logger.info("other kinds are served", extra={"fields": {"served": sorted(found)}})
             self._changed()
-        return found & kinds.OPTIONAL
+        return found
 
     def forget(self) -> None:
         """Ask again the next time."""
@@ -80,5 +80,5 @@ class Discovery:
             try:
                 await self.served()
             except ClusterError as error:
-                logger.info("optional kinds not known: %s", error)
+                logger.info("kinds not known: %s", error)
             await asyncio.sleep(MEMORY)

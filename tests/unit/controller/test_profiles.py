@@ -1,7 +1,10 @@
-"""Who is woken when a profile or its users change."""
+"""Who is woken when a profile or its users change, and whose a profile is."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from edgedetector.cluster import ownership
 from edgedetector.controller import keys
 from edgedetector.controller.profiles import Uses
 
@@ -69,3 +72,29 @@ def test_a_profile_that_was_replaced_between_two_looks_is_another_one() -> None:
     woken.clear()
     found.saw("cpu", ("other", 1))
     assert woken.take() == [YARD]
+
+
+def test_a_list_teaches_only_what_no_pass_has_told_yet() -> None:
+    """It may be older than a pass; whom only the list knows is looked at, so that a deletion meanwhile is found."""
+    found, woken = uses(yard="cpu")
+    found.learn([(YARD, "nvidia"), (DOCK, "nvidia")])
+    assert found.users("cpu") == (YARD,)
+    assert found.users("nvidia") == (DOCK,)
+    assert woken.take() == [keys.profile("nvidia"), DOCK]
+
+
+def profile(*managers: str) -> dict[str, Any]:
+    entries = [{"manager": name, "operation": "Apply", "fieldsV1": {"f:spec": {"f:triton": {}}}} for name in managers]
+    return {"metadata": {"name": "cpu", "uid": "u", "generation": 3, "managedFields": entries}}
+
+
+def test_a_profile_is_a_part_of_the_release_as_long_as_nobody_else_writes_to_it() -> None:
+    assert ownership.version_of(profile(ownership.SHIPPED_MANAGER)) == ""
+    assert ownership.version_of(profile(ownership.SHIPPED_MANAGER, "kubectl")) == "u/3"
+    assert ownership.version_of(profile("kubectl")) == "u/3"
+    assert ownership.version_of({"metadata": {"name": "cpu"}}) == "", "a file"
+
+
+def test_a_profile_that_somebody_made_has_only_the_name_of_a_shipped_one() -> None:
+    assert ownership.is_shipped(profile(ownership.SHIPPED_MANAGER, "kubectl"))
+    assert not ownership.is_shipped(profile("kubectl"))

@@ -208,7 +208,10 @@ class Serving:
     def _load(self, serving_id: str, model: ModelServing, before: Seen) -> None:
         with self._lock:
             known = self._states.get(model.name)
-        if known is None or known.state != "Ready":
+        failure = self._failures.get(model.name)
+        # What is only tried again has failed until it succeeds: nothing is news before.
+        again = failure is not None and failure.config == model.config
+        if not again and (known is None or known.state != "Ready"):
             self._report(ModelState(model.name, "Loading", "the model is being loaded"))
         started = time.monotonic()
         try:

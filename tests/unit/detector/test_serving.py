@@ -5,8 +5,11 @@ The real Triton is asked in bench/control_path and in the end-to-end tests; here
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +17,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from edgedetector.api.dataplane import ModelServing, Probe, ServingConfig, to_json
+from edgedetector.api.dataplane import FetchedFile, ModelServing, Probe, ServingConfig, to_json
 from edgedetector.detector.applying import RETRY
 from edgedetector.detector.repository import Paths, Repository
 from edgedetector.detector.serving import Serving
@@ -180,6 +183,20 @@ def test_what_failed_is_tried_again_later_and_at_once_when_it_changes(world: Wor
     assert world.serving.states[0].state == "Ready"
 
 
+def test_what_is_tried_again_has_failed_meanwhile(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise its detector would be on its way for a moment, twice a minute and for ever."""
+    seen, load = [], world.triton.load
+
+    def watched(model: str) -> None:
+        seen.extend(state.state for state in world.serving.states)
+        load(model)
+
+    monkeypatch.setattr(world.triton, "load", watched)
+    world.accept(serving_config("bad", backend=BAD))
+    world.rounds(int(RETRY) + 2)
+    assert seen == ["Loading", "Failed"]
+
+
 def test_a_file_that_is_no_configuration_never_reaches_triton(world: World) -> None:
     world.accept(ServingConfig("broken", (ModelServing("people", 1, (), 8, 0, "max_batch_size: many"),)))
     world.rounds()
@@ -229,6 +246,106 @@ def test_a_probe_that_ends_while_the_container_is_down_is_undone_when_it_is_back
     world.start()
     world.rounds(5)
     assert world.served() == text(good), "the document is still there, and is not applied again"
+
+
+def from_source(world: World, content: str | None, *, limit: int = 0) -> ServingConfig:
+    """A model from a volume, which has its file or lacks it, beside one that needs none."""
+    directory = world.paths.sources / "people"
+    directory.mkdir(parents=True, exist_ok=True)
+    if content is not None:
+        (directory / "model.py").write_text(content)
+    people = replace(serving("people", 1, "python"), files={"1/model.py": "model.py"}, size_limit=limit)
+    return ServingConfig("a", (serving("cars", 1, "python"), people))
+
+
+def states(world: World) -> dict[str, tuple[str, str]]:
+    return {state.name: (state.state, state.reason) for state in world.serving.states}
+
+
+def test_a_missing_file_holds_its_model_alone_and_its_coming_is_seen(world: World) -> None:
+    world.accept(from_source(world, None))
+    world.rounds()
+    assert states(world) == {"cars": ("Ready", ""), "people": ("Failed", "ModelFileMissing")}
+    assert "people" not in world.triton.serves, "Triton is not even asked"
+    from_source(world, "code")
+    world.rounds(1)
+    assert states(world)["people"] == ("Ready", "")
+
+
+def test_a_file_that_is_too_large_is_not_given_to_triton_and_the_old_one_goes_on(world: World) -> None:
+    world.accept(from_source(world, "code", limit=10))
+    world.rounds()
+    from_source(world, "code that became far too large")
+    world.rounds(10)
+    (_, people) = world.serving.states
+    assert (people.state, people.reason, people.serving_id) == ("Failed", "ModelTooLarge", "a")
+    assert people.message.endswith("; still serving a")
+    assert (world.paths.models / "people" / "1" / "model.py").read_text() == "code"
+    loads = world.triton.loads
+    from_source(world, "code")
+    world.rounds(1)
+    assert (states(world)["people"], world.triton.loads) == (("Ready", ""), loads)
+
+
+def test_a_changed_file_is_loaded_once_it_is_written(world: World) -> None:
+    world.accept(from_source(world, "code"))
+    world.rounds(10)
+    assert world.triton.loads == 2
+    for length in range(10):
+        from_source(world, "new code"[: length + 1])  # a copy that goes on
+        world.rounds(1)
+    assert world.triton.loads == 2
+    world.rounds(10)
+    assert world.triton.loads == 3
+    assert (world.paths.models / "people" / "1" / "model.py").read_text() == "new code"
+
+
+def over_network(world: World, content: bytes, *, arrived: bool) -> ServingConfig:
+    digest = hashlib.sha256(content).hexdigest()
+    world.paths.fetched.mkdir(exist_ok=True)
+    if arrived:
+        (world.paths.fetched / digest).write_bytes(content)
+    file = FetchedFile("1/model.py", "https://models/x", digest, "models")
+    return ServingConfig(digest[:4], (replace(serving("people", 1, "python"), fetched=(file,)),))
+
+
+def report(world: World, config: ServingConfig, reason: str, message: str) -> None:
+    world.paths.report.mkdir(parents=True, exist_ok=True)
+    problem = {config.models[0].fetched[0].sha256: {"reason": reason, "message": message}}
+    (world.paths.report / "problems.json").write_text(json.dumps(problem))
+
+
+def test_a_file_on_its_way_is_waited_for_and_loaded_when_it_is_there(world: World) -> None:
+    config = over_network(world, b"code", arrived=False)
+    world.accept(config)
+    world.rounds()
+    assert (states(world), world.triton.loads) == ({"people": ("Loading", "")}, 0)
+    report(world, config, "ModelFetchFailed", "fetching from host models failed: no answer in time")
+    world.rounds()
+    assert states(world) == {"people": ("Failed", "ModelFetchFailed")}
+    over_network(world, b"code", arrived=True)
+    world.rounds(1)
+    assert states(world) == {"people": ("Ready", "")}
+
+
+def test_while_a_new_file_is_on_its_way_the_old_one_serves_and_says_so(world: World) -> None:
+    old = over_network(world, b"old", arrived=True)
+    world.accept(old)
+    world.rounds()
+    new = over_network(world, b"new", arrived=False)
+    world.accept(new)
+    world.rounds()
+    (state,) = world.serving.states
+    assert (state.state, state.serving_id, state.message) == ("Ready", old.id, "its file is being fetched")
+    report(world, new, "ChecksumMismatch", "the file fetched has another digest")
+    world.rounds()
+    (state,) = world.serving.states
+    assert (state.state, state.reason, state.serving_id) == ("Failed", "ChecksumMismatch", old.id)
+    over_network(world, b"new", arrived=True)
+    world.rounds(6)
+    (state,) = world.serving.states
+    assert (state.state, state.serving_id, world.triton.loads) == ("Ready", new.id, 2)
+    assert (world.paths.models / "people" / "1" / "model.py").read_bytes() == b"new"
 
 
 class AnyHistory(RuleBasedStateMachine):

@@ -22,7 +22,11 @@ MAX_WORDS: Final = 400
 # Exit code of a process that SIGBUS ended (128 + 7): it touched shared memory for which there was no room.
 BUS_ERROR: Final = 135
 
-_TIMES: Final = re.compile(r"\b\d{4}-\d\d-\d\dT[\d:.]+Z?\b")
+# Times, random names and addresses: what differs at every try would make the same problem look new every time.
+_CHANGING: Final = re.compile(
+    r"\b\d{4}-\d\d-\d\dT[\d:.]+Z?\b|\b0x[0-9a-f]{6,}\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"
+    r"|(?<=_shm_region_)[\w-]+"
+)
 _PREEMPTION: Final = re.compile(r" (?:no new claims to deallocate|preemption: )")  # how it is not to be helped
 # Extended resources alone: cpu and memory have no slash.
 _INSUFFICIENT: Final = re.compile(r"Insufficient ([a-z0-9.-]+/[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)")
@@ -100,8 +104,8 @@ _CAUSES: Final = (
 
 
 def line(text: str) -> str:
-    """Return one line without times, which would make the same problem look new every time."""
-    words = _TIMES.sub("", " ".join(text.split()))
+    """Return one line without what differs at every try."""
+    words = _CHANGING.sub("", " ".join(text.split()))
     return words if len(words) <= MAX_WORDS else words[: MAX_WORDS - 3] + "..."
 
 

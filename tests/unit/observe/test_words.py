@@ -129,6 +129,19 @@ def test_other_last_words_are_nothing_of_ours(said: str) -> None:
     assert words.of_last_words(said) is None
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("failed at 2026-11-22T15:01:00.123Z", "failed at 2026-11-22T15:02:00Z"),
+        ("<Engine object at 0x7f33aa10be50> is broken", "<Engine object at 0x7f33aa10d110> is broken"),
+        ("key 'triton_python_backend_shm_region_8f9a'", "key 'triton_python_backend_shm_region_11ee-2'"),
+        ("session 6ba7b810-9dad-11d1-80b4-00c04fd430c8", "session 6ba7b811-9dad-11d1-80b4-00c04fd430c8"),
+    ],
+)
+def test_the_same_problem_is_the_same_words_at_every_try(first: str, second: str) -> None:
+    assert words.line(first) == words.line(second)
+
+
 @given(st.text(max_size=2000))
 def test_whatever_is_said_becomes_one_short_line(text: str) -> None:
     for problem in (words.of_scheduler(text), words.of_objects(text, "R"), words.of_program(text, "R")):

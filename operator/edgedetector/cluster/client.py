@@ -63,6 +63,8 @@ class Client:
     def __init__(self, api: ApiClient, on_request: Callable[[str, str, str, float], None] | None = None) -> None:
         self._api = api
         self._on_request = on_request or (lambda _verb, _kind, _outcome, _seconds: None)
+        self._newest: dict[kinds.Kind, int] = {}
+        """The newest version of each kind that an answer or an event has shown."""
 
     async def get(self, kind: kinds.Kind, namespace: str, name: str) -> Object | None:
         """Return the object, or None if it does not exist."""
@@ -76,6 +78,26 @@ class Client:
     ) -> tuple[Object, ...]:
         """Return the objects that carry the labels and fields; an empty namespace means all of them."""
         query = [(name, value) for name, value in (("labelSelector", selector), ("fieldSelector", fields)) if value]
+        return await self._list(kind, namespace, query)
+
+    async def list_known(self, kind: kinds.Kind, namespace: str, selector: str) -> tuple[Object, ...]:
+        """Return the objects that carry the labels, at least as new as anything that this client was told of the kind.
+
+        The API server answers from its memory. A list of the newest state makes it read the whole namespace from its
+        store. What somebody else changed in this very moment will be an event.
+        """
+        query = [("labelSelector", selector)]
+        newest = self._newest.get(kind)
+        if newest is None:
+            return await self._list(kind, namespace, query)
+        query += [("resourceVersion", str(newest)), ("resourceVersionMatch", "NotOlderThan")]
+        try:
+            return await self._list(kind, namespace, query)
+        except errors.UnavailableError:
+            self._newest.pop(kind, None)  # versions have begun anew, should the server have lost its store
+            raise
+
+    async def _list(self, kind: kinds.Kind, namespace: str, query: Iterable[tuple[str, str]]) -> tuple[Object, ...]:
         answer = await self._request("GET", kind, kind.path(namespace), query=query)
         head = {"apiVersion": kind.api_version, "kind": kind.kind}
         return tuple(head | item for item in answer.get("items") or ())
@@ -87,6 +109,7 @@ class Client:
         query = [("labelSelector", selector), ("limit", str(PAGE))] + ([("continue", token)] if token else [])
         answer = await self._request("GET", kind, kind.path(namespace), query=query, accept=_JSON if whole else _HEADS)
         metadata = answer["metadata"]
+        self._note(kind, answer)
         return Page(tuple(answer.get("items") or ()), metadata["resourceVersion"], metadata.get("continue", ""))
 
     async def events(
@@ -111,6 +134,7 @@ class Client:
                     event: Object = json.loads(line)
                     if event["type"] == "ERROR":
                         raise errors.from_status(event["object"].get("code", 0), json.dumps(event["object"]), request)
+                    self._note(kind, event["object"])
                     yield event
             finally:
                 answer.response.close()
@@ -131,7 +155,9 @@ class Client:
         body = {**body, "metadata": metadata}
         path = kind.path(metadata.get("namespace", ""), metadata["name"])
         query = [("fieldManager", manager), ("force", "true"), ("fieldValidation", "Strict")]
-        return await self._request("PATCH", kind, path, body=body, content_type=_APPLY, query=query)
+        after = await self._request("PATCH", kind, path, body=body, content_type=_APPLY, query=query)
+        self._note(kind, after)
+        return after
 
     async def delete(self, obj: Object) -> None:
         """Delete exactly this object: one that has taken its name meanwhile is left alone."""
@@ -181,6 +207,12 @@ class Client:
         except errors.NotFoundError:
             return frozenset()
         return frozenset(item["kind"] for item in answer.get("resources") or ()) & frozenset(wanted)
+
+    def _note(self, kind: kinds.Kind, answer: Object) -> None:
+        """Remember a version if it is newer; they are numbers that grow, in common for all objects of a kind."""
+        version: str = (answer.get("metadata") or {}).get("resourceVersion", "")
+        if version.isdecimal() and int(version) > self._newest.get(kind, 0):
+            self._newest[kind] = int(version)
 
     async def _request(
         self,

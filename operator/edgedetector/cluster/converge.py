@@ -61,9 +61,9 @@ def key_of(obj: Object) -> tuple[str, str, str, str]:
 async def gather(
     client: Client, child_kinds: Iterable[tuple[str, str]], namespace: str, selector: str, served: frozenset[str]
 ) -> tuple[Object, ...]:
-    """List the children of every kind that the API server serves, all kinds at once."""
+    """List the children of every kind that the API server serves, all kinds at once, as new as they are known to be."""
     wanted = [kinds.of(*kind) for kind in child_kinds if kind[1] not in kinds.OPTIONAL or kind[1] in served]
-    found = await asyncio.gather(*(client.list(kind, namespace, selector) for kind in wanted))
+    found = await asyncio.gather(*(client.list_known(kind, namespace, selector) for kind in wanted))
     return tuple(obj for objects in found for obj in objects)
 
 

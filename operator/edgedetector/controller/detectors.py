@@ -143,7 +143,7 @@ class DetectorReconciler:
         served = await self.shell.discovery.served()
         children, pods = await asyncio.gather(
             converge.gather(client, plan.CHILD_KINDS, key.namespace, selector, served),
-            client.list(kinds.POD, key.namespace, selector),
+            client.list_known(kinds.POD, key.namespace, selector),
         )
         views = tuple([await self._view(pod) for pod in pods])
         answers, holders = await asyncio.gather(

@@ -134,3 +134,31 @@ async def test_a_page_says_how_to_go_on(server: Server, client: Client) -> None:
     assert (page.version, page.token, len(page.items)) == ("7", "token", 1)
     await client.page(SERVICES, "n", "a=b", page.token)
     assert [query.get("continue") for _, _, query, _, _ in server.requests] == [None, "token"]
+
+
+async def test_a_list_that_may_come_from_memory_is_as_new_as_what_was_told_before(
+    server: Server, client: Client
+) -> None:
+    async def asked() -> tuple[str | None, str | None]:
+        await client.list_known(SERVICES, "n", "a=b")
+        query = server.requests[-1][2]
+        return query.get("resourceVersion"), query.get("resourceVersionMatch")
+
+    assert await asked() == (None, None)
+    server.body = {"metadata": {"resourceVersion": "9", "name": "a"}, "items": []}
+    await client.page(SERVICES, "n", "a=b")
+    assert await asked() == ("9", "NotOlderThan")
+    server.body = {"metadata": {"resourceVersion": "12", "name": "a"}, "items": []}
+    await client.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "a", "namespace": "n"}}, "me")
+    assert await asked() == ("12", "NotOlderThan")
+
+
+async def test_a_server_whose_versions_begin_anew_is_asked_for_its_newest_state(server: Server, client: Client) -> None:
+    server.body = {"metadata": {"resourceVersion": "900"}, "items": []}
+    await client.page(SERVICES, "n", "a=b")
+    server.status = 504  # "Too large resource version", after three seconds
+    with pytest.raises(errors.UnavailableError):
+        await client.list_known(SERVICES, "n", "a=b")
+    server.status = 200
+    await client.list_known(SERVICES, "n", "a=b")
+    assert "resourceVersion" not in server.requests[-1][2]

@@ -48,6 +48,9 @@ class Cluster:
             found = [obj for obj in found if f"metadata.name={obj['metadata']['name']}" == fields]
         return tuple(copy.deepcopy(found))
 
+    async def list_known(self, kind: kinds.Kind, namespace: str, selector: str) -> tuple[dict[str, Any], ...]:
+        return await self.list(kind, namespace, selector)
+
     async def apply(self, body: dict[str, Any], manager: str, only: Mapping[str, str] | None = None) -> dict[str, Any]:
         if "resourceVersion" in (only or {}) and (body["kind"], body["metadata"]["name"]) in self.objects:
             raise ConflictError("there is one of this name")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from edgedetector.api import names
 from edgedetector.api.quantities import format_duration
+from edgedetector.observe import words
 from edgedetector.status.cameras import LIVE
 from edgedetector.status.compose import timed
 from edgedetector.status.view import Running, View
@@ -26,7 +27,6 @@ MAX_CAMERA_MESSAGE: Final = 1024
 # Of all cameras together. Spec, status and managed fields share the 1.5 MiB that etcd takes at once; with it, 1,000
 # cameras have 256 characters each.
 MAX_CAMERA_MESSAGES: Final = 256 * 1000
-MAX_MODEL_MESSAGE: Final = 4096
 MAX_MODELS_COLUMN: Final = 256
 MAX_COLUMN: Final = 128
 
@@ -130,7 +130,7 @@ def _model(snapshot: Snapshot, name: str, before: Mapping[str, Json], now: str) 
     return _present(
         name=name,
         state=state,
-        message=worst.message[:MAX_MODEL_MESSAGE] if worst else "",
+        message=words.line(worst.message) if worst else "",
         since=old.get("since", now) if old.get("state") == state else now,
     )
 

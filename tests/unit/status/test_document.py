@@ -221,6 +221,15 @@ def test_an_event_is_worth_a_new_status_or_a_new_reason_but_no_new_message() -> 
     assert compose.transitions(compose.judge(healthy()), other) == ()
 
 
+def test_a_model_that_fails_again_and_again_is_at_rest() -> None:
+    obj, view = resource(), healthy()
+    for region in ("8f9a", "11ee"):
+        failed = (ModelState("people", "Failed", f"key 'triton_python_backend_shm_region_{region}': no memory"),)
+        after = status(said(view, state(view.accepted.id, models=failed)), obj, LATER)
+        assert obj.get("status") in (None, after)
+        obj["status"] = after
+
+
 def worth_an_event(view: View, before: View) -> list[tuple[str, str, bool]]:
     entries = status(before, resource())["conditions"]
     return [(x.type, x.reason, warning) for x, warning in compose.told(compose.judge(view), entries)]

@@ -48,6 +48,7 @@ ERRORS: list[tuple[OperatorError, str]] = [
     (errors.RetryError("busy"), "InProgress"),
     (cluster_errors.UnavailableError("GET /"), "InProgress"),
     (cluster_errors.ConflictError("PATCH /"), "InProgress"),
+    (cluster_errors.ExpiredError("GET /"), "InProgress"),
     (cluster_errors.NotFoundError("PATCH /"), "InProgress"),
     (cluster_errors.ForbiddenError("PATCH /"), "Failed"),
     (cluster_errors.RejectedError("PATCH /"), "Failed"),

@@ -109,8 +109,10 @@ class Client:
         query = [("labelSelector", selector), ("limit", str(PAGE))] + ([("continue", token)] if token else [])
         answer = await self._request("GET", kind, kind.path(namespace), query=query, accept=_JSON if whole else _HEADS)
         metadata = answer["metadata"]
-        self._note(kind, answer)
-        return Page(tuple(answer.get("items") or ()), metadata["resourceVersion"], metadata.get("continue", ""))
+        items = tuple(answer.get("items") or ())
+        for item in items:
+            self._note(kind, item)
+        return Page(items, metadata["resourceVersion"], metadata.get("continue", ""))
 
     async def events(
         self, kind: kinds.Kind, namespace: str, selector: str, version: str, seconds: int, *, whole: bool = False
@@ -134,7 +136,8 @@ class Client:
                     event: Object = json.loads(line)
                     if event["type"] == "ERROR":
                         raise errors.from_status(event["object"].get("code", 0), json.dumps(event["object"]), request)
-                    self._note(kind, event["object"])
+                    if event["type"] != "BOOKMARK":
+                        self._note(kind, event["object"])
                     yield event
             finally:
                 answer.response.close()
@@ -209,7 +212,11 @@ class Client:
         return frozenset(item["kind"] for item in answer.get("resources") or ()) & frozenset(wanted)
 
     def _note(self, kind: kinds.Kind, answer: Object) -> None:
-        """Remember a version if it is newer; they are numbers that grow, in common for all objects of a kind."""
+        """Remember the version of an object if it is newer; they are numbers that grow, in common for a kind.
+
+        Not the version of a list or a bookmark: that is one of the whole store, which the server's memory of a kind in
+        which nothing happens may never come to.
+        """
         version: str = (answer.get("metadata") or {}).get("resourceVersion", "")
         if version.isdecimal() and int(version) > self._newest.get(kind, 0):
             self._newest[kind] = int(version)

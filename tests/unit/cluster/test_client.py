@@ -145,7 +145,7 @@ async def test_a_list_that_may_come_from_memory_is_as_new_as_what_was_told_befor
         return query.get("resourceVersion"), query.get("resourceVersionMatch")
 
     assert await asked() == (None, None)
-    server.body = {"metadata": {"resourceVersion": "9", "name": "a"}, "items": []}
+    server.body = {"metadata": {"resourceVersion": "1000"}, "items": [{"metadata": {"resourceVersion": "9"}}]}
     await client.page(SERVICES, "n", "a=b")
     assert await asked() == ("9", "NotOlderThan")
     server.body = {"metadata": {"resourceVersion": "12", "name": "a"}, "items": []}
@@ -154,7 +154,7 @@ async def test_a_list_that_may_come_from_memory_is_as_new_as_what_was_told_befor
 
 
 async def test_a_server_whose_versions_begin_anew_is_asked_for_its_newest_state(server: Server, client: Client) -> None:
-    server.body = {"metadata": {"resourceVersion": "900"}, "items": []}
+    server.body = {"metadata": {"resourceVersion": "900"}, "items": [{"metadata": {"resourceVersion": "900"}}]}
     await client.page(SERVICES, "n", "a=b")
     server.status = 504  # "Too large resource version", after three seconds
     with pytest.raises(errors.UnavailableError):

@@ -15,6 +15,7 @@ from edgedetector.plan.exporter import LABEL_ACCELERATOR_PROFILE, LABEL_NODE
 LABEL_EDGEDETECTOR: Final = "edgedetector"
 RUNBOOKS: Final = "https://edgedetector.dev/runbooks"
 
+HIGH_CPU_SHARE: Final = 0.85  # of a node's processors, in the reference deployment's rules
 BUSY_SHARE: Final = 0.8  # ceiling of device utilisation in the reference deployment's rules
 HOT_CELSIUS: Final = 85  # passively cooled edge cards throttle around 90 degrees Celsius
 WAITING_BATCHES: Final = 2  # Triton takes up to two batches an instance ahead: more than those really wait
@@ -86,7 +87,7 @@ def prometheus_rule(detector: EdgeDetector, profile: AcceleratorProfile) -> dict
     """Return PrometheusRule NAME; absent if monitoring is off, or while the detector is suspended on purpose."""
     if not detector.spec.monitoring.enabled or detector.suspend:
         return None
-    alerts = [*_device_alerts(detector, profile), *_detector_alerts(detector)]
+    alerts = [_host_alert(detector), *_device_alerts(detector, profile), *_detector_alerts(detector)]
     rules = [alert.manifest(detector) for alert in alerts]
     return {
         "apiVersion": "monitoring.coreos.com/v1",
@@ -94,6 +95,27 @@ def prometheus_rule(detector: EdgeDetector, profile: AcceleratorProfile) -> dict
         "metadata": _metadata(detector),
         "spec": {"groups": [{"name": f"edgedetector.{detector.namespace}.{detector.name}", "rules": rules}]},
     }
+
+
+def _host_alert(detector: EdgeDetector) -> Alert:
+    """Return the alert on the processors of the nodes on which this detector runs; silent without node-exporter.
+
+    The reference deployment's rule averages over all modes, of which there are eight, and can hardly fire. Where the
+    scrape sets no label with the node's name, the host's own name stands in for it.
+    """
+    idle = 'rate(node_cpu_seconds_total{mode="idle",node%s""}[5m])'
+    told = f"1 - avg by (instance, node) ({idle % '!='})"
+    hosts = 'max by (instance, node) (label_replace(node_uname_info, "node", "$1", "nodename", "(.+)"))'
+    looked_up = f"(1 - avg by (instance) ({idle % '='})) * on (instance) group_left (node) {hosts}"
+    return Alert(
+        "EdgeDetectorHighCPU",
+        f"(({told} or {looked_up}) and on (node) {_nodes(detector)}) > {HIGH_CPU_SHARE}",
+        "5m",
+        "warning",
+        "The processors of {{ $labels.node }} are busier than 85 %",
+        "They are {{ $value | humanizePercentage }} busy, so that frames are decoded late: use sub-streams, lower frame"
+        " rates, or move other work away.",
+    )
 
 
 def _device_alerts(detector: EdgeDetector, profile: AcceleratorProfile) -> list[Alert]:
@@ -177,10 +199,20 @@ def _detector_alerts(detector: EdgeDetector) -> list[Alert]:
 
 
 def _device(mapping: MetricMapping, detector: EdgeDetector, profile: AcceleratorProfile) -> str:
-    selector = f'{LABEL_ACCELERATOR_PROFILE}="{profile.name}"'
+    exporter = profile.spec.exporter
+    series = f'{mapping.metric}{{{LABEL_ACCELERATOR_PROFILE}="{profile.name}"}}'
+    if exporter is not None and exporter.existing is not None:
+        # Somebody else's scrape, which knows nothing of our labels; the vendor's own label has the node.
+        theirs = f'{mapping.metric}{{namespace="{exporter.existing.namespace}"}}'
+        series = f'label_replace({theirs}, "{LABEL_NODE}", "$1", "Hostname", "(.+)")'
+    figure = f"max by ({LABEL_NODE}) ({series}) * {mapping.factor:g}"
+    return f"({figure} and on ({LABEL_NODE}) {_nodes(detector)})"
+
+
+def _nodes(detector: EdgeDetector) -> str:
+    """Return the expression whose series are the nodes on which this detector runs."""
     here = f'namespace="{detector.namespace}",{LABEL_EDGEDETECTOR}="{detector.name}",endpoint="detector"'
-    figure = f"max by ({LABEL_NODE}) ({mapping.metric}{{{selector}}}) * {mapping.factor:g}"
-    return f"({figure} and on ({LABEL_NODE}) count by ({LABEL_NODE}) (up{{{here}}}))"
+    return f"count by ({LABEL_NODE}) (up{{{here}}})"
 
 
 def _metadata(detector: EdgeDetector) -> dict[str, Any]:

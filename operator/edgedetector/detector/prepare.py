@@ -19,6 +19,7 @@ def prepare(paths: Paths) -> int:
     detector says in its state what is wrong. Files of a model are looked at here and there before Triton is told of it.
     """
     repository = Repository(paths)
+    repository.tidy()
     repository.key()
     accepted = from_json(ServingConfig, (paths.serving / names.FILE_ACCEPTED).read_text())
     for model in accepted.models:

@@ -87,8 +87,16 @@ class Repository:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._good = paths.run / "good"
+        self._loaded = paths.run / "loaded"
         self._trial = paths.run / "trial.json"
         self._digests = Digests()
+
+    def tidy(self) -> None:
+        """Remove what a process that was killed has left half-written; nobody else may be at work."""
+        for directory in (self._paths.models, self._paths.run, self._good, self._loaded):
+            for path in directory.glob(".*") if directory.is_dir() else ():
+                if path.is_file():
+                    path.unlink()
 
     def write_config(self, model: str, text: str) -> None:
         """Replace a model's config.pbtxt.
@@ -184,9 +192,20 @@ class Repository:
         """Remember a config that was loaded and verified."""
         replace_file(self._good / model, f"{serving_id}\n{text}")
 
+    def loaded(self, model: str) -> str:
+        """Return which fetched files were loaded last, as `remember_loaded` was told."""
+        with contextlib.suppress(FileNotFoundError):
+            return (self._loaded / model).read_text()
+        return ""
+
+    def remember_loaded(self, model: str, files: str) -> None:
+        """Remember which fetched files were loaded and verified."""
+        replace_file(self._loaded / model, files)
+
     def forget(self, model: str) -> None:
         """Forget a model that was unloaded."""
         (self._good / model).unlink(missing_ok=True)
+        (self._loaded / model).unlink(missing_ok=True)
 
     def remembered(self) -> frozenset[str]:
         """Return the models that were loaded in this pod."""

@@ -152,7 +152,7 @@ class Serving:
                 self._report_failure(model, failure, seen)
 
     def _files(self, model: ModelServing) -> tuple[Problem | None, bool]:
-        """Return what is wrong with a model's files, and whether they have changed for good."""
+        """Return what is wrong with a model's files, and whether others are to be loaded than those that serve."""
         try:
             problem, changes = self._repository.look(model), self._repository.changes(model)
         except (OSError, InvalidNameError):
@@ -162,7 +162,9 @@ class Serving:
         before = self._changes.get(model.name)
         if before is None or before[0] != changes:
             before = self._changes[model.name] = (changes, now)
-        return problem, bool(changes) and now - before[1] >= _SETTLING
+        settled = bool(changes) and now - before[1] >= _SETTLING
+        # A fetched file is whole. It may lie in the repository since a load of it failed.
+        return problem, settled or self._repository.loaded(model.name) != _fetched(model)
 
     def _report_files(self, model: ModelServing, problem: Problem, seen: Seen) -> None:
         good = self._repository.good(model.name)
@@ -231,6 +233,8 @@ class Serving:
             self._fail(model, str(error), before)
         else:
             log.info("model %s serves %s after %.2f s", model.name, serving_id, time.monotonic() - started)
+            if fetched := _fetched(model):
+                self._repository.remember_loaded(model.name, fetched)
             self._repository.remember_good(model.name, serving_id, model.config)
             self._failures.pop(model.name, None)
             self._report(ModelState(model.name, "Ready", "", serving_id, after.instances))
@@ -293,6 +297,10 @@ class Serving:
     def _report(self, state: ModelState) -> None:
         with self._lock:
             self._states[state.name] = state
+
+
+def _fetched(model: ModelServing) -> str:
+    return " ".join(file.sha256 for file in model.fetched)
 
 
 class _NotInForceError(Exception):

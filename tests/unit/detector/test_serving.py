@@ -43,6 +43,7 @@ class Triton:
         self._models = models
         self.live = True
         self.slow = False
+        self.refuses = False
         self.serves: dict[str, str] = {}
         self.loads = 0
 
@@ -65,7 +66,7 @@ class Triton:
         if not self.live:
             raise UnavailableError(f"load {model}: nobody there")
         text = (self._models / model / "config.pbtxt").read_text()
-        if BAD in text:
+        if BAD in text or self.refuses:
             raise RejectedError(f"load {model}: unable to find backend library")
         self.serves[model] = text
 
@@ -342,10 +343,26 @@ def test_while_a_new_file_is_on_its_way_the_old_one_serves_and_says_so(world: Wo
     (state,) = world.serving.states
     assert (state.state, state.reason, state.serving_id) == ("Failed", "ChecksumMismatch", old.id)
     over_network(world, b"new", arrived=True)
-    world.rounds(6)
+    world.rounds(1)
     (state,) = world.serving.states
     assert (state.state, state.serving_id, world.triton.loads) == ("Ready", new.id, 2)
     assert (world.paths.models / "people" / "1" / "model.py").read_bytes() == b"new"
+
+
+def test_a_new_file_that_does_not_load_is_not_called_ready_by_a_detector_that_restarted(world: World) -> None:
+    old, new = over_network(world, b"old", arrived=True), over_network(world, b"new", arrived=True)
+    world.accept(old)
+    world.rounds()
+    world.triton.refuses = True
+    world.accept(new)
+    world.rounds()
+    assert (world.serving.states[0].state, world.serving.states[0].serving_id) == ("Failed", old.id)
+    world.start()
+    world.rounds()
+    assert (world.serving.states[0].state, world.serving.states[0].serving_id) == ("Failed", old.id)
+    world.triton.refuses = False
+    world.rounds(int(RETRY) + 1)
+    assert (world.serving.states[0].state, world.serving.states[0].serving_id) == ("Ready", new.id)
 
 
 class AnyHistory(RuleBasedStateMachine):

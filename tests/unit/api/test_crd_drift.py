@@ -1,4 +1,4 @@
-"""The CRDs and the operator's types say the same: fields, which of them are required, and defaults."""
+"""The CRDs and the operator's types say the same: fields, which are required, defaults, choices, formats, addresses."""
 
 from __future__ import annotations
 
@@ -7,36 +7,18 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
-from functools import cache
-from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
-import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.api.crds import RESOURCES, crd, root, spec_fields, structural
 
-from edgedetector.api import conditions, names
-from edgedetector.api import edgedetector as detector_api
+from edgedetector.api import conditions, names, urls
 from edgedetector.api import profile as profile_api
 from edgedetector.api.decode import camel, decode
-from edgedetector.api.quantities import Fraction, Quantity
-
-CRDS = Path(__file__).parents[3] / "crds"
-RESOURCES = {
-    "edgedetectors": (detector_api.KIND, detector_api.PLURAL, detector_api.DetectorSpec),
-    "acceleratorprofiles": (profile_api.KIND, profile_api.PLURAL, profile_api.ProfileSpec),
-}
-
-
-@cache
-def crd(plural: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((CRDS / f"{names.GROUP}_{plural}.yaml").read_text())
-    return found
-
-
-def root(plural: str) -> dict[str, Any]:
-    (version,) = crd(plural)["spec"]["versions"]
-    schema: dict[str, Any] = version["schema"]["openAPIV3Schema"]
-    return schema
+from edgedetector.api.quantities import Fraction, Quantity, parse_duration, parse_percent, parse_quantity
 
 
 def unwrap(kind: Any) -> tuple[Any, bool]:
@@ -140,107 +122,101 @@ def test_names_are_those_in_the_code(plural: str) -> None:
     assert [version["name"] for version in definition["spec"]["versions"]] == [names.VERSION]
 
 
-def walk(schema: dict[str, Any], path: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    yield path, schema
-    for name, below in schema.get("properties", {}).items():
-        yield from walk(below, f"{path}.{name}")
-    if "items" in schema:
-        yield from walk(schema["items"], f"{path}[]")
-    if isinstance(schema.get("additionalProperties"), dict):
-        yield from walk(schema["additionalProperties"], f"{path}{{}}")
-
-
-@pytest.mark.parametrize("plural", RESOURCES)
-def test_every_list_and_map_is_bounded_and_says_how_it_merges(plural: str) -> None:
-    for path, schema in walk(root(plural), ""):
-        if schema.get("type") == "array":
-            assert schema["maxItems"] <= 1000, path
-            assert schema["x-kubernetes-list-type"] in {"map", "set", "atomic"}, path
-            assert set(schema.get("x-kubernetes-list-map-keys", [])) <= set(schema["items"].get("required", [])), path
-        if "additionalProperties" in schema:
-            assert schema["maxProperties"] <= 64, path
-
-
-@pytest.mark.parametrize("plural", RESOURCES)
-def test_every_string_is_bounded(plural: str) -> None:
-    loose = [
-        path
-        for path, schema in walk(root(plural), "")
-        if schema.get("type") == "string" and not {"maxLength", "enum", "format"} & schema.keys()
-    ]
-    assert loose == [".apiVersion", ".kind"]
-
-
-@pytest.mark.parametrize("plural", RESOURCES)
-def test_every_field_is_described(plural: str) -> None:
-    bare = [
-        path
-        for path, schema in walk(root(plural), "")
-        if not schema.get("description") and not path.endswith(("[]", "{}", ".metadata"))
-    ]
-    assert bare == []
-
-
-def rules(plural: str) -> list[tuple[str, dict[str, Any]]]:
-    return [(path, rule) for path, s in walk(root(plural), "") for rule in s.get("x-kubernetes-validations", [])]
-
-
-@pytest.mark.parametrize("plural", RESOURCES)
-def test_every_rule_says_what_helps(plural: str) -> None:
-    for path, rule in rules(plural):
-        assert rule.get("message"), path
-        assert len(rule["message"]) < 400, path
-        assert {";", ","} & set(rule["message"]), f"{path}: problem, then remedy"
-
-
-@pytest.mark.parametrize("plural", RESOURCES)
-def test_no_rule_or_pattern_on_an_address_can_make_the_server_repeat_it(plural: str) -> None:
-    addresses = [(p, s) for p, s in walk(root(plural), "") if p.lower().endswith("url") and s["type"] == "string"]
-    assert addresses or plural == "acceleratorprofiles"
-    for path, schema in addresses:
-        assert not {"pattern", "enum", "format", "x-kubernetes-validations"} & schema.keys(), path
-
-
-def resolve(schema: dict[str, Any], json_path: str) -> dict[str, Any]:
-    """Return the schema at a printer column's path."""
-    for part in json_path.replace('[?(@.type=="Ready")]', "[]").lstrip(".").split("."):
-        name = part.removesuffix("[]")
-        schema = schema["properties"][name]
-        if part.endswith("[]"):
-            schema = schema["items"]
-    return schema
-
-
-@pytest.mark.parametrize("plural", RESOURCES)
-def test_the_paths_of_printer_columns_exist(plural: str) -> None:
-    (version,) = crd(plural)["spec"]["versions"]
-    for column in version["additionalPrinterColumns"]:
-        if column["jsonPath"] == ".metadata.creationTimestamp":
-            continue
-        assert resolve(root(plural), column["jsonPath"])["type"] == column["type"], column["name"]
-
-
-def test_the_columns_are_the_promised_ones() -> None:
-    (version,) = crd("edgedetectors")["spec"]["versions"]
-    columns = version["additionalPrinterColumns"]
-    assert [c["name"] for c in columns if not c.get("priority")] == [
-        "READY", "REASON", "REPLICAS", "STREAMS", "MODE", "AGE",
-    ]  # fmt: skip
-    assert [c["name"] for c in columns if c.get("priority")] == ["MODEL", "ACCEL", "INSTANCES", "BATCH", "MESSAGE"]
-    assert crd("edgedetectors")["spec"]["names"]["shortNames"] == ["ed"]
-
-
 def test_the_conditions_that_the_schema_describes_are_those_in_the_code() -> None:
     described = root("edgedetectors")["properties"]["status"]["properties"]["conditions"]["description"]
     assert all(name in described for name in conditions.ALL_TYPES)
 
 
-def test_the_enumerations_are_those_in_the_code() -> None:
-    tensor = root("edgedetectors")["properties"]["spec"]["properties"]["models"]["items"]["properties"]["inputs"]
-    properties = tensor["items"]["properties"]
-    assert set(properties["dataType"]["enum"]) == detector_api.DATA_TYPES
-    assert set(properties["format"]["enum"]) == detector_api.FORMATS
-    triton = root("acceleratorprofiles")["properties"]["spec"]["properties"]["triton"]["properties"]
-    assert set(triton["instanceKind"]["enum"]) == profile_api.INSTANCE_KINDS
-    metric = root("acceleratorprofiles")["properties"]["spec"]["properties"]["exporter"]["properties"]["metrics"]
-    assert set(metric["items"]["properties"]["unit"]["enum"]) == set(profile_api.FACTORS)
+def choices(kind: Any) -> set[str] | None:
+    """Return what a field or a list's items may be, None for anything but a choice; an empty text means absent."""
+    kind, _ = unwrap(kind)
+    if typing.get_origin(kind) is tuple:
+        kind = typing.get_args(kind)[0]
+    return set(typing.get_args(kind)) - {""} if typing.get_origin(kind) is typing.Literal else None
+
+
+@pytest.mark.parametrize(("kind", "schema"), ALL)
+def test_choices_are_the_same(kind: type, schema: dict[str, Any]) -> None:
+    """What the schema enumerates decoding refuses too, and the other way round."""
+    hints = typing.get_type_hints(kind)
+    for field in dataclasses.fields(kind):
+        below = schema["properties"][camel(field.name)]
+        served = below.get("items", below).get("enum")
+        if field.name == "format" and served == ["NONE"]:
+            continue  # outputs have no format, and share their type with inputs
+        assert choices(hints[field.name]) == (set(served) if served else None), field.name
+
+
+def test_every_unit_has_a_factor() -> None:
+    assert set(profile_api.FACTORS) == set(typing.get_args(profile_api.Unit))
+
+
+PARSERS = {timedelta: parse_duration, Fraction: parse_percent, Quantity: parse_quantity}
+
+
+def written(plural: str) -> Iterator[tuple[str, Any, str]]:
+    """Yield the fields that are values written as text: path, type, the schema's pattern."""
+    for path, kind, schema in pairs(RESOURCES[plural][2], root(plural)["properties"]["spec"], ""):
+        for name, hint in typing.get_type_hints(kind).items():
+            inner, below = unwrap(hint)[0], schema["properties"][camel(name)]
+            if typing.get_origin(inner) is Mapping:
+                inner, below = typing.get_args(inner)[1], below["additionalProperties"]
+            if inner in PARSERS:
+                yield f"{plural}{path}.{camel(name)}", inner, below["pattern"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "pattern"), [pytest.param(k, p, id=path) for plural in RESOURCES for path, k, p in written(plural)]
+)
+@settings(max_examples=25)
+@given(data=st.data())
+def test_what_fits_a_pattern_is_understood(kind: Any, pattern: str, data: st.DataObject) -> None:
+    PARSERS[kind](data.draw(st.from_regex(pattern.replace("$", r"\Z"), fullmatch=True, alphabet=ASCII)))
+
+
+ASCII = st.characters(max_codepoint=0x7E)
+
+
+@pytest.mark.parametrize("plural", RESOURCES)
+def test_defaults_fit_the_schema_that_they_stand_in(plural: str) -> None:
+    checked = 0
+    for path, schema in spec_fields(plural).items():
+        if "default" in schema:
+            errors = list(jsonschema.Draft7Validator(structural(schema)).iter_errors(schema["default"]))
+            assert errors == [], path
+            checked += 1
+    assert checked >= 10
+
+
+RULES = {
+    # where it stands: field, kind of address
+    ".models[].source.http": ("url", urls.MODEL),
+    ".cameras[]": ("url", urls.CAMERA),
+    ".outputs.mqtt": ("url", urls.MQTT),
+    ".outputs.webhook": ("url", urls.WEBHOOK),
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "kind"),
+    [*((path, field, kind) for path, (field, kind) in RULES.items()), (".cameras[]", "substreamUrl", urls.CAMERA)],
+)
+def test_addresses_are_judged_alike(path: str, field: str, kind: urls.Kind) -> None:
+    """The same expressions and the same words, whether the API server refuses or the operator."""
+    schema = spec_fields("edgedetectors")[path]
+    mine = [
+        rule for rule in schema["x-kubernetes-validations"] if rule.get("reason") and rule["fieldPath"] == f".{field}"
+    ]
+    guard = "" if field in schema.get("required", []) else f"!has(self.{field}) || "
+    value = f"self.{field}"
+    tests = [f"{value}.matches(r'{kind.pattern}')", f"{value}.matches(r'{urls.USUAL_HOST}')"]
+    tests.append(f"!{value}.matches(r'{urls.FORBIDDEN_HOST}')")
+    assert [rule["rule"] for rule in mine] == [guard + test for test in tests]
+    host = f"{field} {urls.HOST_PROBLEM}; {kind.host}"
+    syntax = f"{field} {kind.problem}; {kind.remedy.format(field=field)}"
+    assert [rule["message"] for rule in mine] == [syntax, host, host]
+
+
+def test_every_address_is_judged() -> None:
+    found = {path for path, schema in spec_fields("edgedetectors").items() if path.lower().endswith("url")}
+    assert found == {f"{path}.{field}" for path, (field, _) in RULES.items()} | {".cameras[].substreamUrl"}

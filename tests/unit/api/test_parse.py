@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
+from tests.unit.api.crds import ROOT, root, structural
 
 from edgedetector import __version__, profiles
 from edgedetector.api.edgedetector import EdgeDetector
@@ -18,7 +19,6 @@ from edgedetector.api.pods import Resources
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.api.quantities import Fraction, Quantity
 
-ROOT = Path(__file__).parents[3]
 SAMPLES = sorted(ROOT.glob("manifests/samples/*.yaml"))
 MINIMAL: dict[str, Any] = {
     "apiVersion": "edgedetector.dev/v1alpha1",
@@ -159,24 +159,8 @@ def test_a_default_gives_way_to_what_somebody_wrote() -> None:
     assert high_request.limits == {"memory": "2Gi"}
 
 
-def structural(schema: Any) -> Any:
-    """Return the schema without what only the API server understands, refusing unknown fields as it does."""
-    if isinstance(schema, list):
-        return [structural(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    kept = {key: structural(value) for key, value in schema.items() if not key.startswith("x-kubernetes")}
-    if schema.get("x-kubernetes-int-or-string"):
-        kept = {"anyOf": [{"type": "integer"}, {"type": "string", "pattern": schema["pattern"]}]}
-    if "properties" in kept and isinstance(kept.get("type"), str):
-        kept["additionalProperties"] = False
-    return kept
-
-
 def validator(plural: str) -> jsonschema.Draft7Validator:
-    crd = yaml.safe_load((ROOT / "crds" / f"edgedetector.dev_{plural}.yaml").read_text())
-    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    return jsonschema.Draft7Validator(structural(schema))
+    return jsonschema.Draft7Validator(structural(root(plural)["properties"]["spec"]))
 
 
 @pytest.mark.parametrize("path", [*SAMPLES, ROOT / "demo" / "edgedetector.yaml"], ids=lambda path: path.stem)

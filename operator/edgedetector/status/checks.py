@@ -19,6 +19,7 @@ from edgedetector.status.scaling import scaling_ready
 from edgedetector.status.unserved import spec_served, tuning_active
 from edgedetector.status.view import Running, Verdict, View, blocked, fine, progressing, unknown
 from edgedetector.status.workloads import NAMED, count, listed
+from edgedetector.triton import errors as triton_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -133,9 +134,10 @@ def _model(model: ModelServing, state: DetectorState, accepted: str, profile: st
 def _model_failed(found: ModelState, profile: str) -> Verdict:
     said = words.of_program(found.message or "does not load", conditions.REASON_MODEL_LOAD_FAILED)
     reason = found.reason if found.reason in conditions.MODEL_FILE_REASONS else said.reason
-    named = f"model {found.name}"
-    text = said.message if said.message.startswith(named) else f"{named}: {said.message}"
-    return blocked(reason, text, profile=profile)
+    text = said.message.removeprefix(f"load {found.name}: ").removeprefix(f"model {found.name}: ")
+    field = triton_errors.field(text) if reason == conditions.REASON_MODEL_LOAD_FAILED else ""
+    where = f"spec.models[{found.name}].{field}: " if field else ""
+    return blocked(reason, f"model {found.name}: {where}{text}", profile=profile)
 
 
 def streams_ready(running: Running) -> Verdict:

@@ -27,7 +27,7 @@ FAILED = "load failed for model 'people': version 1 is at UNAVAILABLE state: "
         ),
         (
             FAILED + "Internal: ValueError: unable to load model 'people', configuration expects datatype TYPE_FP32 for"
-            " input 'x', model provides TYPE_FP16\n\nAt:\n  /opt/backends/python/triton_python_backend_utils.py(429): add\n"
+            " input 'x', model provides TYPE_FP16\n\nAt:\n  /opt/backends/python/utils.py(9): add_input\n"
             "  /models/people/1/model.py(8): auto_complete_config\n;\n",
             (
                 "ValueError: unable to load model 'people', configuration expects datatype TYPE_FP32 for input 'x',"

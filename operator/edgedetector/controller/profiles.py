@@ -100,6 +100,8 @@ class ProfileReconciler:
         obj = await self.shell.profile(key.name)
         if self.shell.namespaced:
             return await self._file(key, obj)
+        if not self._as_shipped(key.name, obj):
+            self.uses.wake(keys.SHIPPED)
         if obj is None or converge.leaving(obj):
             self.uses.saw(key.name, None)
             return None
@@ -119,6 +121,13 @@ class ProfileReconciler:
         judged = profiles.judge(key.name, exporter, pods, in_use=in_use, overshadows=overshadows)
         await self._write(obj, judged, exporter)
         return self.shell.resync()
+
+    def _as_shipped(self, name: str, obj: Object | None) -> bool:
+        """Tell whether the profile is as the operator ships it, or none of its business."""
+        body = self.shell.files.get(name)
+        if body is None or (obj is not None and not is_shipped(obj)):
+            return True
+        return obj is not None and not diff.difference(body, obj, SHIPPED_MANAGER)
 
     async def _pods(self, key: Key, exporter: Workload | None) -> tuple[PodView, ...]:
         """Return the exporter's pods while something is the matter with them."""

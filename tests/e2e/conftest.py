@@ -13,6 +13,7 @@ import pytest
 
 import cluster as driver
 import demo as demo_driver
+from flows import Recorder
 from harness import Kubectl
 
 IMAGES = (*demo_driver.IMAGES, "emulated-triton", "emulated-exporter")
@@ -20,6 +21,7 @@ IMAGES = (*demo_driver.IMAGES, "emulated-triton", "emulated-exporter")
 
 def pytest_configure(config: pytest.Config) -> None:
     """Give pytest-kind our node's executable where the command line names none."""
+    config.addinivalue_line("markers", "last: judges the whole run, so that it comes after all others")
     options = config.option
     options.kind_bin = options.kind_bin or str(driver.kind_executable())
     options.kubeconfig = options.kubeconfig or str(driver.kubeconfig())
@@ -44,8 +46,27 @@ def images(cluster: None) -> dict[str, str]:
     return driver.load_images(*IMAGES)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put what judges the whole run behind all others."""
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+
+
 @pytest.fixture(scope="session")
-def operator(images: dict[str, str]) -> Kubectl:
+def recorder(cluster: None) -> Iterator[Recorder | None]:
+    """Every connection on the node from now on. Session, since all tests' connections are to be judged.
+
+    None for a cluster that is not ours.
+    """
+    if driver.existing():
+        yield None
+        return
+    found = Recorder([str(driver.kind_executable()), "exec", "--name", driver.NAME, "--"])
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def operator(images: dict[str, str], recorder: Recorder | None) -> Kubectl:
     """The operator, installed from the chart; kubectl in its namespace."""
     emulator = {
         "denglin/tritonserver:23.07-py3": images["emulated-triton"],

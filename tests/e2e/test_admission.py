@@ -131,7 +131,7 @@ def test_a_change_is_judged_as_a_new_resource_is(apiserver: Server, tmp_path: Pa
     assert {name: text for name, text in printed.items() if text} == {}, "accepted"
     for number, case in enumerate(changed):
         answer = answers[f"bad-{number}"]
-        assert case.at in indexed(answer), answer
+        assert case.at.rpartition(".")[0] in indexed(answer), answer  # a field that goes takes an emptied object along
         assert CANARY not in answer
     assert len(before) == len(changed)
     assert generations(apiserver, namespace) == before

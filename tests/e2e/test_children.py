@@ -21,7 +21,7 @@ from prometheus import prometheus
 from stages import ROOT
 
 OWNED = (
-    "deployments", "services", "configmaps", "horizontalpodautoscalers",
+    "deployments", "services", "configmaps", "horizontalpodautoscalers", "poddisruptionbudgets", "networkpolicies",
     "servicemonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com",
 )  # fmt: skip
 

@@ -244,7 +244,7 @@ class ScalingSpec:
     min_replicas: int = 1
     max_replicas: int = 1
     target_cpu_utilization: int = 80
-    """Percent of the Triton container's CPU request."""
+    """Percent of a container's CPU request; of one core for a detector container whose request nobody states."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,9 @@ def operator(images: dict[str, str], recorder: Recorder | None) -> Kubectl:
         "denglin/tritonserver:23.07-py3": images["emulated-triton"],
         "denglin/dcgm-exporter:ks20-latest": images["emulated-exporter"],
     }
-    driver.install(images, "imageReplacements=" + json.dumps(driver.replacements(images) | emulator))
+    replacements = "imageReplacements=" + json.dumps(driver.replacements(images) | emulator)
+    # What is still there of an earlier run gets the present images, too.
+    driver.install(images, replacements, 'workloads.upgradePolicy="Immediate"')
     return Kubectl(driver.SYSTEM_NAMESPACE)
 
 

@@ -110,6 +110,24 @@ CONTRADICTIONS: list[tuple[str, Any, str]] = [
         r"^spec\.resources\.triton\.requests\.cpu: is above the limit",
     ),
     ("suspend", "yes", r"^spec\.suspend: must be true or false"),
+    ("tuning.mode", "Manual", r"^spec\.tuning\.mode: is unknown; known are Auto, Recommend, Off$"),
+    ("models.0.inputs.0.dataType", "FP17", r"^spec\.models\[0\]\.inputs\[0\]\.dataType: is unknown; known are BOOL, "),
+    (
+        "tolerations",
+        [{"operator": "Perhaps"}],
+        r"^spec\.tolerations\[0\]\.operator: is unknown; known are Exists, Equal$",
+    ),
+    (
+        "models.0.source",
+        {"http": {"url": "https://[::1]/x", "sha256": "0"}},
+        r"^spec\.models\[people\]\.source\.http\.url: must not point to loopback.*; name the server$",
+    ),
+    (
+        "outputs",
+        {"mqtt": {"url": "mqtt://u:canary-password@broker"}},
+        r"^spec\.outputs\.mqtt\.url: must be mqtt.*; put user name and password into credentialsSecretRef$",
+    ),
+    ("outputs", {"webhook": {"url": "http://0x7f.1/"}}, r"^spec\.outputs\.webhook\.url: must not point to loopback"),
 ]
 
 

@@ -8,7 +8,7 @@ import json
 import ssl
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -137,26 +137,31 @@ class Arena:
         plan_of: plans.Plan = plans.undisturbed,
         want: dict[str, world.World] | None = None,
         *,
-        fresh: bool = True,
+        steps: Iterable[str] = scenario.STEPS,
+        patience: float = PATIENCE,
         before: Callable[[str], Awaitable[None]] | None = None,
     ) -> Played:
         """Play the scenario.
 
-        `want` is the end of each step, None to find out. Without `fresh` the operator is left running and nothing
-        happens in the step `start`. `before` is called with each step.
+        `want` is the end of each step, None to find out. Without the step `start` the operator is left running if it
+        runs. `before` is called with each step, which may take `patience` seconds.
         """
+        steps = tuple(steps)
+        fresh = scenario.START in steps
         played, began = Played(), time.monotonic()
         if fresh or not self.operator.alive:
             await self.clear()
+        if not self.operator.alive and not fresh:
+            self.operator.start()
         self._uids, deaths = {}, self.operator.deaths
         self.proxy.begin(plan_of)
-        for step in scenario.STEPS:
+        for step in steps:
             self.proxy.step = step
             self.proxy.forget_gets()
             if before is not None:
                 await before(step)
-            await self._act(step, fresh=fresh)
-            played.worlds[step] = found = await (self.steady() if want is None else self.settled(want[step]))
+            await self._act(step)
+            played.worlds[step] = found = await (self.steady() if want is None else self.settled(want[step], patience))
             wrong = [] if want is None else list(world.differences(want[step], found))
             wrong += [f"{key}: was deleted and made anew" for key in world.born_twice(self._uids)]
             if wrong:
@@ -171,10 +176,9 @@ class Arena:
             await self.clear()
         return played
 
-    async def _act(self, step: str, *, fresh: bool) -> None:
+    async def _act(self, step: str) -> None:
         if step == scenario.START:
-            if fresh or not self.operator.alive:
-                self.operator.start()
+            self.operator.start()
         elif (obj := scenario.desired(step)) is not None:
             await self.apply(obj)
         else:
@@ -236,21 +240,17 @@ async def arena(server: apiserver.Server, *more: str) -> AsyncIterator[Arena]:
         proxy.forget_gets()
         await held[0].kill()
 
-    zygote = Zygote()
-    try:
-        async with (
-            Proxy(server.url, tls, kill) as proxy,
-            aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=admin)) as api,
-        ):
-            config = server.kubeconfig_of(scenario.SYSTEM, ACCOUNT, server=proxy.url)
-            options = [f"--operator-namespace={scenario.SYSTEM}", "--port=0", "--detector-image=detector:1", *more]
-            operator = Operator(zygote, options, {"KUBECONFIG": str(config)}, server.home / "operator.log")
+    async with (
+        Proxy(server.url, tls, kill) as proxy,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=admin)) as api,
+    ):
+        environment = {"KUBECONFIG": str(server.kubeconfig_of(scenario.SYSTEM, ACCOUNT, server=proxy.url))}
+        options = [f"--operator-namespace={scenario.SYSTEM}", "--port=0", "--detector-image=detector:1", *more]
+        with contextlib.closing(Zygote(environment)) as zygote:
+            operator = Operator(zygote, options, environment, server.home / "operator.log")
             held.append(operator)
-            found = Arena(server, proxy, operator, api)
-            yield found
+            yield Arena(server, proxy, operator, api)
             await operator.stop()
-    finally:
-        zygote.close()
 
 
 @contextlib.contextmanager
@@ -260,7 +260,8 @@ def equipped() -> Iterator[apiserver.Server]:
         bare.install_crds()
         for name in (scenario.NAMESPACE, scenario.SYSTEM):
             bare.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        bare.apply(*rbac())
+        runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "handler": "any"}
+        bare.apply(runtime | {"metadata": {"name": "denglin"}}, *rbac())
         bare.run_controllers(CONTROLLERS)
         yield bare
 

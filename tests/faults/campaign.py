@@ -13,6 +13,8 @@ from tests.faults.arena import Arena, Played
 
 # How often a case is tried whose write did not come: which status is written on the way depends on who is quicker.
 TRIES = 3
+# Seconds for a step in which every write meets a fault: some 30 starts of the operator, one after the other.
+STORM_PATIENCE = 240.0
 
 
 @dataclass
@@ -88,8 +90,7 @@ async def _round(
 ) -> list[plans.Case]:
     """Play one run with these cases; return those whose fault has not struck."""
     plan = plans.Once(of_round)
-    fresh = any(case.write.step == scenario.START for case in of_round)
-    played = await where.play(plan, want, fresh=fresh)
+    played = await where.play(plan, want, steps=scenario.steps_for(_steps(of_round)))
     _count(report, " + ".join(map(str, of_round)), played)
     missed = set(plan.missed)
     for case in of_round:
@@ -109,7 +110,7 @@ async def _round(
 
 async def _storm(where: Arena, fault: plans.Fault, want: dict[str, world.World], report: Report) -> None:
     plan = plans.Storm(fault)
-    played = await where.play(plan, want)
+    played = await where.play(plan, want, patience=STORM_PATIENCE)
     _count(report, f"storm of {fault}", played)
     report.storms[str(fault)] = len(plan.struck)
     for step, found in played.divergences.items():

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -18,13 +19,17 @@ _DEATH = 10.0
 
 
 class Zygote:
-    """Forks operators that have their imports behind them (see `zygote.py`)."""
+    """Forks operators that have their imports behind them (see `zygote.py`).
 
-    def __init__(self) -> None:
+    `environment` is that of the imports: the Kubernetes client reads `KUBECONFIG` in them.
+    """
+
+    def __init__(self, environment: dict[str, str]) -> None:
         path = os.pathsep.join((str(ROOT / "operator"), str(ROOT)))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.zygote"],
-            cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            cwd=ROOT, env={**os.environ, **environment, "PYTHONPATH": path},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
     def fork(self, arguments: Sequence[str], environment: dict[str, str], log: Path) -> int:
@@ -43,10 +48,17 @@ class Zygote:
         self._process.wait(timeout=30)
 
 
+class Forker(Protocol):
+    """Starts operators."""
+
+    def fork(self, arguments: Sequence[str], environment: dict[str, str], log: Path) -> int:
+        """Return the id of a new operator's process."""
+
+
 class Operator:
     """One operator at a time, which is started again whenever it ends, until `stop`."""
 
-    def __init__(self, zygote: Zygote, arguments: Sequence[str], environment: dict[str, str], log: Path) -> None:
+    def __init__(self, zygote: Forker, arguments: Sequence[str], environment: dict[str, str], log: Path) -> None:
         self._zygote = zygote
         self._arguments = tuple(arguments)
         self._environment = environment
@@ -100,7 +112,7 @@ class Operator:
 
 def _runs(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
         return False
-    return True
+    return state not in "ZX"

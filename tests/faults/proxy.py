@@ -65,10 +65,19 @@ class Proxy:
         How to authenticate to it; the operator's own credentials are passed on as they come.
     kill
         Kills the operator with SIGKILL; returns when it is dead.
+    host
+        Address to listen on.
     """
 
-    def __init__(self, upstream: str, tls: ssl.SSLContext | None, kill: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        upstream: str,
+        tls: ssl.SSLContext | None,
+        kill: Callable[[], Awaitable[None]],
+        host: str = "127.0.0.1",
+    ) -> None:
         self._upstream = upstream
+        self._host = host
         self._tls = tls
         self._kill = kill
         self._session: aiohttp.ClientSession | None = None
@@ -95,9 +104,9 @@ class Proxy:
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, self._host, 0)
         await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.url = f"http://{self._host}:{self._runner.addresses[0][1]}"
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -160,8 +169,9 @@ class Proxy:
         self._note(write, fault, status, body)
         if fault is plans.Fault.KILL_REPLIED:
             reply = web.Response(status=status, headers=headers, body=body)
-            await reply.prepare(request)
-            await reply.write_eof()
+            with contextlib.suppress(ConnectionError):  # in a storm another write may have killed it
+                await reply.prepare(request)
+                await reply.write_eof()
         if fault.kills:
             await self._kill()
         return _hang_up(request)
@@ -200,8 +210,8 @@ class Proxy:
         assert self._session is not None
         async with self._session.get(self._target(request), headers=_headers(request)) as answer:
             reply = web.StreamResponse(status=answer.status, headers=_kept(answer))
-            await reply.prepare(request)
-            with contextlib.suppress(ConnectionError, aiohttp.ClientError):
+            with contextlib.suppress(ConnectionError, aiohttp.ClientError):  # either side may be gone
+                await reply.prepare(request)
                 async for chunk in answer.content.iter_any():
                     if not self.reads.blind:
                         await reply.write(chunk)

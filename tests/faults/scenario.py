@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,12 @@ NAME: Final = "yard"
 START, CREATE, CAMERA, SERVING, DELETE = "start", "create", "camera", "serving", "delete"
 STEPS: Final = (START, CREATE, CAMERA, SERVING, DELETE)
 """`start` is the operator's own first step: it applies its profiles."""
+
+
+def steps_for(struck: Collection[str]) -> tuple[str, ...]:
+    """Return the fewest steps with these among them: an edit needs those before it, and nothing else needs an edit."""
+    edits = (CAMERA, SERVING) if SERVING in struck else (CAMERA,) if CAMERA in struck else ()
+    return (*((START,) if START in struck else ()), CREATE, *edits, DELETE)
 
 
 def detector() -> Object:

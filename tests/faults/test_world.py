@@ -10,18 +10,24 @@ from tests.faults import world
 
 def objects(salt: str) -> list[dict[str, Any]]:
     """A Deployment and its pod as two runs would show them."""
-    entry = {"manager": "edgedetector", "operation": "Apply", "time": f"t{salt}", "fieldsV1": {"f:spec": {}}}
+    deployment, pod = (f"{kind * 8}-0000-4000-8000-{salt * 12}" for kind in "de")
+    entry = {
+        "manager": "edgedetector",
+        "operation": "Apply",
+        "time": f"t{salt}",
+        "fieldsV1": {"f:spec": {}, deployment: {}},
+    }
     meta = {"namespace": "site", "resourceVersion": salt, "creationTimestamp": f"t{salt}", "managedFields": [entry]}
-    owner = {"kind": "Deployment", "name": "yard", "uid": f"d{salt}"}
+    owner = {"kind": "Deployment", "name": "yard", "uid": deployment}
     return [
         {
             "kind": "Deployment",
-            "metadata": {**meta, "name": "yard", "uid": f"d{salt}", "generation": 2},
+            "metadata": {**meta, "name": "yard", "uid": deployment, "generation": 2},
             "spec": {"a": 1},
         },
         {
             "kind": "Pod",
-            "metadata": {**meta, "name": f"yard-1-{salt * 5}", "uid": f"p{salt}", "ownerReferences": [owner]},
+            "metadata": {**meta, "name": f"yard-1-{salt * 5}", "uid": pod, "ownerReferences": [owner]},
             "spec": {},
         },
     ]
@@ -48,7 +54,7 @@ def _ownership(found: list[dict[str, Any]]) -> None:
 
 
 def _owner(found: list[dict[str, Any]]) -> None:
-    found[1]["metadata"]["ownerReferences"][0]["uid"] = "another"
+    found[1]["metadata"]["ownerReferences"][0]["uid"] = "00000000-0000-4000-8000-000000000000"
 
 
 def test_a_missing_object_and_one_too_many_are_told() -> None:

@@ -181,6 +181,34 @@ def test_outputs_open_the_way_to_where_they_go(outputs: dict[str, Any], destinat
     assert not judge(some, flow(some, "site-a/triton", METADATA, port), blocks_match_pods=True).allowed
 
 
+def fetching(url: str, **models: Any) -> dict[str, Any]:
+    """A specification whose model comes over HTTPS."""
+    spec = minimal(cameras=CAMERAS, networkPolicy={"models": models})
+    spec["models"][0]["source"] = {"http": {"url": url, "sha256": "0" * 64}}
+    return spec
+
+
+def test_a_model_from_elsewhere_opens_its_servers_port_and_neither_the_node_nor_the_api_server() -> None:
+    some = world(fetching("https://models.example.org/people.plan"))
+    assert judge(some, flow(some, "site-a/triton", INTERNET, 443)).allowed
+    for address, port in ((METADATA, 443), (INTERNET, 80), (API_SERVER, 6443), ("site-a/web", 8080)):
+        assert not judge(some, flow(some, "site-a/triton", address, port), blocks_match_pods=True).allowed
+
+
+def test_ranges_hold_a_model_server_to_where_it_is() -> None:
+    some = world(fetching("https://models.example.org/people.plan", cidrs=["198.51.100.0/24"]))
+    assert judge(some, flow(some, "site-a/triton", "198.51.100.7", 443)).allowed
+    assert not judge(some, flow(some, "site-a/triton", INTERNET, 443), blocks_match_pods=True).allowed
+
+
+def test_a_model_server_beside_the_detector_is_reached_on_its_pods_port() -> None:
+    some = world(fetching("https://models/people.plan", ports=[9443]))
+    for port in (443, 8443, 9443):
+        assert judge(some, flow(some, "site-a/triton", "site-a/web", port)).allowed
+    assert not judge(some, flow(some, "site-a/triton", "cams/gate", 443), blocks_match_pods=True).allowed
+    assert not judge(some, flow(some, "site-a/triton", INTERNET, 443), blocks_match_pods=True).allowed
+
+
 def test_policies_can_be_switched_off_by_the_user_and_by_the_installation() -> None:
     def kinds(spec: dict[str, Any], *, made: bool = True) -> set[str]:
         settings = replace(scenarios.SETTINGS, network_policies=made)

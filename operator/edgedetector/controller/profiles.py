@@ -161,8 +161,8 @@ class ProfileReconciler:
         async with self._listing:
             if not self._listed:
                 for namespace in self.shell.options.namespaces or ("",):
-                    listed = await self.shell.client.list(kinds.EDGEDETECTOR, namespace)
-                    self.uses.learn(_profile_of(obj) for obj in listed if not converge.leaving(obj))
+                    listed = self.shell.client.each(kinds.EDGEDETECTOR, namespace)
+                    self.uses.learn([_profile_of(obj) async for obj in listed if not converge.leaving(obj)])
                 self._listed = True
         return bool(self.uses.users(profile))
 

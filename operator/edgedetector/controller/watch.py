@@ -1,9 +1,9 @@
 """Events of the API server become keys in the queue.
 
-Kopf watches what users write: EdgeDetectors, AcceleratorProfiles, and the definitions of kinds. Only `on.event` is
-used: it makes Kopf neither write annotations nor set finalizers. The many children are followed by `cluster.watch`.
-What an event says is not believed beyond which key to look at, and whether anything that matters has changed since the
-last one.
+Kopf watches what there are few of: AcceleratorProfiles and the definitions of kinds. Only `on.event` is used: it makes
+Kopf neither write annotations nor set finalizers. What there are thousands of, EdgeDetectors and their children, is
+followed by `cluster.watch` in a fraction of the memory. What an event says is not believed beyond which key to look at,
+and whether anything that matters has changed since the last one.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def fingerprint(obj: Mapping[str, Any]) -> bytes:
     """Return a digest of what a pass could see differently: without versions, times, bookkeeping and load figures."""
     metadata = {k: v for k, v in obj.get("metadata", {}).items() if k not in {"resourceVersion", "managedFields"}}
     body: Json = {**obj, "metadata": metadata}
-    if obj.get("kind") in {"EdgeDetector", "AcceleratorProfile"}:
+    if obj.get("kind") == "AcceleratorProfile":
         body["status"] = bool(obj.get("status"))  # what stands in it is our own writing
     elif obj.get("kind") == "HorizontalPodAutoscaler":
         status = {key: value for key, value in (obj.get("status") or {}).items() if key not in _FIGURES}
@@ -102,7 +102,7 @@ class News:
         return True
 
 
-class Children:
+class Known:
     """What is known of the objects of one kind (a `cluster.watch.Listener`): wakes those whom a difference concerns.
 
     Parameters
@@ -111,11 +111,19 @@ class Children:
         Called with each key that a change concerns, those of before the change included.
     digest
         What tells one state of an object from another. Its version does, unless some of its changes do not matter.
+    concerns
+        The keys that an object concerns.
     """
 
-    def __init__(self, wake: Callable[[Key], None], digest: Callable[[Json], str | bytes]) -> None:
+    def __init__(
+        self,
+        wake: Callable[[Key], None],
+        digest: Callable[[Json], str | bytes],
+        concerns: Callable[[Json], tuple[Key, ...]] = keys_of,
+    ) -> None:
         self._wake = wake
         self._digest = digest
+        self._concerns = concerns
         self._known: dict[str, tuple[str | bytes, tuple[Key, ...]]] = {}
         self._listed: set[str] = set()
 
@@ -128,7 +136,7 @@ class Children:
 
     def saw(self, obj: Json) -> None:
         """Take note of an object as it is now."""
-        uid, digest, concerned = obj["metadata"]["uid"], self._digest(obj), keys_of(obj)
+        uid, digest, concerned = obj["metadata"]["uid"], self._digest(obj), self._concerns(obj)
         before, formerly = self._known.get(uid, ("", ()))
         self._listed.add(uid)
         if before != digest:
@@ -144,7 +152,7 @@ class Children:
     def gone(self, obj: Json) -> None:
         """Take note that an object was deleted, or lost the labels."""
         _, formerly = self._known.pop(obj["metadata"]["uid"], ("", ()))
-        self._tell((*formerly, *keys_of(obj)))
+        self._tell((*formerly, *self._concerns(obj)))
 
     def _tell(self, concerned: Iterable[Key]) -> None:
         for key in dict.fromkeys(concerned):
@@ -154,14 +162,31 @@ class Children:
 def follow(
     client: Client, child_kinds: Iterable[kinds.Kind], places: Iterable[str], wake: Callable[[Key], None], rng: Random
 ) -> Iterator[Watch]:
-    """Yield what is to be run to follow the children of these kinds in these namespaces ("" means all of them)."""
+    """Yield what is to be run to follow EdgeDetectors, and children of these kinds, in these places ("" means all)."""
     places = tuple(places)
+    for place in places:
+        yield Watch(client, kinds.EDGEDETECTOR, place, "", Known(wake, intent, _itself), rng)
     for kind in child_kinds:
         # An autoscaler's version changes with the load; anything else is written when there is news.
         whole = kind.kind == "HorizontalPodAutoscaler"
         for place in places:
-            listener = Children(wake, _scaler if whole else _version)
+            listener = Known(wake, _scaler if whole else _version)
             yield Watch(client, kind, place, OURS, listener, rng, whole=whole)
+
+
+def _itself(obj: Json) -> tuple[Key, ...]:
+    return (keys.detector(obj["metadata"]["namespace"], obj["metadata"]["name"]),)
+
+
+def intent(obj: Json) -> str:
+    """Return what changes when a user writes, and not when the operator writes a status over its own."""
+    metadata = obj["metadata"]
+    writers = sorted(
+        (entry.get("manager", ""), entry.get("operation", ""))
+        for entry in metadata.get("managedFields") or ()
+        if entry.get("subresource") == "status"
+    )
+    return json.dumps([metadata.get("generation"), metadata.get("deletionTimestamp"), writers])
 
 
 def _version(obj: Json) -> str:
@@ -206,7 +231,7 @@ class _NoProgress(kopf.ProgressStorage):
 
 
 def register(registry: kopf.OperatorRegistry, wake: Callable[[Key], None], wake_all: Callable[[], None] | None) -> None:
-    """Register a handler for each kind that users write: key into the queue, no more.
+    """Register a handler for each kind that Kopf watches: key into the queue, no more.
 
     `wake_all` is called when optional kinds are defined or removed. None: the operator has no rights on what belongs to
     no namespace, so neither definitions nor profiles are watched.
@@ -227,7 +252,6 @@ def register(registry: kopf.OperatorRegistry, wake: Callable[[Key], None], wake_
             **filters,
         )(handler)
 
-    listen(kinds.EDGEDETECTOR, lambda obj: wake(keys.detector(obj["metadata"]["namespace"], obj["metadata"]["name"])))
     if wake_all is not None:
         listen(kinds.ACCELERATOR_PROFILE, lambda obj: wake(keys.profile(obj["metadata"]["name"])))
         listen(kinds.CRD, lambda _: wake_all(), when=_defines_monitoring)

@@ -9,7 +9,7 @@ import pytest
 
 from edgedetector.api import names
 from edgedetector.controller import keys
-from edgedetector.controller.watch import Children, News, keys_of
+from edgedetector.controller.watch import Known, News, intent, keys_of
 
 
 def scaler() -> dict[str, Any]:
@@ -31,9 +31,9 @@ def scaler() -> dict[str, Any]:
     }
 
 
-def detector() -> dict[str, Any]:
-    metadata = {"name": "yard", "namespace": "site", "uid": "2", "generation": 1}
-    return {"kind": "EdgeDetector", "metadata": metadata, "spec": {"suspend": False}, "status": {"summary": {}}}
+def profile() -> dict[str, Any]:
+    metadata = {"name": "cpu", "uid": "2", "generation": 1}
+    return {"kind": "AcceleratorProfile", "metadata": metadata, "spec": {"media": {}}, "status": {"exporters": {}}}
 
 
 def event(obj: dict[str, Any], kind: str | None = "MODIFIED") -> dict[str, Any]:
@@ -56,7 +56,7 @@ def changed(obj: dict[str, Any], *path: Any, to: Any) -> dict[str, Any]:
         (scaler(), changed(scaler(), "metadata", "resourceVersion", to="8")),
         (scaler(), changed(scaler(), "metadata", "managedFields", to=[])),
         (scaler(), changed(scaler(), "status", "currentMetrics", to=[])),
-        (detector(), changed(detector(), "status", to={"summary": {"streams": "1/1"}})),
+        (profile(), changed(profile(), "status", to={"exporters": {"ready": 1}})),
     ],
     ids=["the same again", "a version", "bookkeeping", "a load figure", "our own status"],
 )
@@ -72,11 +72,11 @@ def test_an_event_without_news_wakes_nobody(before: dict[str, Any], after: dict[
         (scaler(), changed(scaler(), "spec", "maxReplicas", to=3)),
         (scaler(), changed(scaler(), "status", "conditions", 0, "status", to="False")),
         (scaler(), changed(scaler(), "metadata", "labels", to={})),
-        (detector(), changed(detector(), "spec", "suspend", to=True)),
-        (detector(), changed(detector(), "metadata", "deletionTimestamp", to="2026-01-01T00:00:00Z")),
-        (detector(), changed(detector(), "status", to={})),
+        (profile(), changed(profile(), "spec", "media", to={"image": "other"})),
+        (profile(), changed(profile(), "metadata", "deletionTimestamp", to="2026-01-01T00:00:00Z")),
+        (profile(), changed(profile(), "status", to={})),
     ],
-    ids=["specification", "condition", "labels", "suspend", "deletion", "a status that somebody removed"],
+    ids=["specification", "condition", "labels", "another image", "deletion", "a status that somebody removed"],
 )
 def test_what_matters_is_news(before: dict[str, Any], after: dict[str, Any]) -> None:
     news = News()
@@ -118,9 +118,9 @@ def test_only_detectors_of_the_named_namespaces_are_served() -> None:
     assert keys.is_served(keys.profile("cpu"), ("site-a",))
 
 
-def children() -> tuple[Children, list[keys.Key]]:
+def children() -> tuple[Known, list[keys.Key]]:
     woken: list[keys.Key] = []
-    return Children(woken.append, lambda obj: str(obj["metadata"]["resourceVersion"])), woken
+    return Known(woken.append, lambda obj: str(obj["metadata"]["resourceVersion"])), woken
 
 
 def child(name: str = "yard", version: int = 1, uid: str = "1") -> dict[str, Any]:
@@ -175,3 +175,32 @@ def test_a_list_that_was_broken_off_takes_nothing_for_gone() -> None:
     known.saw(child("yard", uid="1"))
     known.end()
     assert woken == [YARD]
+
+
+def written(generation: int = 1, **managers: str) -> dict[str, Any]:
+    entries = [
+        {"manager": name, "operation": "Update", "subresource": subresource, "time": "2026-01-01T00:00:00Z"}
+        for name, subresource in managers.items()
+    ]
+    return {"metadata": {"name": "yard", "namespace": "site", "generation": generation, "managedFields": entries}}
+
+
+def test_a_detector_wakes_nobody_when_its_own_status_is_written_again() -> None:
+    before, after = written(edgedetector="status"), written(edgedetector="status")
+    after["metadata"]["managedFields"][0]["time"] = "2026-02-02T00:00:00Z"
+    after["metadata"]["resourceVersion"] = "8"
+    assert intent(before) == intent(after)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        written(2, edgedetector="status"),
+        written(kubectl="status"),
+        written(edgedetector="status", kubectl="status"),
+        {"metadata": {**written(edgedetector="status")["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}},
+    ],
+    ids=["specification", "a status that somebody took away", "a status that somebody changed", "deletion"],
+)
+def test_a_detector_that_somebody_changed_is_looked_at(after: dict[str, Any]) -> None:
+    assert intent(written(edgedetector="status")) != intent(after)

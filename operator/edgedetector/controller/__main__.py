@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 import os
@@ -23,10 +24,11 @@ from edgedetector import plan, profiles
 from edgedetector.cluster import kinds
 from edgedetector.cluster import watch as cluster_watch
 from edgedetector.cluster.client import Client
+from edgedetector.cluster.errors import ClusterError
 from edgedetector.controller import discovery, health, keys, logs, options, watch
 from edgedetector.controller.detectors import DetectorReconciler
 from edgedetector.controller.drifts import Drifts
-from edgedetector.controller.loop import Loop
+from edgedetector.controller.loop import Loop, Reconciler
 from edgedetector.controller.metrics import Metrics
 from edgedetector.controller.profiles import ProfileReconciler, ShippedReconciler, Uses
 from edgedetector.controller.queue import KeyedQueue
@@ -98,7 +100,6 @@ async def work(settings: options.Options, api: kubernetes.ApiClient, session: ai
             queue.add(key)
 
     kinds_served = discovery.Discovery(client, time.monotonic, wake_known)
-    own_kind = discovery.Discovery(client, time.monotonic, stale.set, discovery.OWN)
     shell = Shell(
         client=client,
         discovery=kinds_served,
@@ -112,18 +113,7 @@ async def work(settings: options.Options, api: kubernetes.ApiClient, session: ai
         drifts=Drifts(time.monotonic, queue.add),
     )
     scraper = scrape.Scraper[keys.Key](scrape.Asker(session), queue.add, time.monotonic)
-    loop = Loop(
-        queue=queue,
-        reconcilers={
-            keys.Subject.DETECTOR: DetectorReconciler(shell, scraper, uses),
-            keys.Subject.PROFILE: ProfileReconciler(shell, uses),
-            keys.Subject.SHIPPED: ShippedReconciler(shell),
-        },
-        metrics=metrics,
-        health=alive,
-        clock=time.monotonic,
-        rng=rng,
-    )
+    loop = loop_of(shell, scraper, uses, queue, alive)
 
     def wake(key: keys.Key) -> None:
         if keys.is_served(key, settings.namespaces):
@@ -137,13 +127,14 @@ async def work(settings: options.Options, api: kubernetes.ApiClient, session: ai
     for name in shell.files if shell.namespaced else ():  # no watch tells of a file
         queue.add(keys.profile(name))
     logger.info("operator started", extra={"fields": dataclasses.asdict(settings)})
+    own = await follow_own_kind(client, stale) if shell.namespaced else ()
     server = await health.serve(settings.port, alive, metrics.registry)
     tasks: list[asyncio.Task[Any]] = [
         *(asyncio.create_task(loop.work(), name=f"worker-{n}") for n in range(settings.workers)),
         asyncio.create_task(scraper.run(), name="scraper"),
         asyncio.create_task(kinds_served.run(), name="discovery"),
         asyncio.create_task(stale.wait(), name="stale"),
-        *([asyncio.create_task(own_kind.run(), name="own kind")] if shell.namespaced else []),
+        *own,
         *(asyncio.create_task(one.run(), name=f"watch-{one.kind.plural}") for one in following(settings, client, wake)),
         watching(settings, wake, monitoring_changed),
     ]
@@ -151,6 +142,26 @@ async def work(settings: options.Options, api: kubernetes.ApiClient, session: ai
         await first_of(tasks)
     finally:
         await server.cleanup()
+
+
+def loop_of(
+    shell: Shell, scraper: scrape.Scraper[keys.Key], uses: Uses, queue: KeyedQueue[keys.Key], alive: health.Health
+) -> Loop:
+    """Return what takes keys from the queue."""
+    reconcilers: dict[keys.Subject, Reconciler] = {
+        keys.Subject.DETECTOR: DetectorReconciler(shell, scraper, uses),
+        keys.Subject.PROFILE: ProfileReconciler(shell, uses),
+        keys.Subject.SHIPPED: ShippedReconciler(shell),
+    }
+    return Loop(queue, reconcilers, shell.metrics, alive, time.monotonic, shell.rng)
+
+
+async def follow_own_kind(client: Client, changed: asyncio.Event) -> tuple[asyncio.Task[None], ...]:
+    """Start to ask whether EdgeDetectors are there as a kind; what comes after the first answer is a change."""
+    own_kind = discovery.Discovery(client, time.monotonic, changed.set, discovery.OWN)
+    with contextlib.suppress(ClusterError):
+        await own_kind.served()  # before Kopf looks
+    return (asyncio.create_task(own_kind.run(), name="own kind"),)
 
 
 async def first_of(tasks: list[asyncio.Task[Any]]) -> None:

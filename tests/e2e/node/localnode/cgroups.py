@@ -11,6 +11,12 @@ from . import paths, waiting
 CONTROLLERS = frozenset({"cpu", "cpuset", "hugetlb", "io", "memory", "pids"})
 """What the kubelet uses of control groups version 2."""
 
+SHARE = 8
+"""Weight of all pods together, in processes of the machine: to its scheduler they are one, and beside a dozen compilers
+or test programs they would get next to nothing, which no real node does to its pods."""
+_SHARES = 1024  # of one process, in version 1
+_WEIGHT = 100  # in version 2
+
 
 def make(cluster: paths.Cluster) -> None:
     """The parent of all pods' cgroups, in every hierarchy of version 1 or in the one of version 2."""
@@ -20,6 +26,7 @@ def make(cluster: paths.Cluster) -> None:
         for folder in (root, root / cluster.cgroup):
             folder.mkdir(exist_ok=True)
             (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(wanted)))
+        (root / cluster.cgroup / "cpu.weight").write_text(str(SHARE * _WEIGHT))
         return
     for hierarchy in _hierarchies():
         folder = hierarchy / cluster.cgroup
@@ -27,6 +34,8 @@ def make(cluster: paths.Cluster) -> None:
         for setting in ("cpuset.cpus", "cpuset.mems"):  # a new cpuset is empty and takes no process
             if (folder / setting).exists():
                 (folder / setting).write_text((hierarchy / setting).read_text())
+        if (folder / "cpu.shares").exists():
+            (folder / "cpu.shares").write_text(str(SHARE * _SHARES))
 
 
 def _hierarchies() -> list[Path]:

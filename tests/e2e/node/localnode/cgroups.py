@@ -26,7 +26,8 @@ def make(cluster: paths.Cluster) -> None:
         for folder in (root, root / cluster.cgroup):
             folder.mkdir(exist_ok=True)
             (folder / "cgroup.subtree_control").write_text(" ".join(f"+{name}" for name in sorted(wanted)))
-        (root / cluster.cgroup / "cpu.weight").write_text(str(SHARE * _WEIGHT))
+        if "cpu" in wanted:
+            (root / cluster.cgroup / "cpu.weight").write_text(str(SHARE * _WEIGHT))
         return
     for hierarchy in _hierarchies():
         folder = hierarchy / cluster.cgroup

@@ -63,7 +63,10 @@ _LAYERS: Final = re.compile(
     r"|Failed to process the request\(s\) for model '[^']*', message: )+"
 )
 _WARM_UP: Final = re.compile(r"^failed to run warmup sample '[^']*': ")
-_ADVICE: Final = re.compile(r",? (?:NOTE: |try specifying runtime on the model configuration).*")
+_ADVICE: Final = re.compile(
+    r",? (?:NOTE: |try specifying runtime on the model configuration).*"
+    r"|(?<=\.) If you are running Triton inside docker.*?\.(?= Error: )"
+)
 _OPAQUE: Final = "failed to poll from model repository"
 # In the traceback behind the cause, innermost first: the line of the model's own code.
 _LINE: Final = re.compile(r"^\s+\S*/(\d+/[\w.-]+\.py)\((\d+)\)", re.MULTILINE)

@@ -94,6 +94,11 @@ SHARED_MEMORY = (
     ("said", "reason"),
     [
         (SHARED_MEMORY, c.REASON_SHARED_MEMORY_TOO_SMALL),
+        (
+            "Unable to initialize shared memory key 'region' to requested size (1048576 bytes). Error: No space left on"
+            " device",
+            c.REASON_SHARED_MEMORY_TOO_SMALL,
+        ),
         ("[Errno 28] No space left on device: '/dev/shm/edgedetector-gate'", c.REASON_SHARED_MEMORY_TOO_SMALL),
         ("PermissionError: [Errno 13] Permission denied: '/dev/denglin0'", c.REASON_DEVICE_NOT_ACCESSIBLE),
         ("open(/dev/dri/renderD128): Permission denied", c.REASON_DEVICE_NOT_ACCESSIBLE),

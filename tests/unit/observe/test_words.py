@@ -95,8 +95,7 @@ SHARED_MEMORY = (
     [
         (SHARED_MEMORY, c.REASON_SHARED_MEMORY_TOO_SMALL),
         (
-            "Unable to initialize shared memory key 'region' to requested size (1048576 bytes). Error: No space left on"
-            " device",
+            "Unable to initialize shared memory key 'region' to requested size (1048576 bytes). Error: No space left",
             c.REASON_SHARED_MEMORY_TOO_SMALL,
         ),
         ("[Errno 28] No space left on device: '/dev/shm/edgedetector-gate'", c.REASON_SHARED_MEMORY_TOO_SMALL),

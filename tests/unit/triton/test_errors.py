@@ -77,11 +77,8 @@ FAILED = "load failed for model 'people': version 1 is at UNAVAILABLE state: "
             FAILED
             + "Internal: Unable to initialize shared memory key 'region' to requested size (1048576 bytes). If you"
             " are running Triton inside docker, use '--shm-size' flag to control the shared memory region size. Each"
-            " Python backend model instance requires at least 1 MB of shared memory. Error: No space left on device;\n",
-            (
-                "Unable to initialize shared memory key 'region' to requested size (1048576 bytes). Error: No space left"
-                " on device"
-            ),
+            " Python backend model instance requires at least 1 MB of shared memory. Error: No space left;\n",
+            "Unable to initialize shared memory key 'region' to requested size (1048576 bytes). Error: No space left",
             "",
         ),
         ("", "", ""),

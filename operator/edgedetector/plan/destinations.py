@@ -122,14 +122,16 @@ def services_namespace(host: str, own: str) -> tuple[str, bool]:
     """Return the namespace of the Service that a name may mean ("": none), and whether it may mean another host, too.
 
     ``camera`` is a Service beside the pod, ``gate.cams.svc`` one of namespace cams, and ``gate.cams`` either that or a
-    host of a network that calls itself cams.
+    host of a network that calls itself cams, unless that is the pod's own namespace.
     """
     labels = host.rstrip(".").split(".")
     if len(labels) == 1:
         return own, False
     if "svc" in labels[2:]:
         return labels[labels.index("svc", 2) - 1], False
-    return (labels[1], True) if len(labels) == 2 else ("", True)  # noqa: PLR2004 - name and namespace
+    if len(labels) == 2:  # noqa: PLR2004 - name and namespace
+        return labels[1], labels[1] != own
+    return "", True
 
 
 def _sort(address: str, allowed: Destinations, namespace: str, usual: tuple[int, ...], found: _Found) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from edgedetector.api import names
 from edgedetector.api.dataplane import FetchedFile
 from edgedetector.api.edgedetector import ConfigMapKey, ConfigMapSource, EdgeDetector, HttpSource, ModelSpec
 from edgedetector.api.errors import InvalidSpecError
 from edgedetector.plan.common import RESTRICTED, memory_volume, present, requests, resources, volume_name
+from edgedetector.plan.destinations import endpoint
 from edgedetector.plan.settings import Settings
 
 _FETCHED: Final = {"name": "fetched", "mountPath": names.DIR_FETCHED}
@@ -95,12 +95,13 @@ def fetched(model: ModelSpec, file: str, namespace: str, hosts: Iterable[str]) -
     source = model.source.http
     if source is None:
         return ()
+    server = endpoint(source.url)
     return (
         FetchedFile(
             target=f"1/{file}",
             url=source.url,
             sha256=source.sha256,
-            lookup=lookup(urlsplit(source.url).hostname or "", namespace, hosts),
+            lookup=lookup(server.host if server else "", namespace, hosts),
             own_authority=source.ca_config_map is not None,
         ),
     )

@@ -62,6 +62,7 @@ def test_host_and_port(address: str, expected: Endpoint | None) -> None:
     [
         ("camera", ("site-a", False)),
         ("gate.cams", ("cams", True)),
+        ("gate.site-a", ("site-a", False)),
         ("gate.cams.svc", ("cams", False)),
         ("gate.cams.svc.cluster.local", ("cams", False)),
         ("gate.cams.svc.cluster.local.", ("cams", False)),

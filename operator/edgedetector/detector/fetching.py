@@ -14,7 +14,7 @@ import logging
 import re
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Final
@@ -60,6 +60,10 @@ class Failed:
         return cls(problem, attempts, now + min(max(pause, _SHARE * (now - started)), _PAUSE_MAX))
 
 
+Wanted = tuple[str, FetchedFile]
+"""Name of a model and a file of it: several may ask for one file, each in its own way."""
+
+
 class Fetcher:
     """Keeps the files that the accepted serving configuration names.
 
@@ -89,9 +93,9 @@ class Fetcher:
         self._clock = clock
         self._accepted = Document(paths.serving / names.FILE_ACCEPTED, ServingConfig)
         self._digests = Digests()
-        self._failed: dict[FetchedFile, Failed] = {}
-        self._running: dict[FetchedFile, Future[Problem | None]] = {}
-        self._started: dict[FetchedFile, float] = {}
+        self._failed: dict[Wanted, Failed] = {}
+        self._running: dict[Wanted, Future[Problem | None]] = {}
+        self._started: dict[Wanted, float] = {}
         self._pool = ThreadPoolExecutor(_PARALLEL, thread_name_prefix="fetch")
         self._reported = ""
 
@@ -116,14 +120,14 @@ class Fetcher:
         accepted = self._accepted.read()
         if accepted is None:
             return
-        wanted = {file: model for model in accepted.models for file in model.fetched}
+        wanted = {(model.name, file): model for model in accepted.models for file in model.fetched}
         self._collect()
-        self._failed = {file: failed for file, failed in self._failed.items() if file in wanted}
-        missing = {file: model for file, model in wanted.items() if not self._is_kept(file)}
-        for file, model in missing.items():
-            self._attend(file, model)
+        self._failed = {key: failed for key, failed in self._failed.items() if key in wanted}
+        missing = {key: model for key, model in wanted.items() if not self._is_kept(key[1])}
+        for key, model in missing.items():
+            self._attend(key, model)
         if not missing and self._own:
-            self._prune({file.sha256 for file in wanted})
+            self._prune({file.sha256 for _, file in wanted})
         self._report(missing)
 
     def settle(self) -> None:
@@ -140,20 +144,22 @@ class Fetcher:
             path.unlink(missing_ok=True)
         return found == file.sha256
 
-    def _attend(self, file: FetchedFile, model: ModelServing) -> None:
-        failed = self._failed.get(file)
-        if file in self._running or (failed and self._clock() < failed.retry_at):
+    def _attend(self, key: Wanted, model: ModelServing) -> None:
+        failed = self._failed.get(key)
+        if any(file.sha256 == key[1].sha256 for _, file in self._running) or (
+            failed and self._clock() < failed.retry_at
+        ):
             return
-        self._started[file] = self._clock()
-        self._running[file] = self._pool.submit(self._attempt, file, model)
+        self._started[key] = self._clock()
+        self._running[key] = self._pool.submit(self._attempt, key[1], model)
 
     def _collect(self) -> None:
         """Take the results of attempts that have ended; one that failed by a fault of ours ends the process."""
-        for file in [file for file, future in self._running.items() if future.done()]:
-            problem, started = self._running.pop(file).result(), self._started.pop(file)
-            before = self._failed.pop(file, None)
+        for key in [key for key, future in self._running.items() if future.done()]:
+            problem, started = self._running.pop(key).result(), self._started.pop(key)
+            before = self._failed.pop(key, None)
             if problem is not None:
-                self._failed[file] = Failed.after(before, problem, started, self._clock())
+                self._failed[key] = Failed.after(before, problem, started, self._clock())
 
     def _attempt(self, file: FetchedFile, model: ModelServing) -> Problem | None:
         try:
@@ -205,9 +211,13 @@ class Fetcher:
             if _DIGEST.fullmatch(path.name) and path.name not in wanted:
                 path.unlink(missing_ok=True)
 
-    def _report(self, missing: dict[FetchedFile, ModelServing]) -> None:
-        problems = {file.sha256: self._failed[file].problem for file in missing if file in self._failed}
-        text = json.dumps({digest: dataclasses.asdict(problem) for digest, problem in sorted(problems.items())})
+    def _report(self, missing: Iterable[Wanted]) -> None:
+        problems = {
+            f"{model} {file.sha256}": dataclasses.asdict(self._failed[model, file].problem)
+            for model, file in missing
+            if (model, file) in self._failed
+        }
+        text = json.dumps(problems, sort_keys=True)
         if text != self._reported:
             replace_file(self._paths.report / names.FILE_FETCH_REPORT, text)
             self._reported = text

@@ -116,7 +116,7 @@ class Repository:
             if file in present or self._is_kept(file):
                 continue
             if file.digest:
-                return self._fetching(file.digest)
+                return self._fetching(serving.name, file.digest)
             named = file.origin.relative_to(self._paths.sources / serving.name)
             return Problem(conditions.REASON_MODEL_FILE_MISSING, f"its source has no file {named}")
         size = sum(file.origin.stat().st_size for file in present)
@@ -173,10 +173,10 @@ class Repository:
             return self._digests.of(file.target) == file.digest
         return file.target.is_file() and filecmp.cmp(file.origin, file.target, shallow=False)
 
-    def _fetching(self, digest: str) -> Problem:
+    def _fetching(self, model: str, digest: str) -> Problem:
         """Return how the fetching of a file goes, as the container that does it says."""
         with contextlib.suppress(OSError, ValueError, TypeError, AttributeError):
-            said = json.loads((self._paths.report / names.FILE_FETCH_REPORT).read_text()).get(digest)
+            said = json.loads((self._paths.report / names.FILE_FETCH_REPORT).read_text()).get(f"{model} {digest}")
             if said and said["reason"] in conditions.MODEL_FILE_REASONS:
                 return Problem(said["reason"], str(said["message"]))
         return Problem("", "its file is being fetched")

@@ -61,9 +61,9 @@ class World:
         self.fetcher.settle()
 
     def problems(self) -> dict[str, Problem]:
-        """What the detector reads, by digest."""
+        """What the detector reads, by model and digest."""
         path = self.paths.report / "problems.json"
-        return {digest: Problem(**problem) for digest, problem in json.loads(path.read_text()).items()}
+        return {key: Problem(**problem) for key, problem in json.loads(path.read_text()).items()}
 
     def kept(self) -> set[str]:
         return {path.name for path in self.paths.fetched.iterdir()}
@@ -113,7 +113,7 @@ def test_a_wrong_digest_is_told_kept_out_and_mended_by_the_right_file(world: Wor
     world.accept(world.model(digest=wrong))
     world.round()
     told = Problem("ChecksumMismatch", f"the file fetched has the SHA-256 digest {DIGEST}")
-    assert (world.kept(), world.problems()) == (set(), {wrong: told})
+    assert (world.kept(), world.problems()) == (set(), {f"people {wrong}": told})
     assert Repository(world.paths).look(world.model(digest=wrong)) == told
     world.server.holds("/x", b"other")
     world.round(600.0)
@@ -133,14 +133,14 @@ def test_a_file_above_the_accelerators_limit_is_not_kept(world: World) -> None:
     world.accept(world.model(size_limit=len(CONTENT) - 1))
     world.round()
     assert world.kept() == set()
-    assert world.problems()[DIGEST].reason == "ModelTooLarge"
+    assert world.problems()[f"people {DIGEST}"].reason == "ModelTooLarge"
 
 
 def test_a_host_that_is_not_allowed_is_not_asked(world: World) -> None:
     world.accept(world.model(lookup=""))
     world.round()
     assert world.problems() == {
-        DIGEST: Problem(
+        f"people {DIGEST}": Problem(
             "ModelHostNotAllowed", "host models.example is no Service of this namespace and not on the operator's list"
         )
     }
@@ -152,10 +152,10 @@ def test_a_missing_authority_is_told_and_mended_when_it_comes(world: World) -> N
     path = world.paths.authorities / "people" / "ca.crt"
     path.unlink()
     world.round()
-    assert world.problems()[DIGEST].message.startswith("the ConfigMap of source.http.caConfigMap")
+    assert world.problems()[f"people {DIGEST}"].message.startswith("the ConfigMap of source.http.caConfigMap")
     path.write_text("no certificate")
     world.round(60.0)
-    assert world.problems()[DIGEST].reason == "ModelFetchFailed"
+    assert world.problems()[f"people {DIGEST}"].reason == "ModelFetchFailed"
     path.write_text(world.authority)
     world.round(60.0)
     assert world.kept() == {DIGEST}
@@ -236,6 +236,21 @@ def test_a_slow_server_holds_no_other_model(world: World) -> None:
     assert late in world.kept()
 
 
+def test_models_that_ask_for_one_file_in_different_ways_are_told_what_is_wrong_with_each(world: World) -> None:
+    refused, absent = world.model(lookup="", name="refused"), world.model("/absent", name="absent")
+    world.accept(refused, absent)
+    for _ in range(5):
+        world.round()
+    assert {key.split()[0]: problem.reason for key, problem in world.problems().items()} == {
+        "refused": "ModelHostNotAllowed",
+        "absent": "ModelFetchFailed",
+    }
+    assert Repository(world.paths).look(absent) == world.problems()[f"absent {DIGEST}"]
+    world.accept(refused, world.model(name="absent"))
+    world.round()
+    assert world.problems() == {}, "a file that is there needs nobody to be asked"
+
+
 def test_the_report_is_written_when_it_changes_and_not_at_rest(world: World) -> None:
     world.accept(world.model(lookup=""))
     world.round()
@@ -261,7 +276,7 @@ def test_killed_at_any_line_a_rerun_fetches_the_file_whole(tmp_path: Path, world
 
     count = lines_of(lambda: fetch(tmp_path / "whole"))
     assert count > 100
-    for line in range(1, count, 5):
+    for line in range(1, count, 11):
         root = tmp_path / str(line)
         run_killed(lambda root=root: fetch(root), line)  # type: ignore[misc]
         half = Paths.under(root).fetched / DIGEST

@@ -195,7 +195,7 @@ def test_killed_at_any_line_the_first_step_is_done_whole_by_a_rerun(tmp_path: Pa
     expected = tree(tmp_path / "whole")
     assert {"models/cars/1/model.plan", "models/people/config.pbtxt", "run/edgedetector/admin-key"} <= set(expected)
     assert count > 150
-    for line in range(1, count, 4):
+    for line in range(1, count, 7):
         paths = pod(str(line))
         run_killed(lambda paths=paths: prepare(paths), line)  # type: ignore[misc]
         for path in paths.models.rglob("[!.]*"):

@@ -312,7 +312,7 @@ def over_network(world: World, content: bytes, *, arrived: bool) -> ServingConfi
 
 def report(world: World, config: ServingConfig, reason: str, message: str) -> None:
     world.paths.report.mkdir(parents=True, exist_ok=True)
-    problem = {config.models[0].fetched[0].sha256: {"reason": reason, "message": message}}
+    problem = {f"people {config.models[0].fetched[0].sha256}": {"reason": reason, "message": message}}
     (world.paths.report / "problems.json").write_text(json.dumps(problem))
 
 

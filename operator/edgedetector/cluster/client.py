@@ -167,7 +167,13 @@ class Client:
         body = {**body, "metadata": metadata}
         path = kind.path(metadata.get("namespace", ""), metadata["name"])
         query = [("fieldManager", manager), ("force", "true"), ("fieldValidation", "Strict")]
-        after = await self._request("PATCH", kind, path, body=body, content_type=_APPLY, query=query)
+        try:
+            after = await self._request("PATCH", kind, path, body=body, content_type=_APPLY, query=query)
+        except errors.RejectedError as error:
+            # So the API server says that there is an object of this name with another UID.
+            if only and "uid" in only and "metadata.uid: " in str(error):
+                raise errors.ConflictError(str(error)) from None
+            raise
         self._note(kind, after)
         return after
 

@@ -38,7 +38,8 @@ async def test_probe_and_figures_are_served() -> None:
     found = health.Health(clock, RESYNC)
     runner = await health.serve(0, found, registry)
     try:
-        port = runner.addresses[0][1]
+        # With port 0 each of the two families gets one of its own.
+        port = next(address[1] for address in runner.addresses if ":" not in address[0])
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
             assert (await session.get("/healthz")).status == 200
             assert "anything 7.0" in await (await session.get("/metrics")).text()

@@ -98,6 +98,22 @@ def test_what_is_rendered_is_valid_for_the_api_server(helm: str, values: dict[st
         kubernetes_validate.validate(obj, "1.35", strict=True)
 
 
+def test_helm_finds_no_fault_with_it(helm: str) -> None:
+    done = subprocess.run([helm, "lint", "--strict", str(CHART)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_it_says_which_kinds_it_brings() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    told = {
+        (crd["kind"], crd["name"], crd["version"])
+        for crd in yaml.safe_load(chart["annotations"]["artifacthub.io/crds"])
+    }
+    crds = [yaml.safe_load(path.read_text()) for path in (ROOT / "crds").glob("*.yaml")]
+    versions = {(crd["spec"]["names"]["kind"], crd["metadata"]["name"]): crd["spec"]["versions"] for crd in crds}
+    assert told == {(*key, version["name"]) for key, found in versions.items() for version in found}
+
+
 def test_an_empty_api_server_needs_nothing_first(helm: str) -> None:
     """No object of a kind that the chart itself defines or that an add-on would have to bring."""
     assert {obj["kind"] for obj in render(helm)} == {

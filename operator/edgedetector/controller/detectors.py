@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# Failures in a row, two to three seconds with the pauses between them, from which on the status tells of them.
+LASTING: Final = 4
+
 # Seconds until the next look at who holds the accelerator that a detector waits for.
 HELD: Final = 30.0
 
@@ -62,6 +65,8 @@ class DetectorReconciler:
     uses: Callable[[Key, str], None]
     """Told which profile a detector uses; "" when the detector is gone."""
     patience: Patience = field(default_factory=Patience)
+    failures: dict[Key, int] = field(default_factory=dict)
+    """Passes in a row that the API server let fail."""
 
     async def reconcile(self, key: Key) -> float | None:
         """Do one pass; see `loop.Reconciler`."""
@@ -73,6 +78,7 @@ class DetectorReconciler:
             self.scraper.forget(key)
             self.patience.forget(key)
             self.shell.drifts.forget(key)
+            self.failures.pop(key, None)
             self.uses(key, "")
             return None
         await self._greet(obj)
@@ -89,14 +95,22 @@ class DetectorReconciler:
             after = self.shell.after(error)
             return self.patience.wait(key, still and still.snapshot, after) if connecting else after
         except Exception as error:
+            if isinstance(error, errors.RetryError) and not self._lasts(key):
+                raise
             # An API server that does not answer is not asked again for what else there is to see.
             still = None if isinstance(error, errors.RetryError) else await self._remains(key, obj)
             with contextlib.suppress(errors.OperatorError):  # of two errors the first one is the cause
                 await self._write(obj, compose.judge_error(reported(error), still), still)
             raise
+        self.failures.pop(key, None)
         judged = compose.judge(view)
         await self._write(obj, judged, view)
         return self._pace(key, view, judged)
+
+    def _lasts(self, key: Key) -> bool:
+        """Tell whether passes have failed for long enough to be told: one conflict is no news of a detector."""
+        self.failures[key] = self.failures.get(key, 0) + 1
+        return self.failures[key] >= LASTING
 
     async def _converge(self, key: Key, obj: Object) -> View:
         """Make the children what the specification asks for and return what is to be seen of them."""

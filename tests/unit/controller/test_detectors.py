@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from tests.unit.status.views import camera, healthy, resource, state
 
 from edgedetector import plan, profiles
@@ -17,7 +18,7 @@ from edgedetector.api import conditions as c
 from edgedetector.api import names
 from edgedetector.api.dataplane import DetectorState
 from edgedetector.cluster import kinds
-from edgedetector.cluster.errors import ConflictError
+from edgedetector.cluster.errors import ConflictError, UnavailableError
 from edgedetector.controller import detectors, keys, patience, shell
 from edgedetector.controller.metrics import Metrics
 from edgedetector.controller.options import Options
@@ -139,6 +140,30 @@ async def test_a_name_that_is_taken_stops_one_child_and_is_looked_at_again_soon(
     await reconciler(cluster).reconcile(KEY)
     assert ("ConfigMap", "yard-serving") in cluster.objects
     assert conditions_of(cluster)[c.STALLED]["status"] == "False"
+
+
+async def test_a_moments_trouble_with_the_api_server_is_not_told_and_a_lasting_one_is() -> None:
+    cluster = Cluster(resource(), profile(), pod())
+    working = reconciler(cluster, state(healthy().accepted.id))
+    await working.reconcile(KEY)
+    before = cluster.objects["EdgeDetector", "yard"]["status"]
+    del cluster.objects["Service", "yard-media"]
+    good, cluster.apply = cluster.apply, refuse  # type: ignore[method-assign]
+    for _ in range(detectors.LASTING - 1):
+        with pytest.raises(UnavailableError):
+            await working.reconcile(KEY)
+        assert cluster.objects["EdgeDetector", "yard"]["status"] == before
+    with pytest.raises(UnavailableError):
+        await working.reconcile(KEY)
+    assert conditions_of(cluster)[c.READY]["reason"] == c.REASON_RETRYING
+    cluster.apply = good  # type: ignore[method-assign]
+    await working.reconcile(KEY)
+    assert conditions_of(cluster)[c.READY]["reason"] != c.REASON_RETRYING
+    assert not working.failures
+
+
+async def refuse(*_: Any, **__: Any) -> dict[str, Any]:
+    raise UnavailableError("HTTP 500")
 
 
 async def test_a_spoilt_specification_is_told_while_the_cameras_are_still_watched() -> None:

@@ -72,6 +72,8 @@ class Scene:
 
     world: World
     attackers: frozenset[str]
+    services: frozenset[str]
+    """Addresses of Services. What is still addressed to one has found no pod and arrives nowhere."""
     gone: dict[str, Pod] = field(default_factory=dict)
     """Pods that are no more, by address."""
 
@@ -92,8 +94,9 @@ def scene(nodes: Iterable[str], before: Scene | None) -> Scene:
     }
     former = [replace(pod, addresses=frozenset({address})) for address, pod in gone.items()]
     attackers = frozenset(a for pod in (*pods, *former) if pod.labels.get(ATTACKER) for a in pod.addresses)
+    services = [obj["spec"].get("clusterIPs") or () for obj in api.request("GET", "/api/v1/services")["items"]]
     world = World(tuple(policies), (*pods, *former, NAME_SERVER), namespaces, frozenset(nodes))
-    return Scene(world, attackers, gone)
+    return Scene(world, attackers, frozenset(address for addresses in services for address in addresses), gone)
 
 
 class Recorder:
@@ -175,7 +178,12 @@ class Recorder:
     def _judge(self, connection: Connection, before: Scene | None) -> None:
         assert self._scene is not None
         now, flow = self._scene, connection.flow
-        if any(self._is_nobodys(now, address) for address in (flow.source, flow.destination)):
+        if flow.destination in now.services:
+            self._judged.add(connection)
+            return
+        if flow.source not in now.world.nodes and any(
+            self._is_nobodys(now, address) for address in (flow.source, flow.destination)
+        ):
             # The API server tells of a new pod's address a moment later.
             looks = self._waiting[connection] = self._waiting.get(connection, 0) + 1
             if looks >= _PATIENCE:

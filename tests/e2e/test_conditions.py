@@ -36,8 +36,8 @@ ADMIN = "conditions-admin"  # without Pod Security: only an administrator brings
 ABSENT, SHARED = "example.com/absent", "example.com/shared"
 METRICS = "v1beta1.metrics.k8s.io"
 
-TOLD_SECONDS = 150.0
-HEALED_SECONDS = 240.0  # the kubelet looks at a Secret or ConfigMap every 80 s, and at a missing one every 2 min
+TOLD_SECONDS = 240.0  # a dozen Tritons start at once on two cores
+HEALED_SECONDS = 300.0  # the kubelet looks at a Secret or ConfigMap every 80 s, and at a missing one every 2 min
 DIRECTORY = f"{driver.state_directory()}/{driver.NAME}/conditions-models"
 
 OPENS_DEVICE = f"""

@@ -43,7 +43,12 @@ STEADY = 2.0
 # After the last step, in which not one write may come.
 REST = 1.0
 # What a step may take with a fault in it: the operator's backoff after one failure is below 1 s.
-PATIENCE = 30.0
+PATIENCE = 60.0
+
+SHIPPED = 3
+"""Profiles that the operator brings along."""
+PODS = 2
+"""Of the detector: Triton's and the media server's."""
 
 REPLICA_SET = kinds.Kind("apps/v1", "ReplicaSet", "replicasets")
 _MORE = (kinds.EDGEDETECTOR, kinds.POD, REPLICA_SET)
@@ -111,7 +116,9 @@ class Arena:
 
     async def look(self) -> world.World:
         """Return what there is, and remember the UIDs."""
-        found = await self.objects()
+        return self._note(await self.objects())
+
+    def _note(self, found: list[Object]) -> world.World:
         for obj in found:
             if obj["kind"] not in {"Pod", "ReplicaSet"}:
                 self._uids.setdefault(world.place(obj), set()).add(obj["metadata"]["uid"])
@@ -203,6 +210,15 @@ class Arena:
             await asyncio.sleep(0.05)
         return found or await self.look()
 
+    def _is_complete(self, objects: list[Object]) -> bool:
+        """Tell whether everybody has acted upon everything: on a busy machine a pause is no sign of it."""
+        profiles = sum(obj["kind"] == "AcceleratorProfile" for obj in objects)
+        ours = [obj for obj in objects if obj["metadata"].get("namespace") == scenario.NAMESPACE]
+        wanted = scenario.desired(self.proxy.step) is not None
+        if profiles < SHIPPED or bool(ours) != wanted or world.unfinished(objects):
+            return False
+        return not wanted or sum(obj["kind"] == "Pod" for obj in ours) >= PODS
+
     def idle(self, seconds: float = IDLE) -> bool:
         """Tell whether the operator has looked at the detector since the step began, and has nothing to do."""
         looked = self.proxy.gets.get(kinds.EDGEDETECTOR.path(scenario.NAMESPACE, scenario.NAME), 0)
@@ -216,8 +232,9 @@ class Arena:
         deadline = since + PATIENCE
         while time.monotonic() < deadline:
             await asyncio.sleep(0.1)
-            found = await self.look()
-            if found != last or not self.idle(0.0):
+            objects = await self.objects()
+            found = self._note(objects)
+            if found != last or not self.idle(0.0) or not self._is_complete(objects):
                 since, last = time.monotonic(), found
             elif time.monotonic() - since >= STEADY:
                 return found

@@ -16,6 +16,7 @@ World = dict[str, Any]
 
 OURS = re.compile(r"edgedetector")
 
+_OBSERVED = frozenset({"EdgeDetector", "AcceleratorProfile", "Deployment", "DaemonSet", "PodDisruptionBudget"})
 _VOLATILE = frozenset({"resourceVersion", "uid", "creationTimestamp", "deletionTimestamp", "selfLink"})
 _DRAWN = frozenset({"clusterIP", "clusterIPs"})
 _TIMES = re.compile(r"(Time|time|since)\Z")
@@ -36,6 +37,26 @@ def world(objects: Iterable[Object]) -> World:
                 key += "+"
         result[key] = plain(obj, names)
     return result
+
+
+def unfinished(objects: Iterable[Object]) -> list[str]:
+    """Return what its controller, the operator or another one, has yet to act upon."""
+    found = list(objects)
+    pods = [pod["metadata"].get("labels") or {} for pod in found if pod["kind"] == "Pod"]
+    waiting = []
+    for obj in found:
+        status, spec = obj.get("status") or {}, obj.get("spec") or {}
+        if obj["kind"] in _OBSERVED:
+            pending = any(entry.get("reason") == "Pending" for entry in status.get("conditions") or ())
+            late = pending or status.get("observedGeneration") != obj["metadata"]["generation"]
+        elif obj["kind"] == "ReplicaSet":
+            wanted = spec["selector"]["matchLabels"].items()
+            late = sum(wanted <= labels.items() for labels in pods) != spec["replicas"] != status.get("replicas")
+        else:
+            continue
+        if late:
+            waiting.append(place(obj))
+    return waiting
 
 
 def place(obj: Object) -> str:

@@ -6,16 +6,16 @@ present operator writes, and it reads what they say. The first release's code li
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
 import tarfile
+import typing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from edgedetector.api import dataplane
 from edgedetector.go2rtc import state
@@ -62,21 +62,33 @@ def is_part(part: Any, whole: Any) -> bool:
         return isinstance(whole, dict) and all(key in whole and is_part(part[key], whole[key]) for key in part)
     if isinstance(part, list):
         return isinstance(whole, list) and len(part) == len(whole) and all(map(is_part, part, whole))
-    return repr(part) == repr(whole)  # of two NaN, too
+    return bool(part == whole)
 
 
-@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(st.tuples(*(st.from_type(kind) for kind in FOR_PODS for _ in range(5))))
-def test_pods_of_the_first_release_understand_the_present_operator(first_light: Path, values: tuple[Any, ...]) -> None:
-    for value, old in zip(values, understood(first_light, list(values)), strict=True):
+def full(kind: Any) -> Any:
+    """Return a value of the type in which no field has its default: each says something."""
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = typing.get_type_hints(kind)
+        return kind(**{field.name: full(hints[field.name]) for field in dataclasses.fields(kind)})
+    if typing.get_origin(kind) is tuple:
+        return (full(typing.get_args(kind)[0]), full(typing.get_args(kind)[0]))
+    if typing.get_origin(kind) is dict:
+        return {"key": "value"}
+    return {str: "text", int: 7, float: 2.5, bool: True}[kind]
+
+
+def test_pods_of_the_first_release_understand_the_present_operator(first_light: Path) -> None:
+    values = [full(kind) for kind in FOR_PODS]
+    for value, old in zip(values, understood(first_light, values), strict=True):
+        assert old
         assert is_part(old, json.loads(dataplane.to_json(value)))
 
 
-@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(st.tuples(*(st.from_type(kind) for kind in OF_PODS for _ in range(5))))
-def test_the_present_operator_understands_pods_of_the_first_release(first_light: Path, values: tuple[Any, ...]) -> None:
-    for value, old in zip(values, understood(first_light, list(values)), strict=True):
+def test_the_present_operator_understands_pods_of_the_first_release(first_light: Path) -> None:
+    values = [full(kind) for kind in OF_PODS]
+    for value, old in zip(values, understood(first_light, values), strict=True):
         again = dataplane.from_json(type(value), json.dumps(old))
+        assert old
         assert is_part(old, json.loads(dataplane.to_json(again)))
 
 

@@ -370,7 +370,7 @@ def _clean() -> None:
     metrics_api("metrics-server")
     capacity(**dict.fromkeys((ABSENT, SHARED)))
     driver.kubectl("delete", "namespace", NAMESPACE, ADMIN, "--ignore-not-found", "--wait=false")
-    driver.kubectl("delete", "persistentvolume", NAMESPACE, "--ignore-not-found")
+    driver.kubectl("delete", "persistentvolume", NAMESPACE, "--ignore-not-found", "--wait=false")
     for obj in api.items(kinds.ACCELERATOR_PROFILE, ""):
         if obj["metadata"]["name"].startswith(f"{NAMESPACE}-"):
             api.delete(kinds.ACCELERATOR_PROFILE, "", obj["metadata"]["name"])

@@ -32,6 +32,8 @@ LENGTH: Final = (240.0, 300.0)
 ABSENT: Final = 10.0
 # Seconds, after the first and after many failures in a row.
 BACKOFF: Final = (0.5, 30.0)
+# Failures in a row after which the version itself is doubted: a server whose store was restored never comes to it.
+DOUBT: Final = 4
 
 
 class Listener(Protocol):
@@ -90,6 +92,8 @@ class Watch:
             self._failures += 1
             level = logging.INFO if isinstance(error, UnavailableError) else logging.WARNING
             logger.log(level, "watch of %s interrupted: %s", self.kind.plural, error)
+            if self._failures >= DOUBT:
+                self._version = ""
         if self._failures:
             longest = min(BACKOFF[1], BACKOFF[0] * 2.0 ** min(self._failures - 1, 30))
             await self.pause(longest * self.rng.uniform(0.5, 1.0))

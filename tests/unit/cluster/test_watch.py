@@ -10,7 +10,7 @@ import pytest
 
 from edgedetector.cluster import errors, kinds
 from edgedetector.cluster.client import Page
-from edgedetector.cluster.watch import ABSENT, BACKOFF, Watch
+from edgedetector.cluster.watch import ABSENT, BACKOFF, DOUBT, Watch
 
 SERVICES = kinds.of("v1", "Service")
 
@@ -149,3 +149,12 @@ async def test_a_server_that_ends_every_watch_at_once_is_not_asked_in_a_circle()
     _, waited = await run(Server(Page((), "7", ""), [], [], [], []))
     assert len(waited) == 4
     assert waited[3] > waited[0]
+
+
+async def test_a_server_that_never_comes_to_the_version_is_asked_for_a_list() -> None:
+    """Its store was restored: it answers that the version is too large, each time."""
+    failures = [errors.UnavailableError("too large") for _ in range(DOUBT)]
+    server = Server(Page((obj("a"),), "900", ""), *failures, Page((obj("b"),), "5", ""), [event("BOOKMARK", "", 6)])
+    told, _ = await run(server)
+    assert server.asked == ["list", *["watch 900"] * DOUBT, "list", "watch 5"]
+    assert told.said[-2:] == ["saw b", "end"]

@@ -1,7 +1,7 @@
 """The chart's life on a bare API server: upgrade from the first release, uninstall, and namespaced mode.
 
-Each test has a server of its own, with the controllers that matter: those of Deployments make pods (which nobody runs),
-the garbage collector and the namespace controller tidy up. What Pods do is the business of the tests on the real node.
+With the controllers that matter: those of Deployments make pods (which nobody runs), the garbage collector and the
+namespace controller tidy up. What pods do is the business of the tests on the real node.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from edgedetector.cluster import held
 
 Object = dict[str, Any]
 
-SYSTEM, SITE, OTHER = "edgedetector-system", "site-a", "site-b"
+SYSTEM, VISION, SITE, OTHER = "edgedetector-system", "vision", "site-a", "site-b"
 CONTROLLERS = (
     "garbage-collector-controller", "namespace-controller", "deployment-controller", "replicaset-controller",
     "serviceaccount-controller", "clusterrole-aggregation-controller",
 )  # fmt: skip
+PLURALS = ("edgedetectors", "acceleratorprofiles")
 # Ready in a second or two; on a machine that builds and tests all at once, not in half a minute.
 until = functools.partial(bare.until, seconds=150.0, every=0.1)
 DENGLIN = yaml.safe_load((ROOT / "manifests" / "samples" / "denglin-ks20.yaml").read_text())
@@ -159,6 +160,59 @@ def test_an_upgrade_from_the_first_release_restarts_nothing_and_uninstalling_lea
     )
 
 
+def test_an_operator_of_some_namespaces_needs_no_right_on_the_cluster(server: Server, tmp_path: Path) -> None:
+    namespace(server, VISION, SITE, OTHER)
+    # Whoever installs it is administrator of these two namespaces and nothing else.
+    installer = server.kubeconfig_of(VISION, "installer")
+    server.apply(*(_admin(place, "installer") for place in (VISION, SITE)))
+    values = {
+        "watchNamespaces": [SITE],
+        "crds": {"install": False},
+        "profiles": {"mine": {"triton": {"image": "t:1", "backend": "python"}, "media": {"image": "m:1"}}},
+    }
+    release.helm(installer, "install", "edgedetector", str(release.CHART), "--namespace", VISION, values=values)
+    log = tmp_path / "operator.log"
+    with release.running(server, VISION, log) as process:
+        until("it runs, though its own kind is not there", lambda: "_reconciles_total" in process.metrics())
+        server.install_crds(monitoring="")
+        until("it ends, so that a kubelet starts it anew", lambda: process.exit_code is not None)
+        assert process.exit_code == 0
+    server.apply(detector("yard", SITE), detector("mine", SITE, "mine"), detector("stranger", OTHER))
+    with release.running(server, VISION, log) as process:
+        until("both are applied", lambda: applied(server, "yard") and applied(server, "mine"))
+        until(
+            "the exporter is there",
+            lambda: f"DaemonSet {VISION}/edgedetector-exporter-denglin-ks20" in workloads(server),
+        )
+        assert "status" not in server.get(path("stranger", OTHER))
+        assert {name for name in workloads(server) if OTHER in name} == set()
+        template = workloads(server)[f"Deployment {SITE}/mine-triton"]["spec"]["template"]
+        assert "t:1" in {container["image"] for container in template["spec"]["containers"]}
+        # Kinds that come later are found without a watch on definitions.
+        server.define(*bare.monitoring_crds("stub"))
+        monitor = f"/apis/monitoring.coreos.com/v1/namespaces/{SITE}/servicemonitors/yard"
+        until("the ServiceMonitor is made", lambda: server.get(monitor))
+        # An exporter nobody needs any more goes, though no object owns it but the operator's Deployment.
+        server.delete({**DENGLIN, "metadata": {"name": "yard", "namespace": SITE}})
+        until("the exporter is gone", lambda: not any("DaemonSet" in name for name in workloads(server)))
+        assert process.exit_code is None
+        server.apply(detector("yard", SITE))
+        until("it comes back", lambda: any("DaemonSet" in name for name in workloads(server)))
+    asked = writers(server, f"system:serviceaccount:{VISION}:edgedetector")
+    assert len(asked) > 50
+    assert {
+        (line["verb"], line["requestURI"]) for line in asked if line["responseStatus"]["code"] in {401, 403}
+    } == set()
+    beyond = {line["objectRef"]["resource"] for line in asked if _is_of_the_cluster(line)}
+    assert beyond == set(), "no request for anything that belongs to no namespace"
+    assert {line["objectRef"]["namespace"] for line in asked if line.get("objectRef", {}).get("namespace")} <= {
+        VISION,
+        SITE,
+    }
+    release.helm(installer, "uninstall", "edgedetector", "--namespace", VISION)
+    until("exporters go with the operator", lambda: not any("DaemonSet" in name for name in workloads(server)))
+
+
 def test_a_profile_that_somebody_made_under_a_shipped_name_is_left_alone(server: Server, tmp_path: Path) -> None:
     namespace(server, SYSTEM, SITE)
     spec = {"triton": {"image": "mine:1", "backend": "python"}, "media": {"image": "go2rtc:mine"}}
@@ -192,73 +246,21 @@ def test_a_profile_that_somebody_made_under_a_shipped_name_is_left_alone(server:
         until("it is there again", lambda: server.get(where + "cpu"))
 
 
-def test_an_operator_of_some_namespaces_needs_no_right_on_the_cluster(server: Server, tmp_path: Path) -> None:
-    namespace(server, SYSTEM, SITE, OTHER)
-    # Whoever installs it is administrator of these two namespaces and nothing else.
-    installer = server.kubeconfig_of(SYSTEM, "installer")
-    server.apply(*(_admin(place, "installer") for place in (SYSTEM, SITE)))
-    values = {
-        "watchNamespaces": [SITE],
-        "crds": {"install": False},
-        "profiles": {"mine": {"triton": {"image": "t:1", "backend": "python"}, "media": {"image": "m:1"}}},
-    }
-    release.helm(installer, "install", "edgedetector", str(release.CHART), "--namespace", SYSTEM, values=values)
-    log = tmp_path / "operator.log"
-    with release.running(server, SYSTEM, log) as process:
-        until("it runs, though its own kind is not there", lambda: "_reconciles_total" in process.metrics())
-        server.install_crds(monitoring="")
-        until("it ends, so that a kubelet starts it anew", lambda: process.exit_code is not None)
-        assert process.exit_code == 0
-    server.apply(detector("yard", SITE), detector("mine", SITE, "mine"), detector("stranger", OTHER))
-    with release.running(server, SYSTEM, log) as process:
-        until("both are applied", lambda: applied(server, "yard") and applied(server, "mine"))
-        until(
-            "the exporter is there",
-            lambda: f"DaemonSet {SYSTEM}/edgedetector-exporter-denglin-ks20" in workloads(server),
-        )
-        assert "status" not in server.get(path("stranger", OTHER))
-        assert {name for name in workloads(server) if OTHER in name} == set()
-        template = workloads(server)[f"Deployment {SITE}/mine-triton"]["spec"]["template"]
-        assert "t:1" in {container["image"] for container in template["spec"]["containers"]}
-        # Kinds that come later are found without a watch on definitions.
-        server.define(*bare.monitoring_crds("stub"))
-        monitor = f"/apis/monitoring.coreos.com/v1/namespaces/{SITE}/servicemonitors/yard"
-        until("the ServiceMonitor is made", lambda: server.get(monitor))
-        # An exporter nobody needs any more goes, though no object owns it but the operator's Deployment.
-        server.delete({**DENGLIN, "metadata": {"name": "yard", "namespace": SITE}})
-        until("the exporter is gone", lambda: not any("DaemonSet" in name for name in workloads(server)))
-        assert process.exit_code is None
-        server.apply(detector("yard", SITE))
-        until("it comes back", lambda: any("DaemonSet" in name for name in workloads(server)))
-    asked = writers(server, f"system:serviceaccount:{SYSTEM}:edgedetector")
-    assert len(asked) > 50
-    assert {
-        (line["verb"], line["requestURI"]) for line in asked if line["responseStatus"]["code"] in {401, 403}
-    } == set()
-    beyond = {line["objectRef"]["resource"] for line in asked if _is_of_the_cluster(line)}
-    assert beyond == set(), "no request for anything that belongs to no namespace"
-    assert {line["objectRef"]["namespace"] for line in asked if line.get("objectRef", {}).get("namespace")} <= {
-        SYSTEM,
-        SITE,
-    }
-    release.helm(installer, "uninstall", "edgedetector", "--namespace", SYSTEM)
-    until("exporters go with the operator", lambda: not any("DaemonSet" in name for name in workloads(server)))
-
-
 def _first_release(server: Server, first: Path, log: Path) -> dict[str, Any]:
     """Install the first release: chart, definitions, and its own operator; returns the schemas of its definitions."""
     _helm(server, "install", first / "charts" / "edgedetector", {})
+    until("EdgeDetectors are served", lambda: server.get(f"/apis/{names.API_VERSION}/edgedetectors"))
     server.apply(*(detector(name, SITE) for name in ("yard", "dock", "lane")))
     with release.running(server, SYSTEM, log, first):
         until("the first release has made its objects", lambda: len(workloads(server)) == 7 and len(pods(server)) == 6)
         until("and said so", lambda: all(_observed(server, name) for name in ("yard", "dock", "lane")))
-    return {plural: _schema(server, plural) for plural in ("edgedetectors", "acceleratorprofiles")}
+    return {plural: _schema(server, plural) for plural in PLURALS}
 
 
 def _uninstall(server: Server) -> None:
     """Do what docs/install.md says, after the EdgeDetectors are gone."""
     release.helm(server.kubeconfig, "uninstall", "edgedetector", "--namespace", SYSTEM)
-    for plural in ("edgedetectors", "acceleratorprofiles"):
+    for plural in PLURALS:
         assert server.get(_crd(plural)), "definitions stay, and with them what people wrote"
         server.request("DELETE", _crd(plural))
     server.request("DELETE", f"/api/v1/namespaces/{SYSTEM}")
@@ -280,7 +282,7 @@ def _admin(place: str, account: str) -> Object:
         "kind": "RoleBinding",
         "metadata": {"name": "installer", "namespace": place},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
-        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": SYSTEM}],
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": VISION}],
     }
 
 

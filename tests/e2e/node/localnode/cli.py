@@ -63,6 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     delete = _verb(_group(verbs, "delete", "delete a cluster"), "cluster", _delete, "delete a cluster")
     delete.add_argument("--kubeconfig", help="file to take the cluster out of")
 
+    _verb(
+        verbs, "reboot", lambda options: cluster.reboot(_existing(options)), "cut the power, start again (not in kind)"
+    )
     verbs.add_parser("version", help="print the version").set_defaults(run=_version)
     capacity = _verb(verbs, "set-capacity", _set_capacity, "give the node extended resources (not in kind)")
     capacity.add_argument("resources", nargs="+", metavar="NAME=COUNT", help="such as denglin.com/gpu=1")

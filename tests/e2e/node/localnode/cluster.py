@@ -55,6 +55,14 @@ def create(cluster: paths.Cluster, audit_log: str = "") -> None:
         cluster.complete.touch()
 
 
+def reboot(cluster: paths.Cluster) -> None:
+    """Cut the power of a running node and start it again."""
+    with locks.exclusive(f"cluster-{cluster.name}"):
+        with progress.stage("power cut"):
+            sandbox.cut_power(cluster)
+        _start(cluster, _node(cluster, binaries.build("kubernetes")))
+
+
 def delete(cluster: paths.Cluster) -> None:
     """Remove the cluster and everything of it; nothing happens when there is none."""
     with locks.exclusive(f"cluster-{cluster.name}"):

@@ -168,6 +168,15 @@ def is_running(cluster: paths.Cluster, name: str) -> bool:
     return Process.recorded(cluster.home / "pids" / name) is not None
 
 
+def cut_power(cluster: paths.Cluster) -> None:
+    """Leave of the node what a power cut would: its disk, and nothing that lives in memory."""
+    running = [file for file in (cluster.home / "pids").iterdir() if Process.recorded(file) is not None]
+    # Signals every process of the namespace but process 1, and reaches none outside.
+    subprocess.run(enter(cluster, ["/bin/sh", "-c", "kill -KILL -1"]), capture_output=True, check=False)
+    waiting.until(lambda: all(Process.recorded(file) is None for file in running), "the node's processes end")
+    subprocess.run(enter(cluster, ["/bin/sh", "-euc", _forget_memory(cluster)]), check=True)
+
+
 def destroy(cluster: paths.Cluster) -> None:
     """Kill everything in the namespaces and wait until nothing of it is left."""
     process = holder(cluster)
@@ -192,6 +201,20 @@ def _first_steps(cluster: paths.Cluster, pause: Path) -> str:
         lines += [f"mkdir -p {own}", f"mount --bind {own} {folder}"]
     # The kubelet shares mounts with pods (mountPropagation), which needs shared mounts, shared within the node only.
     lines += ["mount --make-rshared /", f"exec {quoted(str(pause))} {quoted(str(cluster.home))}"]
+    return "\n".join(lines)
+
+
+def _forget_memory(cluster: paths.Cluster) -> str:
+    """A shell script: pods' mounts with what is in memory, the runtime's state, the pods' network and all rules."""
+    home = shlex.quote(str(cluster.home))
+    lines = [
+        f"own={home}",
+        'inner="^$own/kubelet/|^$own/containerd-state/|^/run/"',
+        'for folder in $(cut -d" " -f2 /proc/self/mounts | grep -E "$inner" | sort -r); do umount -l "$folder"; done',
+        'rm -rf "$own/containerd-state" "$own/runc" /run/*',
+        "ip link delete cni0 2>/dev/null || true",
+        "for table in nat filter mangle; do iptables -t $table -F; iptables -t $table -X; done",
+    ]
     return "\n".join(lines)
 
 

@@ -104,7 +104,7 @@ def operator(server: Server, *options: str, wrapper: tuple[str, ...] = ()) -> It
         )
     running = Operator(process, port, log)
     try:
-        until("the operator answers", lambda: answers(running), 60, every=0.05)
+        until("the operator answers", lambda: answers(running), 240, every=0.1)
         yield running
     finally:
         process.terminate()
@@ -127,7 +127,7 @@ def answers(running: Operator) -> bool:
 def await_profiles(server: Server) -> None:
     """Wait until the operator has made the shipped profiles."""
     path = "/apis/edgedetector.dev/v1alpha1/acceleratorprofiles"
-    until("the profiles are there", lambda: len(server.get(path)["items"]) >= len(profiles.load()), 60, every=0.1)
+    until("the profiles are there", lambda: len(server.get(path)["items"]) >= len(profiles.load()), 240, every=0.1)
 
 
 def detector(number: int) -> Object:

@@ -125,9 +125,8 @@ class Recorder:
         self._scene: Scene | None = None
         self._stop = threading.Event()
         self._lock = threading.Lock()
-        self._node = subprocess.Popen(
-            [*enter, "sh", "-c", _LOOK], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        self._enter = enter
+        self._node = self._open()
         # What is under way already belongs to pods that nobody may know any more.
         self._judged.update(self._look()[1])
         self._thread = threading.Thread(target=self._run, name="flows", daemon=True)
@@ -162,7 +161,13 @@ class Recorder:
                     self.failure = error
                     return
 
+    def _open(self) -> subprocess.Popen[str]:
+        command = [*self._enter, "sh", "-c", _LOOK]
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
     def _look(self) -> tuple[list[str], list[Connection]]:
+        if self._node.poll() is not None:  # a test has started the node anew
+            self._node = self._open()
         assert self._node.stdin is not None
         self._node.stdin.write("\n")
         self._node.stdin.flush()

@@ -22,6 +22,9 @@ from forward import forward
 from harness import Kubectl, poll
 from stages import ROOT
 
+# Behind all others: extended resources of the node and whatever else they have set up is gone after it.
+pytestmark = pytest.mark.last
+
 NAMESPACE: Final = "reboot"
 PEOPLE: Final = (ROOT / "demo" / "people" / "model.py").read_text()
 SAMPLE: Final = ROOT / "manifests" / "samples" / "cpu.yaml"

@@ -213,6 +213,7 @@ def _forget_memory(cluster: paths.Cluster) -> str:
         'for folder in $(cut -d" " -f2 /proc/self/mounts | grep -E "$inner" | sort -r); do umount -l "$folder"; done',
         'rm -rf "$own/containerd-state" "$own/runc" /run/*',
         "ip link delete cni0 2>/dev/null || true",
+        "conntrack -F 2>/dev/null || true",
         "for table in nat filter mangle; do iptables -t $table -F; iptables -t $table -X; done",
     ]
     return "\n".join(lines)

@@ -6,9 +6,11 @@ namespace controller tidy up. What pods do is the business of the tests on the r
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +36,17 @@ until = functools.partial(bare.until, seconds=150.0, every=0.1)
 DENGLIN = yaml.safe_load((ROOT / "manifests" / "samples" / "denglin-ks20.yaml").read_text())
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """A server of the test's own: it installs and removes definitions."""
-    with bare.start(audit=True, controllers=CONTROLLERS) as started:
-        yield started
+@pytest.fixture(scope="module")
+def stories(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[None]]]:
+    """What is told below, side by side, since most of it waits; each on a server of its own for its definitions."""
+    with contextlib.ExitStack() as stack:
+        # From here and not from the threads: a server ends with the thread that started it.
+        servers = [stack.enter_context(bare.start(audit=True, controllers=CONTROLLERS)) for _ in STORIES]
+        pool = stack.enter_context(ThreadPoolExecutor(len(STORIES)))
+        yield {
+            story.__name__: pool.submit(story, server, tmp_path_factory.mktemp(story.__name__))
+            for story, server in zip(STORIES, servers, strict=True)
+        }
 
 
 def namespace(server: Server, *found: str) -> None:
@@ -96,9 +104,7 @@ def writers(server: Server, user: str) -> list[Object]:
     return [line for line in lines if line["user"]["username"] == user]
 
 
-def test_an_upgrade_from_the_first_release_restarts_nothing_and_uninstalling_leaves_nothing(
-    server: Server, tmp_path: Path
-) -> None:
+def upgrade_and_uninstall(server: Server, tmp_path: Path) -> None:
     namespace(server, SYSTEM, SITE)
     runtime = {
         "apiVersion": "node.k8s.io/v1",
@@ -160,7 +166,7 @@ def test_an_upgrade_from_the_first_release_restarts_nothing_and_uninstalling_lea
     )
 
 
-def test_an_operator_of_some_namespaces_needs_no_right_on_the_cluster(server: Server, tmp_path: Path) -> None:
+def serve_some_namespaces(server: Server, tmp_path: Path) -> None:
     namespace(server, VISION, SITE, OTHER)
     # Whoever installs it is administrator of these two namespaces and nothing else.
     installer = server.kubeconfig_of(VISION, "installer")
@@ -213,7 +219,7 @@ def test_an_operator_of_some_namespaces_needs_no_right_on_the_cluster(server: Se
     until("exporters go with the operator", lambda: not any("DaemonSet" in name for name in workloads(server)))
 
 
-def test_a_profile_that_somebody_made_under_a_shipped_name_is_left_alone(server: Server, tmp_path: Path) -> None:
+def take_a_shipped_name(server: Server, tmp_path: Path) -> None:
     namespace(server, SYSTEM, SITE)
     spec = {"triton": {"image": "mine:1", "backend": "python"}, "media": {"image": "go2rtc:mine"}}
     _helm(server, "install", release.CHART, {"profiles": {"ours": spec}})
@@ -244,6 +250,23 @@ def test_a_profile_that_somebody_made_under_a_shipped_name_is_left_alone(server:
         until("it is as shipped again", lambda: _image(server.get(where + "cpu")) == "edgedetector/triton-cpu:0.1.0")
         server.request("DELETE", where + "cpu")
         until("it is there again", lambda: server.get(where + "cpu"))
+
+
+STORIES = (upgrade_and_uninstall, serve_some_namespaces, take_a_shipped_name)
+
+
+def test_an_upgrade_from_the_first_release_restarts_nothing_and_uninstalling_leaves_nothing(
+    stories: dict[str, Future[None]],
+) -> None:
+    stories["upgrade_and_uninstall"].result()
+
+
+def test_an_operator_of_some_namespaces_needs_no_right_on_the_cluster(stories: dict[str, Future[None]]) -> None:
+    stories["serve_some_namespaces"].result()
+
+
+def test_a_profile_that_somebody_made_under_a_shipped_name_is_left_alone(stories: dict[str, Future[None]]) -> None:
+    stories["take_a_shipped_name"].result()
 
 
 def _first_release(server: Server, first: Path, log: Path) -> dict[str, Any]:

@@ -131,6 +131,8 @@ def install(names: dict[str, str], *values: str) -> None:
         "image": _repository_and_tag(names["operator"]),
         "detectorImage": _repository_and_tag(names["detector"]),
         "imageReplacements": replacements(names),
+        # Each change of the tree is another release here, and its detector is to be seen.
+        "workloads": {"upgradePolicy": "Immediate"},
     }
     command = ["upgrade", "--install", "edgedetector", str(ROOT / "charts" / "edgedetector")]
     command += ["--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout", "3m"]

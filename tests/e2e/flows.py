@@ -7,6 +7,7 @@ the pod that answers, which is what policies are about.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import re
@@ -137,7 +138,8 @@ class Recorder:
         self._stop.set()
         self._thread.join(30)
         assert self._node.stdin is not None
-        self._node.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # the node has ended before
+            self._node.stdin.close()
         self._node.wait(timeout=10)
 
     def look(self) -> None:

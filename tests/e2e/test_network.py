@@ -323,8 +323,8 @@ def test_the_attackers_connections_were_noticed(answers: dict[str, str], seen: R
 
 def _is_emulation(denied: Denied) -> bool:
     """Whether a Triton asks the emulated device, which is a pod; a real one is behind a driver."""
-    ends = denied.source.partition("/")[2], denied.destination
-    return ends == (names.COMPONENT_TRITON, "edgedetector-system/exporter") and denied.port in {9400, 9401}
+    ends = denied.source, denied.destination
+    return ends == ("ks20/triton", "edgedetector-system/exporter") and denied.port in {9400, 9401}
 
 
 @pytest.mark.last

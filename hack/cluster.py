@@ -135,7 +135,7 @@ def install(names: dict[str, str], *values: str) -> None:
         "workloads": {"upgradePolicy": "Immediate"},
     }
     command = ["upgrade", "--install", "edgedetector", str(ROOT / "charts" / "edgedetector")]
-    command += ["--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout", "3m"]
+    command += ["--namespace", SYSTEM_NAMESPACE, "--create-namespace", "--wait", "--timeout", "6m"]
     for value in [*(f"{key}={json.dumps(content)}" for key, content in overrides.items()), *values]:
         command += ["--set-json", value]
     helm(*command)

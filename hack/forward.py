@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import cluster
 
-START_SECONDS = 30.0
+START_SECONDS = 90.0
 
 
 @contextlib.contextmanager
@@ -35,7 +35,7 @@ def forward(namespace: str, target: str, port: int) -> Iterator[str]:
         yield f"http://127.0.0.1:{_local_port(process)}"
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 def serving_pod(namespace: str, detector: str, camera: str) -> str:

@@ -257,7 +257,7 @@ def start(*, audit: bool = False, controllers: Sequence[str] = (), flags: Sequen
         shutil.rmtree(home, ignore_errors=True)
 
 
-def until(what: str, condition: Callable[[], object], seconds: float = 30.0, every: float = 0.02) -> None:
+def until(what: str, condition: Callable[[], object], seconds: float = 180.0, every: float = 0.02) -> None:
     """Poll until the condition holds; raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -6,16 +6,28 @@ import contextlib
 import http.client
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, Final
 
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
+
+import api
+import sites
 from edgedetector.api import names
+from edgedetector.cluster import kinds
 from events import events
-from forward import forward, serving_pod
+from forward import forward
 from harness import poll
 
-MINUTES: float = 3600.0
+Event = dict[str, Any]
+
+MINUTES: Final = 3600.0
+LOOK_SECONDS: Final = 0.5
+"""Between looks at which replicas there are: a new one takes longer than that to serve."""
+_BROKEN: Final = (OSError, http.client.HTTPException, ValueError)
 
 
 @dataclass
@@ -23,6 +35,11 @@ class Frames:
     """When frames were captured, by camera and in seconds of the detector's clock, so that no listener delays them."""
 
     seen: dict[str, list[float]] = field(default_factory=dict)
+
+    def take(self, event: Event) -> None:
+        """Note when the frame of an event was captured."""
+        captured = datetime.fromisoformat(event["frame"]["capturedAt"]).timestamp()
+        self.seen.setdefault(event["camera"], []).append(captured)
 
     def mark(self) -> dict[str, int]:
         """Remember where the streams are now."""
@@ -34,7 +51,7 @@ class Frames:
 
     def longest_gap(self, camera: str, mark: dict[str, int]) -> float:
         """Return the longest time between two frames, the last one before the mark included."""
-        times = self._times(camera)[max(0, mark.get(camera, 0) - 1) :]
+        times = sorted(self._times(camera)[max(0, mark.get(camera, 0) - 1) :])
         return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
 
     def _times(self, camera: str) -> list[float]:
@@ -43,26 +60,54 @@ class Frames:
 
 @contextlib.contextmanager
 def watch(namespace: str, detector: str, camera: str) -> Iterator[Frames]:
-    """Watch the replica that has the camera for as long as the block runs, from the first frame on.
-
-    Raises
-    ------
-    AssertionError
-        At the end, if the stream of events broke off meanwhile.
-    """
-    frames, broken, over = Frames(), threading.Event(), threading.Event()
-    with forward(namespace, serving_pod(namespace, detector, camera), names.PORT_DETECTOR_EVENTS) as base:
-
-        def listen() -> None:
-            with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
-                for event in events(base, MINUTES):
-                    captured = datetime.fromisoformat(event["frame"]["capturedAt"]).timestamp()
-                    frames.seen.setdefault(event["camera"], []).append(captured)
-            if not over.is_set():
-                broken.set()
-
-        threading.Thread(target=listen, name=f"frames of {namespace}/{detector}", daemon=True).start()
+    """Watch all cameras of a detector for as long as the block runs, from the first frame of `camera` on."""
+    frames = Frames()
+    with follow(namespace, detector, frames.take):
         frames.wait(camera, {}, 1)
         yield frames
+
+
+@contextlib.contextmanager
+def follow(namespace: str, detector: str, sink: Callable[[Event], None], *, digest: bool = False) -> Iterator[None]:
+    """Hand over every event of every replica while the block runs.
+
+    Replicas come and go, and cameras with them: an autoscaler may think so at any time. A stream that breaks off is
+    opened again for as long as its pod is there; what was missed meanwhile is a gap like any other.
+    """
+    over = threading.Event()
+
+    def listen(pod: str) -> None:
+        while not over.is_set() and pod in _replicas(namespace, detector):
+            with (
+                contextlib.suppress(*_BROKEN),
+                forward(namespace, f"pod/{pod}", names.PORT_DETECTOR_EVENTS) as base,
+            ):
+                for event in events(base, MINUTES, digest=digest):
+                    if over.is_set():
+                        return
+                    sink(event)
+            over.wait(LOOK_SECONDS)
+
+    def attend() -> None:
+        listeners: dict[str, threading.Thread] = {}
+        while not over.is_set():
+            for pod in _replicas(namespace, detector):
+                if pod not in listeners or not listeners[pod].is_alive():
+                    listeners[pod] = threading.Thread(target=listen, args=(pod,), name=f"events of {pod}", daemon=True)
+                    listeners[pod].start()
+            over.wait(LOOK_SECONDS)
+
+    threading.Thread(target=attend, name=f"replicas of {namespace}/{detector}", daemon=True).start()
+    try:
+        yield
+    finally:
         over.set()
-    assert not broken.is_set(), f"the events of {namespace}/{detector} broke off"
+
+
+def _replicas(namespace: str, detector: str) -> frozenset[str]:
+    """Return the names of the pods that run, those included that are told to end; none if nobody says."""
+    try:
+        pods = api.items(kinds.POD, namespace, sites.selector(detector, names.COMPONENT_TRITON))
+    except (ApiException, HTTPError, api.RefusedError):
+        return frozenset()
+    return frozenset(pod["metadata"]["name"] for pod in pods if pod["status"].get("phase") == "Running")

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import pytest
 
@@ -14,9 +14,12 @@ import cluster as driver
 
 T = TypeVar("T")
 
+PATIENCE: Final = 180.0
+"""Seconds after which a wait is in vain, however busy the machine is: no promise about speed."""
+
 
 def poll(
-    what: str, look: Callable[[], T], good: Callable[[T], bool], seconds: float = 60.0, *, every: float = 0.5
+    what: str, look: Callable[[], T], good: Callable[[T], bool], seconds: float = PATIENCE, *, every: float = 0.5
 ) -> T:
     """Look until it is good, every so many seconds; after `seconds` fail with what was seen last."""
     deadline = time.monotonic() + seconds

@@ -74,7 +74,7 @@ def start(kubectl: Kubectl, image: str) -> ModelServer:
         authority.make(Path(folder), f"DNS:{NAME}", f"DNS:{NAME}.{kubectl.namespace}.svc")
         files = {name: (Path(folder) / name).read_text() for name in ("ca.crt", "server.crt", "server.key")}
     kubectl.apply(*_objects(image, files))
-    kubectl("rollout", "status", f"deployment/{NAME}", "--timeout=120s")
+    kubectl("rollout", "status", f"deployment/{NAME}", "--timeout=240s")
     return ModelServer(kubectl)
 
 

@@ -18,7 +18,7 @@ def stopped(operator: Kubectl) -> Iterator[None]:
         yield
     finally:
         operator("scale", f"deployment/{name}", "--replicas=1")
-        operator("rollout", "status", f"deployment/{name}", "--timeout=180s")
+        operator("rollout", "status", f"deployment/{name}", "--timeout=300s")
 
 
 def _pods(operator: Kubectl, name: str) -> list[str]:

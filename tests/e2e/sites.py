@@ -164,13 +164,15 @@ def change(namespace: str, name: str, **spec: Any) -> None:
     api.patch(kinds.EDGEDETECTOR, namespace, name, {"spec": spec})
 
 
+def selector(detector_name: str, component: str = "") -> str:
+    """Return the label selector for the pods of a detector, of one component or of all."""
+    of_component = f",{names.LABEL_COMPONENT}={component}" if component else ""
+    return f"{names.LABEL_DETECTOR}={detector_name}{of_component}"
+
+
 def pods(namespace: str, detector_name: str, component: str = "") -> list[Object]:
     """Return the pods of a detector that nobody has deleted, of one component or of all."""
-    labels = [
-        f"{names.LABEL_DETECTOR}={detector_name}",
-        *([f"{names.LABEL_COMPONENT}={component}"] if component else []),
-    ]
-    found = api.items(kinds.POD, namespace, ",".join(labels))
+    found = api.items(kinds.POD, namespace, selector(detector_name, component))
     return [pod for pod in found if not pod["metadata"].get("deletionTimestamp")]
 
 
@@ -182,3 +184,15 @@ def marks(namespace: str, detector_name: str, component: str = "") -> dict[str, 
         containers = [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]
         found[pod["metadata"]["uid"]] = tuple(container["restartCount"] for container in containers)
     return found
+
+
+def touched(before: dict[str, tuple[int, ...]], after: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Return of these marks the pods in which a container was started again; an autoscaler may take pods away.
+
+    Raises
+    ------
+    AssertionError
+        If no pod is left of those that were there before.
+    """
+    assert before.keys() & after.keys(), "no pod is the one that it was"
+    return {uid: after[uid] for uid, counts in before.items() if after.get(uid, counts) != counts}

@@ -113,7 +113,7 @@ def site(demo: Kubectl, images: dict[str, str]) -> Iterator[Kubectl]:
         *refusing_camera(images["detector"]),
         detector(demo.get("edgedetector", "yard")),
     )
-    poll("the cameras' states", lambda: states(kubectl), lambda found: found == STATES, seconds=180)
+    poll("the cameras' states", lambda: states(kubectl), lambda found: found == STATES)
     yield kubectl
     driver.kubectl("delete", "namespace", kubectl.namespace, "--wait=false")
 

@@ -32,7 +32,7 @@ CONTROLLERS = (
 )  # fmt: skip
 PLURALS = ("edgedetectors", "acceleratorprofiles")
 # Ready in a second or two; on a machine that builds and tests all at once, not in half a minute.
-until = functools.partial(bare.until, seconds=150.0, every=0.1)
+until = functools.partial(bare.until, every=0.1)
 DENGLIN = yaml.safe_load((ROOT / "manifests" / "samples" / "denglin-ks20.yaml").read_text())
 
 

@@ -116,7 +116,7 @@ def test_the_autoscaler_reads_a_real_cpu_figure(demo: Kubectl) -> None:
         metrics = [m.get("containerResource", {}) for m in scaler["status"].get("currentMetrics") or []]
         return {m["container"]: m["current"].get("averageValue", "0") for m in metrics if m.get("container")}
 
-    used = poll("CPU figures", figures, lambda seen: len(seen) == 2 and "0" not in seen.values(), seconds=150)
+    used = poll("CPU figures", figures, lambda seen: len(seen) == 2 and "0" not in seen.values())
     assert used.keys() == {names.CONTAINER_TRITON, names.CONTAINER_DETECTOR}
 
 
@@ -130,7 +130,7 @@ def test_the_autoscaler_reads_a_real_cpu_figure(demo: Kubectl) -> None:
 )
 def test_prometheus_has_the_series(demo: Kubectl, expression: str) -> None:
     with prometheus() as server:
-        series = poll(expression, lambda: server.query(expression), len, seconds=120)
+        series = poll(expression, lambda: server.query(expression), len)
     assert float(series[0]["value"][1]) > 0
 
 
@@ -138,8 +138,8 @@ def test_prometheus_has_loaded_the_rules_of_the_detector_without_an_error(demo: 
     rule = demo.items("prometheusrules.monitoring.coreos.com", "-l", f"{names.LABEL_DETECTOR}=yard")[0]
     wanted = {r["alert"] for group in rule["spec"]["groups"] for r in group["rules"] if "alert" in r}
     with prometheus() as server:
-        loaded = poll("alert rules", server.alerts, lambda alerts: wanted <= alerts.keys(), seconds=120)
-        healthy = poll("evaluated rules", server.alerts, lambda a: all(a[n]["health"] == "ok" for n in wanted), 90)
+        loaded = poll("alert rules", server.alerts, lambda alerts: wanted <= alerts.keys())
+        healthy = poll("evaluated rules", server.alerts, lambda a: all(a[n]["health"] == "ok" for n in wanted))
     assert wanted
     assert all(loaded[name]["query"] for name in wanted)
     assert all(not healthy[name].get("lastError") for name in wanted)
@@ -161,7 +161,7 @@ def test_nothing_is_written_while_nothing_changes(demo: Kubectl) -> None:
             seen, since = now, time.monotonic()
         return time.monotonic() - since
 
-    poll("half a minute without a write", quiet_seconds, lambda seconds: seconds > 30, seconds=120)
+    poll("half a minute without a write", quiet_seconds, lambda seconds: seconds > 30)
 
 
 def test_a_child_that_is_deleted_comes_back(demo: Kubectl) -> None:
@@ -171,7 +171,6 @@ def test_a_child_that_is_deleted_comes_back(demo: Kubectl) -> None:
         "the Service again",
         lambda: demo.get("service", names.triton("yard")),
         lambda service: bool(service) and service["metadata"]["uid"] != before,
-        seconds=20,
     )
 
 
@@ -186,10 +185,10 @@ def test_an_object_of_somebody_else_that_has_a_childs_name_is_left_alone(operato
         found = [c for c in status.get("conditions", []) if c["type"] == "Stalled" and c["status"] == "True"]
         return found[0] if found else {}
 
-    condition = poll("the condition", stalled, bool, seconds=30)
+    condition = poll("the condition", stalled, bool)
     assert condition["reason"] == "NameTaken"
     assert "yard-serving" in condition["message"]
     assert namespace.get("configmap", "yard-serving")["data"] == {"mine": "yes"}
     namespace("delete", "configmap", "yard-serving")
-    poll("healing without a touch", stalled, lambda found: not found, seconds=60)
+    poll("healing without a touch", stalled, lambda found: not found)
     assert names.FILE_ACCEPTED in namespace.get("configmap", "yard-serving")["data"]

@@ -37,6 +37,7 @@ ABSENT, SHARED = "example.com/absent", "example.com/shared"
 METRICS = "v1beta1.metrics.k8s.io"
 
 TOLD_SECONDS = 240.0  # a dozen Tritons start at once on two cores
+FEW = 4
 HEALED_SECONDS = 300.0  # the kubelet looks at a Secret or ConfigMap every 80 s, and at a missing one every 2 min
 DIRECTORY = f"{driver.state_directory()}/{driver.NAME}/conditions-models"
 
@@ -442,30 +443,24 @@ def test_of_several_cameras_the_others_go_on(site: Site) -> None:
     poll("gate", lambda: sites.cameras(NAMESPACE, "no-secret"), lambda found: found["gate"].get("detecting") is True)
 
 
-def test_of_each_fault_there_is_one_event_with_the_remedy(site: Site) -> None:
+def test_each_fault_is_told_by_an_event_with_the_remedy_and_not_with_every_look(site: Site) -> None:
     listed = api.request("GET", f"/apis/events.k8s.io/v1/namespaces/{NAMESPACE}/events")["items"]
     found: dict[str, list[Object]] = {}
-    for event in listed:
+    for event in sorted(listed, key=lambda event: event.get("eventTime") or ""):
         if event["regarding"]["kind"] == "EdgeDetector":
             found.setdefault(event["regarding"]["name"], []).append(event)
     for fault in site.faults.values():
-        name = fault.name
-        warnings = [e for e in found.get(name, ()) if e["type"] == "Warning" and e["reason"] == fault.reason]
-        assert len(warnings) == 1, (name, [(e["type"], e["reason"], e["note"]) for e in found.get(name, ())])
-        assert fault.words[-1] in warnings[0]["note"]
+        told = [e for e in found.get(fault.name, ()) if e["type"] == "Warning" and e["reason"] == fault.reason]
+        said = [(event["eventTime"], event["action"], event["reason"], event["note"]) for event in told]
+        # Probes of a busy machine fail and come back, and each is a transition. There have been dozens of looks.
+        assert 1 <= len(told) <= FEW, (fault.name, said)
+        assert fault.words[-1] in told[-1]["note"], (fault.name, said)
 
 
 def test_the_demo_goes_on_as_if_nothing_were_wrong(site: Site, demo: Kubectl) -> None:
     site.demo.wait("gate", site.demo.mark())
     assert sites.conditions(demo.namespace, demo_driver.DETECTOR)[c.STALLED][0] == c.FALSE
-    assert _touched(site) == {}
-
-
-def _touched(site: Site) -> dict[str, tuple[int, ...]]:
-    """Return the pods of the demo in which a container was started again since; the autoscaler may take one away."""
-    now = sites.marks(driver.DEMO_NAMESPACE, demo_driver.DETECTOR)
-    assert now.keys() & site.untouched.keys()
-    return {uid: now[uid] for uid, before in site.untouched.items() if now.get(uid, before) != before}
+    assert sites.touched(site.untouched, sites.marks(demo.namespace, demo_driver.DETECTOR)) == {}
 
 
 @pytest.fixture(scope="module")
@@ -510,7 +505,7 @@ def test_with_figures_the_autoscaler_works_again(mended: dict[str, Fault], demo:
 def test_the_demo_has_noticed_nothing(site: Site, mended: dict[str, Fault], demo: Kubectl) -> None:
     assert mended
     site.demo.wait("gate", site.demo.mark())
-    assert _touched(site) == {}
+    assert sites.touched(site.untouched, sites.marks(demo.namespace, demo_driver.DETECTOR)) == {}
     listed = json.dumps(sites.conditions(demo.namespace, demo_driver.DETECTOR))
     assert "canary-password" not in listed
 

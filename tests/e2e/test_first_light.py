@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import json
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 
 import cluster as driver
-from events import events
+import frames
+import sites
+from edgedetector.api import names
 from forward import forward, get, serving_pod
 from harness import Kubectl, poll
 from stages import ROOT
@@ -59,9 +62,12 @@ def test_every_inferred_frame_has_the_boxes_that_the_same_model_finds_offline(
 ) -> None:
     detector = demo.get("edgedetector", "yard")
     camera = detector["spec"]["cameras"][0]
-    with forward(demo.namespace, serving_pod(demo.namespace, "yard", "gate"), 9091) as base:
-        seen = list(events(base, WATCH_SECONDS, digest=True))
-    seen = [event for event in seen if event["camera"] == camera["name"] and event["frame"].get("digest")]
+    taken: list[dict[str, Any]] = []
+    with frames.follow(demo.namespace, "yard", taken.append, digest=True):
+        poll("a first event", lambda: len(taken), bool)
+        begin = len(taken)
+        time.sleep(WATCH_SECONDS)  # the point of it: this long, whatever happens
+        seen = [event for event in taken[begin:] if event["camera"] == camera["name"] and event["frame"].get("digest")]
 
     unknown = [event["frame"]["digest"] for event in seen if event["frame"]["digest"] not in recorded]
     assert unknown == [], "frames that are not in the video"
@@ -93,28 +99,31 @@ def test_another_video_gives_other_detections(
     before = demo.get("edgedetector", "yard")
     other = json.loads(json.dumps(before["spec"]["cameras"]).replace("/vtest", "/mirrored"))
     assert other != before["spec"]["cameras"]
-    pods = {pod["metadata"]["uid"] for pod in demo.items("pods", "-l", "app.kubernetes.io/component=triton")}
+    pods = sites.marks(demo.namespace, "yard", names.COMPONENT_TRITON)
     demo("patch", "edgedetector", "yard", "--type=merge", "-p", json.dumps({"spec": {"cameras": other}}))
     try:
-        with forward(demo.namespace, serving_pod(demo.namespace, "yard", "gate"), 9091) as base:
+        taken: list[dict[str, Any]] = []
 
-            def strangers() -> list[dict[str, Any]]:
-                batch = list(events(base, 3.0, digest=True))
-                return [event for event in batch if event["frame"].get("digest") not in recorded]
+        def strangers() -> list[dict[str, Any]]:
+            return [event for event in taken if (digest := event["frame"].get("digest")) and digest not in recorded]
 
-            seen = poll("frames of the other video", strangers, lambda batch: len(batch) >= 5, seconds=60)
+        with frames.follow(demo.namespace, "yard", taken.append, digest=True):
+            seen = poll("people in the other video", strangers, lambda batch: len(batch) >= 5 and _people(batch))
         known = {
             tuple(boxes_of({"detections": [{"box": b} for b in people.detect(f)[0]]}))
             for f in list(recorded.values())[::40]
         }
-        assert any(event["detections"] for event in seen)
         assert all(tuple(boxes_of(event)) not in known for event in seen if event["detections"])
     finally:
         back = json.dumps({"spec": {"cameras": before["spec"]["cameras"]}})
         demo("patch", "edgedetector", "yard", "--type=merge", "-p", back)
-        poll("the first video again", lambda: demo.get("edgedetector", "yard"), is_ready, seconds=60)
-    after = {pod["metadata"]["uid"] for pod in demo.items("pods", "-l", "app.kubernetes.io/component=triton")}
-    assert after == pods, "a camera change restarts no Triton pod"
+        poll("the first video again", lambda: demo.get("edgedetector", "yard"), is_ready)
+    after = sites.marks(demo.namespace, "yard", names.COMPONENT_TRITON)
+    assert sites.touched(pods, after) == {}, "a camera change restarts no Triton pod"
+
+
+def _people(batch: list[dict[str, Any]]) -> bool:
+    return any(event["detections"] for event in batch)
 
 
 def test_the_annotated_picture_comes_from_the_live_stream(demo: Kubectl, tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_a_new_file_is_fetched_and_loaded_by_the_pod_that_runs(server: ModelServ
     digest = server.holds("people-2.py", PEOPLE + "# the second version\n")
     sites.change(NAMESPACE, "fetched", models=[people(server.source("people-2.py", digest))])
     print(f"served after {sites.wait_ready(NAMESPACE, 'fetched'):.1f} s")
-    poll("Triton has the new file", lambda: digest_in(server, "fetched", "people"), lambda found: found == digest, 30)
+    poll("Triton has the new file", lambda: digest_in(server, "fetched", "people"), lambda found: found == digest)
     assert sites.marks(NAMESPACE, "fetched") == before, "no pod and no container was started anew"
     assert (server.asked("people.py"), server.asked("people-2.py")) == (1, 1)
 
@@ -219,7 +219,7 @@ EXPECTED: Final = {
 
 
 def test_what_is_wrong_with_a_file_is_told_and_the_other_models_serve(server: ModelServer) -> None:
-    poll("every reason", lambda: states_of_pod("refused"), lambda found: found == EXPECTED, 120)
+    poll("every reason", lambda: states_of_pod("refused"), lambda found: found == EXPECTED)
     poll("a camera that detects", lambda: sites.cameras(NAMESPACE, "refused"), lambda c: c["gate"].get("detecting"))
     said = poll(
         "the status",
@@ -237,13 +237,13 @@ def test_what_is_wrong_with_a_file_is_told_and_the_other_models_serve(server: Mo
 
 
 def test_no_more_is_taken_than_the_accelerator_can_hold_and_nothing_wrong_is_kept(server: ModelServer) -> None:
-    poll("every reason", lambda: states_of_pod("refused"), lambda found: found == EXPECTED, 120)
+    poll("every reason", lambda: states_of_pod("refused"), lambda found: found == EXPECTED)
     kept = server.kubectl("exec", triton_pod("refused"), "-c", "detector", "--", "ls", "-A", names.DIR_FETCHED)
     assert [name for name in kept.split() if not name.startswith(".")] == []  # an attempt may be under way
 
 
 def test_no_query_of_a_url_reaches_status_events_or_logs(server: ModelServer) -> None:
-    poll("every reason", lambda: states_of_pod("refused"), lambda found: found == EXPECTED, 120)
+    poll("every reason", lambda: states_of_pod("refused"), lambda found: found == EXPECTED)
     status = json.dumps((api.get(kinds.EDGEDETECTOR, NAMESPACE, "refused") or {})["status"])
     happened = server.kubectl("get", "events", "-o", "json")
     logs = server.kubectl("logs", triton_pod("refused"), "--all-containers", "--tail=-1")
@@ -254,7 +254,7 @@ def test_no_query_of_a_url_reaches_status_events_or_logs(server: ModelServer) ->
 
 
 def test_each_is_mended_where_it_is_wrong_and_no_pod_is_touched(server: ModelServer) -> None:
-    poll("every reason", lambda: states_of_pod("refused"), lambda found: found == EXPECTED, 120)
+    poll("every reason", lambda: states_of_pod("refused"), lambda found: found == EXPECTED)
     before = sites.marks(NAMESPACE, "refused")
     # On the server and in the ConfigMap...
     server.holds("wrong.py", own("wrong"))
@@ -301,6 +301,6 @@ def test_a_file_that_is_replaced_in_the_directory_is_loaded_by_the_pod_that_runs
     before = sites.marks(NAMESPACE, "offline")
     on_node(f"cat >{DIRECTORY}/models/people/model.py", PEOPLE + "# replaced by hand\n")
     digest = on_node(f"sha256sum {DIRECTORY}/models/people/model.py").split()[0]
-    poll("Triton has the new file", lambda: digest_in(server, "offline", "people"), lambda found: found == digest, 60)
+    poll("Triton has the new file", lambda: digest_in(server, "offline", "people"), lambda found: found == digest)
     sites.wait_ready(NAMESPACE, "offline")
     assert sites.marks(NAMESPACE, "offline") == before

@@ -120,7 +120,7 @@ def exported(demo: Kubectl) -> Iterator[None]:
     spec = detector["spec"] | {"acceleratorProfile": "denglin-ks20", "suspend": True, "models": [model]}
     demo.apply(detector | {"metadata": {"name": "walled"}, "spec": spec})
     system, name = Kubectl("edgedetector-system"), names.exporter("denglin-ks20")
-    poll("the exporter's policy", lambda: system.get("networkpolicy", name), bool, seconds=30)
+    poll("the exporter's policy", lambda: system.get("networkpolicy", name), bool)
     yield
     demo("delete", "edgedetector", "walled", "--wait=false")
 
@@ -268,7 +268,7 @@ def answers(demo: Kubectl, world: World, images: dict[str, str]) -> Iterator[dic
     def phase() -> str:
         return str((demo.get("pod", "attacker") or {}).get("status", {}).get("phase"))
 
-    ended = poll("the attacker's end", phase, lambda found: found in {"Succeeded", "Failed"}, seconds=120)
+    ended = poll("the attacker's end", phase, lambda found: found in {"Succeeded", "Failed"})
     log = demo("logs", "attacker")
     assert ended == "Succeeded", log
     yield json.loads(log.strip().splitlines()[-1])
@@ -343,7 +343,7 @@ def test_every_connection_of_the_whole_run_was_allowed(demo: Kubectl, seen: Reco
         seen.look()
         return wanted & seen.allowed.keys()
 
-    poll("the demo's own connections", found, lambda kinds: kinds == wanted, seconds=60)
+    poll("the demo's own connections", found, lambda kinds: kinds == wanted)
     assert seen.failure is None
     print(f"{sum(seen.allowed.values())} connections of {len(seen.allowed)} kinds allowed, {len(seen.denied)} denied")
     assert Counter(denied for denied in seen.denied if not _is_emulation(denied)) == Counter()

@@ -104,21 +104,21 @@ def test_the_maximum_follows_the_replicas_that_find_a_node(apiserver: Server, op
             "spec": spec,
         }
     )
-    poll("an autoscaler", lambda: maximum(server), lambda found: found == (3, ""), seconds=180)
+    poll("an autoscaler", lambda: maximum(server), lambda found: found == (3, ""))
 
     waiting = [pod("second"), pod("third")]
     for obj in (pod("first", node="box"), *waiting):
         put(server, obj)
-    lowered = poll("a lowered maximum", lambda: maximum(server), lambda found: found[0] == 1, seconds=60)
+    lowered = poll("a lowered maximum", lambda: maximum(server), lambda found: found[0] == 1)
     assert lowered[1].startswith("1 since 20")
 
     for obj in waiting:  # as the autoscaler would have it
         server.request("DELETE", server.path(obj), {"gracePeriodSeconds": 0})
     # Healing shows that there was a look at a site where nobody waits; the maximum and its time are as before.
     patch(server, {"spec": {"maxReplicas": 9}})
-    assert poll("healing", lambda: maximum(server), lambda found: found[0] != 9, seconds=60) == lowered
+    assert poll("healing", lambda: maximum(server), lambda found: found[0] != 9) == lowered
 
     patch(server, {"metadata": {"annotations": {names.ANNOTATION_CAPPED: "1 since 2026-01-01T00:00:00Z"}}})
     # The note is now somebody else's, who may keep it; nothing follows from one whose time is over.
-    poll("another try after its time", lambda: maximum(server)[0], lambda found: found == 3, seconds=60)
+    poll("another try after its time", lambda: maximum(server)[0], lambda found: found == 3)
     assert "Traceback" not in operator.read_text()

@@ -328,7 +328,6 @@ def _is_emulation(denied: Denied) -> bool:
 
 
 @pytest.mark.last
-@pytest.mark.soak  # of a run of everything (make soak collects it): not seen to pass as a whole yet
 def test_every_connection_of_the_whole_run_was_allowed(demo: Kubectl, seen: Recorder) -> None:
     """What was tried on purpose, by a pod that is labelled so, does not count."""
     wanted = {

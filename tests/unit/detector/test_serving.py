@@ -432,5 +432,5 @@ class AnyHistory(RuleBasedStateMachine):
         assert self.world.served() == (good[1] if good else "")
 
 
-AnyHistory.TestCase.settings = settings(max_examples=60, stateful_step_count=20, deadline=None)
+AnyHistory.TestCase.settings = settings(max_examples=30, stateful_step_count=15, deadline=None)
 TestAnyHistory = AnyHistory.TestCase

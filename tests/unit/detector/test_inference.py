@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from edgedetector.api.dataplane import Decoder, DetectorModel, Tensor
 from edgedetector.detector.inference import (
     Model,
     UnexpectedOutputError,
     UnsupportedModelError,
-    suppress,
 )
 
 NONE_OUTPUTS = (
@@ -111,34 +108,6 @@ def test_yolo_boxes_are_decoded_suppressed_and_mapped_to_the_frame() -> None:
     assert found[0].box == pytest.approx((540.0, 310.0, 740.0, 410.0))
 
 
-def iou(one: np.ndarray, other: np.ndarray) -> float:
-    left, top = np.maximum(one[:2], other[:2])
-    right, bottom = np.minimum(one[2:], other[2:])
-    inner = max(0.0, right - left) * max(0.0, bottom - top)
-    areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return inner / (sum(areas) - inner)
-
-
-def plain_nms(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, limit: float) -> set[int]:
-    """The textbook's greedy suppression, in plain Python."""
-    kept: list[int] = []
-    for i in np.argsort(-scores, kind="stable"):
-        if all(classes[i] != classes[k] or iou(boxes[i], boxes[k]) <= limit for k in kept):
-            kept.append(int(i))
-    return set(kept)
-
-
-@settings(deadline=None)
-@given(seed=st.integers(0, 10_000), count=st.integers(0, 40))
-def test_suppression_agrees_with_the_textbook(seed: int, count: int) -> None:
-    random = np.random.default_rng(seed)
-    corner, size = random.uniform(0, 100, (count, 2)), random.uniform(5, 60, (count, 2))
-    boxes = np.concatenate([corner, corner + size], axis=1)
-    scores, classes = random.uniform(0.5, 1.0, count), random.integers(0, 3, count)
-    kept = suppress(boxes, scores, classes, 0.4, 0.5)
-    assert set(kept.tolist()) == plain_nms(boxes, scores, classes, 0.5)
-
-
 @pytest.mark.parametrize("dims", [(640, 640), (4, 640, 640), (1, 1, 3, 640, 640)])
 def test_an_input_that_is_no_image_is_refused_in_words(dims: tuple[int, ...]) -> None:
     with pytest.raises(UnsupportedModelError, match="hold no RGB image"):
@@ -147,7 +116,7 @@ def test_an_input_that_is_no_image_is_refused_in_words(dims: tuple[int, ...]) ->
 
 def test_an_unknown_decoder_is_refused_in_words() -> None:
     config = DetectorModel("m", (Tensor("i", (3, 8, 8), "FP32"),), (), Decoder("detr"), 1)
-    with pytest.raises(UnsupportedModelError, match="known are none, yolov8"):
+    with pytest.raises(UnsupportedModelError, match="known are none, ssd, yolov5, yolov8"):
         Model(config)
 
 
@@ -165,3 +134,86 @@ def test_odd_frames_pass(size: tuple[int, int]) -> None:
         inputs, mapping = model.prepare(noise(*size))
         assert all(array.size for array in inputs.values())
         assert mapping.width == size[1]
+
+
+def test_a_data_type_that_holds_no_pixels_is_refused_in_words() -> None:
+    config = DetectorModel("m", (Tensor("i", (3, 8, 8), "INT8"),), (), Decoder("none"), 1)
+    with pytest.raises(UnsupportedModelError, match="data type INT8: known are FP16, FP32, UINT8"):
+        Model(config)
+
+
+def batch_of(*frames: np.ndarray) -> dict[str, np.ndarray]:
+    return {"output0": np.stack(frames)}
+
+
+def anchors(*columns: list[float], dtype: type = np.float32) -> np.ndarray:
+    raw = np.zeros((6, 100), dtype)
+    for index, column in enumerate(columns):
+        raw[:, index] = column
+    return raw
+
+
+def test_each_frame_of_a_batch_gets_its_own_boxes_mapping_and_confidence() -> None:
+    model = yolo()
+    wide, tall = model.prepare(noise(720, 1280))[1], model.prepare(noise(640, 320))[1]
+    frame = anchors([320, 320, 100, 50, 0.9, 0.1], [200, 320, 20, 20, 0.1, 0.3])
+    found = model.decode_batch(batch_of(frame, frame, frame), (wide, tall, wide), (None, 0.2, 0.95))
+    assert [[d.label for d in one.detections] for one in found] == [["c0"], ["c0", "c1"], []]
+    assert found[0].detections[0].box == pytest.approx((540.0, 310.0, 740.0, 410.0))
+    assert found[1].detections[0].box == pytest.approx((110.0, 295.0, 210.0, 345.0))
+
+
+def test_a_batch_is_decoded_as_its_frames_are_alone() -> None:
+    model, random = yolo(), np.random.default_rng(3)
+    _, mapping = model.prepare(noise(480, 640))
+    frames = [np.concatenate([random.uniform(50, 500, (4, 60)), random.uniform(0, 1, (2, 60))]) for _ in range(4)]
+    together = model.decode_batch(batch_of(*frames), (mapping,) * 4)
+    assert [one.detections for one in together] == [model.decode(batch_of(frame), mapping) for frame in frames]
+    assert all(one.detections for one in together)
+
+
+def test_an_output_for_another_number_of_frames_is_an_error() -> None:
+    model = yolo()
+    _, mapping = model.prepare(noise(8, 8))
+    with pytest.raises(UnexpectedOutputError, match="output0: \\(3, 6, 100\\) holds no batch of 2 frames"):
+        model.decode_batch(batch_of(*[anchors()] * 3), (mapping, mapping))
+    with pytest.raises(UnexpectedOutputError, match="takes no batches, but was asked for 2 frames"):
+        people(batch=0).decode_batch({}, (mapping, mapping))
+
+
+def test_a_box_in_the_letterboxs_border_is_dropped_with_its_reason() -> None:
+    model = yolo()
+    _, mapping = model.prepare(noise(360, 640))
+    (found,) = model.decode_batch(batch_of(anchors([320, 40, 50, 50, 0.9, 0.0])), (mapping,))
+    assert (found.detections, found.dropped) == ((), {"Outside": 1})
+
+
+def test_boxes_of_a_post_processing_model_are_those_of_decoder_none_in_the_letterbox_of_the_raw_one() -> None:
+    """A pipeline inside Triton: raw outputs in, boxes of the input out. Both ways must tell the same."""
+    raw = yolo()
+    config = DetectorModel(
+        "yolo-with-boxes", raw.config.inputs, NONE_OUTPUTS, Decoder("none", ("c0", "c1"), 0.4), 32, "unit"
+    )
+    piped, image = Model(config, fit="letterbox"), noise(720, 1280)
+    inputs, mapping = raw.prepare(image)
+    piped_inputs, piped_mapping = piped.prepare(image)
+    assert np.array_equal(inputs["images"], piped_inputs["images"])
+    assert piped_mapping == mapping
+    outputs = padded([[270, 295, 370, 345], [90, 290, 110, 310]], [0.9, 0.7])
+    expected = raw.decode(batch_of(anchors([320, 320, 100, 50, 0.9, 0], [100, 300, 20, 20, 0.7, 0])), mapping)
+    assert piped.decode(outputs, piped_mapping) == expected
+    assert len(expected) == 2
+
+
+def test_an_ssd_of_any_size_gives_boxes_of_the_frame() -> None:
+    config = DetectorModel("ssd", (Tensor("image", (-1, -1, 3), "UINT8"),), (), Decoder("ssd", ("", "person")), 1)
+    model = Model(config)
+    _, mapping = model.prepare(noise(200, 400))
+    outputs = {
+        "detection_boxes": np.array([[[0.25, 0.5, 0.75, 1.0]]], np.float32),
+        "detection_scores": np.array([[0.8]], np.float32),
+        "detection_classes": np.array([[1.0]], np.float32),
+        "num_detections": np.array([1.0], np.float32),
+    }
+    (found,) = model.decode(outputs, mapping)
+    assert (found.label, found.box) == ("person", (200.0, 50.0, 400.0, 150.0))

@@ -30,7 +30,7 @@ LEAVING = 8.0
 
 @dataclass
 class Replica:
-    """One pod. `running`: the process exists; `hung`: it is stopped; `media`: streams arrive; `exists`: the pod does."""
+    """One pod. `exists`: the pod does; `running`: its process does; `hung`: it is stopped; `media`: streams come."""
 
     address: str
     offset: float
@@ -231,8 +231,6 @@ class World:
                 self._send(replica)
 
         self._on(replica, lambda: end(lambda: cooperation.missed(address, Finding.HUNG)), DEADLINE)
-        if self._arrives():
-            self.at(self._delay(), lambda: arrive())
 
         def arrive() -> None:
             other = self.replicas[address]
@@ -248,6 +246,9 @@ class World:
             said = to_json(other.cooperation.greeting())
             if self._arrives() and (replica.address, address) not in self.blocked:
                 self._on(replica, lambda: end(lambda: cooperation.answered(address, said)), self._delay())
+
+        if self._arrives():
+            self.at(self._delay(), arrive)
 
     def _arrives(self) -> bool:
         return self.random.random() >= self.loss

@@ -2,9 +2,17 @@
 
     TritonError
     ├── UnavailableError     retry: nobody answers, or the model is not loaded (yet)
+    │   └── UnknownRegionError       retry: Triton was restarted and knows no region of ours
     ├── DeadlineError        retry: no answer in time
     ├── RefusedError         permanent: the protocol is restricted and the key is missing or wrong
+    ├── SharedMemoryError    permanent: no memory can be shared; requests without it work
+    │   ├── SharedMemoryDisabledError     Triton's command line forbids it
+    │   ├── SharedMemoryUnreachableError  Triton does not see the region
+    │   └── SharedMemoryFullError         the tmpfs has no room
     └── RejectedError        the user's: the request or the model's configuration is wrong
+        ├── RegionExistsError         a region of that name is registered
+        ├── RegionInUseError          a request still holds the region that shall go
+        └── OutputTooLargeError       the model gives more than its outputs say
 
 `translate` is the only place where an error of the gRPC client becomes one of these.
 """
@@ -19,12 +27,18 @@ class TritonError(Exception):
     """An operation on Triton failed; the message names operation, model and Triton's own words."""
 
     retry: ClassVar[bool] = False
+    answered: bool = False
+    """Whether Triton itself said so. Otherwise the request may still run there, and write its outputs."""
 
 
 class UnavailableError(TritonError):
     """Nobody answers at the address, or the model has no version that is ready."""
 
     retry = True
+
+
+class UnknownRegionError(UnavailableError):
+    """Triton does not know a region that was registered, so it is another process than before."""
 
 
 class DeadlineError(TritonError):
@@ -41,9 +55,61 @@ class RejectedError(TritonError):
     """Triton understood and said no: an unknown model, a wrong tensor, a configuration that does not load."""
 
 
+class RegionExistsError(RejectedError):
+    """A region of that name is registered already."""
+
+
+class RegionInUseError(RejectedError):
+    """A request holds a region that shall go; Triton lets go of it a moment after it has answered."""
+
+
+class OutputTooLargeError(RejectedError):
+    """A model gives more than the outputs of its specification say."""
+
+
+class SharedMemoryError(TritonError):
+    """No memory can be shared with Triton; requests that carry their tensors work."""
+
+
+class SharedMemoryDisabledError(SharedMemoryError):
+    """Triton was started without the flag that shared memory needs."""
+
+
+class SharedMemoryUnreachableError(SharedMemoryError):
+    """Triton cannot open a region: it has another /dev/shm, or runs as another user."""
+
+
+class SharedMemoryFullError(SharedMemoryError):
+    """The tmpfs has no room for a region; the message says what to raise."""
+
+
 # Triton answers a restricted protocol with UNAVAILABLE and these words (src/grpc/grpc_utils.h), so the code
 # alone would look like a server that is still starting.
-_RESTRICTED: Final = "protocol is restricted"
+# For the others the words say more than the code: versions differ in the code.
+_BY_WORDS: Final[tuple[tuple[re.Pattern[str], type[TritonError], str], ...]] = tuple(
+    (re.compile(pattern, re.IGNORECASE), kind, advice)
+    for pattern, kind, advice in (
+        (r"protocol is restricted", RefusedError, ""),
+        (
+            r"shared memory is disabled|allow-client-shm",
+            SharedMemoryDisabledError,
+            "; add --allow-client-shm=true to triton.arguments of the AcceleratorProfile",
+        ),
+        (
+            r"unable to open shared memory region",
+            SharedMemoryUnreachableError,
+            "; detector and Triton need one volume at /dev/shm and one user",
+        ),
+        (r"unable to find (system )?shared memory region", UnknownRegionError, ""),
+        (r"shared memory region .* already in manager", RegionExistsError, ""),
+        (r"unregister shared memory region .* in use", RegionInUseError, ""),
+        (
+            r"shared memory size specified with the request for output",
+            OutputTooLargeError,
+            "; the model gives more than the dims of this output say",
+        ),
+    )
+)
 
 _BY_CODE: Final[dict[str, type[TritonError]]] = {
     "UNAVAILABLE": UnavailableError,
@@ -55,6 +121,14 @@ _BY_CODE: Final[dict[str, type[TritonError]]] = {
     "UNAUTHENTICATED": RefusedError,
 }
 
+# Codes that gRPC itself gives when a connection ends or time is up: with these only Triton's own words are an answer.
+_BROKEN: Final = frozenset({"UNAVAILABLE", "CANCELLED", "DEADLINE_EXCEEDED", "UNKNOWN"})
+_TRITONS_WORDS: Final = re.compile(
+    r"request id:|unknown model|no available versions|maximum queue size|timeout expired|protocol is restricted"
+    r"|stopped accepting|shared memory|not ready",
+    re.IGNORECASE,
+)
+_RESET: Final = "RST_STREAM"  # gRPC's own INTERNAL
 
 # What Triton puts before the cause: the model, which the operation names, and the layers that it came through.
 _LAYERS: Final = re.compile(
@@ -121,7 +195,16 @@ def translate(operation: str, code: str, message: str) -> TritonError:
     message
         Triton's words; what is kept of them is `readable`.
     """
-    text = f"{operation}: {readable(message) or code}"
-    if _RESTRICTED in message:
-        return RefusedError(text)
-    return _BY_CODE.get(code.removeprefix("StatusCode."), RejectedError)(text)
+    name = code.removeprefix("StatusCode.")
+    said = readable(message) or code
+    known = next(((kind, advice) for words, kind, advice in _BY_WORDS if words.search(message)), None)
+    kind, advice = known or (_BY_CODE.get(name, RejectedError), "")
+    error = kind(f"{operation}: {said}{advice}")
+    error.answered = _answered(name, message)
+    return error
+
+
+def _answered(code: str, message: str) -> bool:
+    if code in _BROKEN:
+        return bool(_TRITONS_WORDS.search(message))
+    return _RESET not in message

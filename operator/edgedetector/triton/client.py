@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Self
@@ -16,6 +16,8 @@ from edgedetector.api import names
 from edgedetector.triton.errors import TritonError, UnavailableError, translate
 
 Array = npt.NDArray[Any]
+Done = Callable[[Any, TritonError | None], None]
+"""Takes tritonclient's InferResult, or None and the error."""
 
 _CHANNEL_ARGUMENTS: Final = [
     ("grpc.max_send_message_length", -1),
@@ -152,6 +154,64 @@ class Client:
             )
         return {name: result.as_numpy(name) for name in outputs}
 
+    def begin(
+        self,
+        model: str,
+        inputs: Sequence[triton_grpc.InferInput],
+        outputs: Sequence[triton_grpc.InferRequestedOutput],
+        done: Done,
+        *,
+        timeout: float,
+    ) -> None:
+        """Ask a model and return at once; `done` is called on gRPC's thread, once, and must not wait for anything.
+
+        Raises
+        ------
+        TritonError
+            If nothing was sent; then `done` is not called.
+        """
+        operation = f"infer {model}"
+
+        def finish(result: Any, error: InferenceServerException | None) -> None:
+            done(result, error and translate(operation, str(error.status()), str(error.message())))
+
+        with _ours(operation):
+            self._client.async_infer(model, inputs, finish, outputs=outputs, client_timeout=timeout)
+
+    def register(self, name: str, key: str, size: int, *, timeout: float | None = None) -> None:
+        """Tell Triton of a region of system shared memory, within `timeout` seconds if that is less than a query's.
+
+        Raises
+        ------
+        RegionExistsError
+            If one of that name is registered.
+        SharedMemoryDisabledError, SharedMemoryUnreachableError
+            If Triton may not, or cannot, open it.
+        RefusedError
+            If the key for the restricted protocols is wrong.
+        """
+        with _ours(f"register {name}"):
+            limit = min(timeout or self._timeouts.query, self._timeouts.query)
+            self._client.register_system_shared_memory(name, key, size, headers=self._headers, client_timeout=limit)
+
+    def unregister(self, name: str) -> None:
+        """Let Triton forget a region; one that it does not know is no error.
+
+        No request may be using it: before 24.10 Triton unmaps it all the same and dies of it (server #3207).
+        """
+        with _ours(f"unregister {name}"):
+            self._client.unregister_system_shared_memory(
+                name, headers=self._headers, client_timeout=self._timeouts.query
+            )
+
+    def regions(self) -> dict[str, int]:
+        """Return name -> bytes of every region of system shared memory that Triton knows."""
+        with _ours("shared memory status"):
+            answer = self._client.get_system_shared_memory_status(
+                headers=self._headers, client_timeout=self._timeouts.query
+            )
+        return {name: region.byte_size for name, region in answer.regions.items()}
+
 
 def _input(name: str, array: Array) -> Any:
     tensor = triton_grpc.InferInput(name, list(array.shape), np_to_triton_dtype(array.dtype))
@@ -165,3 +225,7 @@ def _ours(operation: str) -> Iterator[None]:
         yield
     except InferenceServerException as error:
         raise translate(operation, str(error.status()), str(error.message())) from None
+    except ValueError as error:  # gRPC's, of a channel that was closed
+        if "closed channel" not in str(error):
+            raise
+        raise UnavailableError(f"{operation}: the client is closed") from None

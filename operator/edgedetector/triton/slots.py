@@ -1,0 +1,295 @@
+"""Slots: the memory of one request, reused, and never while Triton may still write to it.
+
+A caller that gives up does not stop Triton: a request that times out or whose connection breaks is executed all the
+same, and its outputs are written to the region when they are ready, seconds after nobody waits for them any more. So
+a slot comes back only with proof that its request has ended at Triton, which is one of
+
+* its answer, good or bad, however late: the call stays open after the caller's deadline for that alone;
+* the end of Triton's process, since with it goes its mapping.
+
+Without either, after a broken connection or an answer that never came, a slot is *doubtful*. Once no other slot is left
+Triton is asked whether it is the same process. If not, all doubtful slots are free. If so, the region is *abandoned*:
+its file goes, Triton keeps its mapping, and a new region takes the slot's place. As many as a pool has slots can be
+abandoned, which bounds the memory; after that the pool waits for Triton's restart.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from tritonclient.grpc import InferInput, InferRequestedOutput
+
+from edgedetector.triton.errors import DeadlineError, UnavailableError
+from edgedetector.triton.registration import NEVER, Registrar
+from edgedetector.triton.shared_memory import Region, Regions
+from edgedetector.triton.tensors import Area, Array, Layout, Signature, layout
+
+
+class Slot:
+    """The memory of one request: write to `inputs`, then hand it to `Transport.submit`, or `release` it.
+
+    Attributes
+    ----------
+    inputs
+        Input name -> array to write to, [rows, ...dims], or [...dims] for a model without batch dimension. What is in
+        it from the request before stays. An input of variable dims or of strings is not there: `give` it.
+    """
+
+    def __init__(self, pool: Pool, placed: Layout, region: Region | None) -> None:
+        self.pool = pool
+        self.layout = placed
+        self.region = region
+        self.epoch = NEVER
+        fixed = [area for area in placed.inputs if area.fixed]
+        self.inputs: Mapping[str, Array] = MappingProxyType(
+            {area.name: area.view(region.memory) if region else np.zeros(area.shape, area.dtype) for area in fixed}
+        )
+        self._given: dict[str, Array] = {}
+
+    def give(self, name: str, array: Array) -> None:
+        """Set an input of variable dims or of strings, with the batch dimension; it travels in the message."""
+        self._given[name] = array
+
+    def release(self) -> None:
+        """Give the slot back without, or after, a request."""
+        self._given.clear()
+        self.pool.release(self)
+
+    def request(self, rows: int) -> tuple[list[InferInput], list[InferRequestedOutput]]:
+        """Return the request's tensors for the first `rows` rows."""
+        return [self._input(area, rows) for area in self.layout.inputs], [
+            self._output(area, rows) for area in self.layout.outputs
+        ]
+
+    def answer(self, result: Any) -> dict[str, Array]:
+        """Return the outputs; those in shared memory are views, read-only."""
+        found = {}
+        for area in self.layout.outputs:
+            tensor = result.get_output(area.name)
+            if self.region is None or not area.fixed:
+                found[area.name] = result.as_numpy(area.name)
+                continue
+            if tensor.datatype != area.datatype:
+                raise ValueError(f"output {area.name} is {tensor.datatype}, not {area.datatype}")
+            shown = replace(area, shape=tuple(tensor.shape)).view(self.region.memory)
+            shown.flags.writeable = False
+            found[area.name] = shown
+        return found
+
+    def _input(self, area: Area, rows: int) -> InferInput:
+        if not area.fixed:
+            array = self._given[area.name]
+        elif self.layout.batched:
+            array = self.inputs[area.name][:rows]
+        else:
+            array = self.inputs[area.name]
+        tensor = InferInput(area.name, list(array.shape), area.datatype)
+        if self.region is not None and area.fixed:
+            tensor.set_shared_memory(self.region.name, array.nbytes, area.offset)
+        else:
+            tensor.set_data_from_numpy(np.ascontiguousarray(array))
+        return tensor
+
+    def _output(self, area: Area, rows: int) -> InferRequestedOutput:
+        output = InferRequestedOutput(area.name)
+        if self.region is not None and area.fixed:
+            size = area.size // self.layout.rows * rows
+            output.set_shared_memory(self.region.name, size, area.offset)
+        return output
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """A pool's slots by state. `made` = `free` + `doubtful` + those that are held or in flight."""
+
+    made: int
+    free: int
+    doubtful: int
+    abandoned: int
+
+
+class Pool:
+    """The slots of one model. Made when they are first needed; safe for many threads.
+
+    Parameters
+    ----------
+    batch
+        Rows for which a slot has room.
+    slots
+        How many requests can be prepared, in flight or read at once.
+    regions, registrar
+        For shared memory; without them slots are ordinary memory, and tensors travel in the message.
+    """
+
+    def __init__(
+        self,
+        signature: Signature,
+        *,
+        batch: int,
+        slots: int,
+        regions: Regions | None = None,
+        registrar: Registrar | None = None,
+        later: Callable[[Callable[[], None]], object] = lambda call: call(),
+    ) -> None:
+        self._signature = signature
+        self._layout = layout(signature, batch)
+        self._size = slots
+        self._regions, self._registrar, self._later = regions, registrar, later
+        self._changed = threading.Condition()
+        self._free: list[Slot] = []
+        self._doubtful: list[Slot] = []
+        self._made = 0
+        self._abandoned = (0, 0)
+        self._closed = False
+
+    @property
+    def counts(self) -> Counts:
+        """Return the slots by state."""
+        with self._changed:
+            return Counts(self._made, len(self._free), len(self._doubtful), self._abandoned[1])
+
+    @property
+    def rows(self) -> int:
+        """Return for how many rows a slot has room."""
+        return self._layout.rows
+
+    def acquire(self, timeout: float = 0.0) -> Slot:
+        """Return a slot that nobody else has.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait for one.
+
+        Raises
+        ------
+        DeadlineError
+            If all are in use for that long.
+        SharedMemoryFullError
+            If the tmpfs has no room for another.
+        UnavailableError
+            If Triton's answers are outstanding and it cannot be asked about them, or the pool is closed.
+        """
+        ends = time.monotonic() + timeout
+        while True:
+            with self._changed:
+                if self._closed:
+                    raise UnavailableError(f"{self._layout.model}: the pool is closed")
+                if self._free:
+                    return self._free.pop()
+                if self._made < self._size:
+                    self._made += 1
+                    break
+                doubtful = self._doubtful[0] if self._doubtful else None
+                if doubtful is None and not self._changed.wait(max(0.0, ends - time.monotonic())):
+                    raise DeadlineError(f"{self._layout.model}: all {self._made} slots are in use")
+            if doubtful is not None:
+                self._settle(doubtful)
+        return self._make()
+
+    def release(self, slot: Slot) -> None:
+        """Take a slot back whose request, if there was one, has ended at Triton."""
+        with self._changed:
+            kept = not self._closed and self._made <= self._size and slot.layout == self._layout
+            if kept:
+                self._free.append(slot)
+            else:
+                self._made -= 1
+            self._changed.notify()
+        if not kept:
+            self._later(lambda: self._destroy(slot))
+
+    def doubt(self, slot: Slot) -> None:
+        """Take a slot back to which Triton may still write."""
+        with self._changed:
+            if not self._closed:
+                self._doubtful.append(slot)
+                self._changed.notify()
+                return
+            self._made -= 1
+        if slot.region:
+            slot.region.close()
+
+    def resize(self, *, batch: int, slots: int) -> None:
+        """Change how many there are and how large; those in use follow when they come back."""
+        with self._changed:
+            self._layout, self._size = layout(self._signature, batch), slots
+            superfluous = [slot for slot in self._free if slot.layout != self._layout]
+            self._free = [slot for slot in self._free if slot.layout == self._layout]
+            while self._free and self._made - len(superfluous) > self._size:
+                superfluous.append(self._free.pop())
+            self._made -= len(superfluous)
+            self._changed.notify_all()
+        for slot in superfluous:
+            self._destroy(slot)
+
+    def close(self) -> None:
+        """Remove all regions that no request uses; the others go when their requests end."""
+        with self._changed:
+            self._closed = True
+            free, doubtful = self._free, self._doubtful
+            self._free, self._doubtful = [], []
+            self._made -= len(free) + len(doubtful)
+            self._changed.notify_all()
+        for slot in free:
+            self._destroy(slot)
+        for slot in doubtful:
+            if slot.region:
+                slot.region.close()
+
+    def _make(self) -> Slot:
+        try:
+            shared = self._regions is not None and self._layout.size > 0
+            region = self._regions.create(self._layout.size) if shared and self._regions else None
+            return Slot(self, self._layout, region)
+        except BaseException:
+            with self._changed:
+                self._made -= 1
+            raise
+
+    def _destroy(self, slot: Slot) -> None:
+        if slot.region is None:
+            return
+        if self._registrar and slot.epoch == self._registrar.epoch:
+            self._registrar.forget(slot.region)
+        slot.region.close()
+
+    def _settle(self, slot: Slot) -> None:
+        """Find out what became of the Triton to which the doubtful slot went, and act on it."""
+        if slot.region is None or self._registrar is None:  # only a slot in shared memory can be doubtful
+            return
+        same = self._registrar.is_same_process(slot.region, slot.epoch)
+        with self._changed:
+            if slot not in self._doubtful:
+                return  # another thread was faster
+            if not same:
+                self._reclaim()
+                return
+            self._abandon(slot)
+        slot.region.close()
+
+    def _reclaim(self) -> None:
+        present = self._registrar.epoch if self._registrar else NEVER
+        ended = [slot for slot in self._doubtful if slot.epoch != present]
+        self._doubtful = [slot for slot in self._doubtful if slot.epoch == present]
+        self._free += ended
+        self._changed.notify_all()
+
+    def _abandon(self, slot: Slot) -> None:
+        epoch, count = self._abandoned
+        count = count if epoch == slot.epoch else 0
+        if count >= self._size:
+            raise UnavailableError(
+                f"{self._layout.model}: {count + len(self._doubtful)} requests were never answered; waiting for"
+                " Triton's restart"
+            )
+        self._abandoned = (slot.epoch, count + 1)
+        self._doubtful.remove(slot)
+        self._made -= 1
+        self._changed.notify()

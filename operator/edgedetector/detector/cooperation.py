@@ -124,16 +124,15 @@ class Cooperation:
             self.on_stranger()
         return greeting is not None and known
 
-    def list(self, addresses: frozenset[str] | None) -> None:
-        """Take in what DNS told; None: it has not answered, and the last answer stays."""
+    def list(self, addresses: frozenset[str]) -> None:
+        """Take in what DNS told."""
         with self._changed:
-            if addresses is not None:
-                before, now = self._neighbours.peers.keys(), self._clock()
-                self._neighbours = self._neighbours.listed(addresses - {self.own}, now)
-                if before != self._neighbours.peers.keys() or not self._listed:
-                    self._wake()
-                    self.on_news()
-                self._listed = True
+            before = self._neighbours.peers.keys()
+            self._neighbours = self._neighbours.listed(addresses - {self.own}, self._clock())
+            if before != self._neighbours.peers.keys() or not self._listed:
+                self._wake()
+                self.on_news()
+            self._listed = True
 
     def due(self) -> frozenset[str]:
         """Return the addresses to probe now, each as begun; none before the EdgeDetector's name is known."""

@@ -159,6 +159,11 @@ class Pool:
         """Return for how many rows a slot has room."""
         return self._layout.rows
 
+    @property
+    def closed(self) -> bool:
+        """Return whether `close` was called."""
+        return self._closed
+
     def acquire(self, timeout: float = 0.0) -> Slot:
         """Return a slot that nobody else has.
 

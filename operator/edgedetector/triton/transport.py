@@ -1,6 +1,6 @@
 """Requests to a Triton, in shared memory or in the message: the same calls for both.
 
-    transport = Transport(client)                       # or Transport(client, regions=None): tensors in the message
+    transport = Transport(client, regions=Regions())    # regions=None: tensors in the message
     pool = transport.pool(signature, batch=8, slots=3)
     slot = pool.acquire()
     slot.inputs["images"][0] = ...                      # prepared straight into what Triton reads
@@ -133,7 +133,7 @@ class Transport:
             registrar=self._registrar,
             later=self._repair,
         )
-        self._pools = [*self._pools, pool]
+        self._pools = [*(known for known in self._pools if not known.closed), pool]
         return pool
 
     def submit(self, slot: Slot, *, rows: int, timeout: float) -> Future[Answer]:

@@ -45,5 +45,10 @@ class Pacer:
         return replace(self, due=now + self.interval if due <= now else due)
 
     def at(self, rate: float) -> Pacer:
-        """Return the pacer for another target rate in frames a second; the grid starts anew."""
-        return Pacer(interval=1.0 / rate, arrived=self.arrived, gap=min(self.gap, 1.0 / rate))
+        """Return the pacer for another target rate in frames a second, counted from the frame that was admitted last.
+
+        A grid that starts anew would admit the next frame at once: a rate that changes often would be exceeded.
+        """
+        interval = 1.0 / rate
+        due = None if self.due is None else self.due - self.interval + interval
+        return replace(self, interval=interval, due=due, gap=min(self.gap, interval))

@@ -68,3 +68,18 @@ def test_another_rate_takes_effect_at_once() -> None:
     pacer = Pacer(10.0).seen(0.0).admitted(0.0)
     assert not pacer.admits(1.0)
     assert pacer.at(5.0).admits(1.0)
+
+
+@given(rates=st.lists(RATES, min_size=1, max_size=40))
+def test_changes_of_the_rate_never_make_it_higher_than_the_highest_asked_for(rates: list[float]) -> None:
+    pacer, now, count = Pacer(1.0 / rates[0]), 0.0, 0
+    for rate in rates:
+        pacer = pacer.at(rate)
+        for _ in range(3):
+            now += 0.02
+            wanted = pacer.admits(now)
+            pacer = pacer.seen(now)
+            if wanted:
+                pacer = pacer.admitted(now)
+                count += 1
+    assert count <= now * max(rates) + 2.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -73,6 +73,7 @@ class Serving:
         self._changes: dict[str, tuple[tuple[object, ...], float]] = {}
         self._reviewed: tuple[str, float] = ("", 0.0)
         self._answered = -_PATIENCE
+        self._wanted: dict[str, ModelServing] = {}
         self._lock = threading.Lock()
         self._states: dict[str, ModelState] = {}
 
@@ -93,6 +94,7 @@ class Serving:
         if at[0] == wanted.id and now - at[1] < _REVIEW and not self._unsettled(wanted):
             return
         self._reviewed = (wanted.id, now)
+        self._wanted = {model.name: model for model in wanted.models}
         for model in wanted.models:
             self._serve(wanted.id, model)
         self._unload(keep={model.name for model in wanted.models})
@@ -103,6 +105,11 @@ class Serving:
         """Id of the accepted configuration."""
         accepted = self._accepted.value
         return accepted.id if accepted else ""
+
+    @property
+    def wanted(self) -> Mapping[str, ModelServing]:
+        """How each model is to be served now, a trial included: what a client may count on within a second."""
+        return self._wanted
 
     @property
     def trial(self) -> Trial | None:

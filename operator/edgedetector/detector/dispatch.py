@@ -1,0 +1,251 @@
+"""Frames of all cameras to results: fair batches, prepared where Triton reads them, and decoded where it wrote.
+
+A frame goes through every model of its camera, each in a lane of its own; its fate is known when all have settled it.
+Tensors lie in shared memory. Where that cannot be had they travel in the message, and that is said, not hidden.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
+
+from edgedetector.detector import geometry
+from edgedetector.detector.batching import Batch, Capacity, Offer, Outcome
+from edgedetector.detector.detection import Detection, UnexpectedOutputError
+from edgedetector.detector.inference import Model
+from edgedetector.detector.scheduling import Scheduler, Start
+from edgedetector.triton.client import Client
+from edgedetector.triton.errors import DeadlineError, SharedMemoryError, TritonError
+from edgedetector.triton.shared_memory import Regions
+from edgedetector.triton.slots import Pool, Slot
+from edgedetector.triton.tensors import Signature
+from edgedetector.triton.transport import Transport
+
+log = logging.getLogger(__name__)
+
+REQUEST_SECONDS: Final = 10.0
+"""Until a request is given up: far above any inference, far below what an operator takes for a hang."""
+SLOT_SECONDS: Final = 1.0
+"""To wait for memory: there are as many slots as requests, so none is only missing while answers are outstanding."""
+IMAGE_DIMS: Final = 4
+"""Of an input with a batch dimension, the model's own or Triton's."""
+
+Image = Any
+Timed = Callable[[str], Any]
+"""Returns a context manager that adds the time of its block to a stage."""
+
+
+class Owner(Protocol):
+    """The camera of a frame, as far as the way of a frame is concerned. Called from many threads."""
+
+    def found(self, shot: Shot, model: str, detections: tuple[Detection, ...], seconds: float) -> None:
+        """Take what a model found, and how many seconds Triton took to answer."""
+
+    def failed(self, shot: Shot, model: str, error: Exception) -> None:
+        """Take note that a model gave no answer for a frame."""
+
+    def settled(self, shot: Shot, fate: Outcome) -> None:
+        """Take note of what became of a frame. A lock is held: only count."""
+
+
+class Shot:
+    """A frame on its way through its camera's models.
+
+    Parameters
+    ----------
+    frame
+        Gives its pixels by `image()`, which is asked once however many models there are.
+    models
+        How many models it is offered to.
+    """
+
+    def __init__(self, owner: Owner, frame: Any, models: int) -> None:
+        self.owner = owner
+        self.frame = frame
+        self._lock = threading.Lock()
+        self._image: Image | None = None
+        self._left = models
+        self._fates: list[Outcome] = []
+
+    def image(self) -> Image:
+        """Return the pixels, RGB uint8 [height, width, 3]."""
+        with self._lock:
+            if self._image is None:
+                self._image = self.frame.image()
+            return self._image
+
+    def settle(self, outcome: Outcome) -> None:
+        """Count a model's outcome; the last one tells the camera the worst, since a frame is inferred by all or not."""
+        with self._lock:
+            self._fates.append(outcome)
+            self._left -= 1
+            over = self._left == 0
+        if over:
+            self.owner.settled(self, max(self._fates, key=_BADNESS.index))
+
+
+_BADNESS: Final = (Outcome.SERVED, Outcome.WITHDRAWN, Outcome.SUPERSEDED, Outcome.EXPIRED, Outcome.FAILED)
+
+
+class _Lane:
+    """A model and the memory of its requests."""
+
+    def __init__(self, model: Model, room: Capacity) -> None:
+        self.model = model
+        self.room = room
+        self.pool: Pool | None = None
+
+
+class Dispatcher:
+    """Sends the frames of all cameras to all models of one Triton.
+
+    Parameters
+    ----------
+    regions
+        Where shared memory is made; None: tensors travel in the message, for a Triton on another host.
+    start
+        Starts a thread whose failure ends the process.
+    stage
+        See `Timed`; stages are convert, prepare, request and boxes.
+    clock
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        regions: Regions | None,
+        start: Start,
+        stage: Timed,
+        clock: Callable[[], float],
+    ) -> None:
+        self._client, self._stage, self._clock = client, stage, clock
+        self._lock = threading.Lock()
+        self._transport = Transport(client, regions=regions)
+        self._shared = regions is not None
+        self._lanes: dict[str, _Lane] = {}
+        self._scheduler: Scheduler[Shot] = Scheduler(self._run, start=start, settled=_settled, clock=clock)
+        self.trouble = ""
+        """Why tensors do not lie in shared memory although they should; empty if they do."""
+
+    def sweep(self) -> None:
+        """Remove what a killed process left behind; a Triton that does not answer yet has nothing of ours."""
+        try:
+            self._transport.sweep()
+        except TritonError as error:
+            log.info("regions of a former process: %s", error)
+
+    def configure(
+        self, models: Mapping[str, Model], capacities: Mapping[str, Capacity], cameras: Mapping[str, int]
+    ) -> None:
+        """Serve these models with these capacities, and these cameras with these priorities."""
+        rooms = {name: _room(model, capacities.get(name, Capacity())) for name, model in models.items()}
+        gone = []
+        with self._lock:
+            for name, model in models.items():
+                lane = self._lanes.get(name)
+                if lane is None or lane.model is not model:
+                    gone += [lane] if lane else []
+                    self._lanes[name] = _Lane(model, rooms[name])
+                elif lane.room != rooms[name]:
+                    lane.room = rooms[name]
+                    if lane.pool is not None:
+                        lane.pool.resize(batch=lane.room.batch, slots=lane.room.requests)
+            gone += [self._lanes.pop(name) for name in [name for name in self._lanes if name not in models]]
+        self._scheduler.configure(rooms, cameras)
+        for lane in gone:
+            if lane.pool is not None:
+                lane.pool.close()
+
+    def offer(self, camera: str, models: Sequence[str], shot: Shot, *, arrived: float, wait: float) -> None:
+        """Offer a camera's newest frame to its models; it waits no longer than `wait` seconds after its arrival."""
+        for model in models:
+            self._scheduler.offer(model, camera, shot, arrived=arrived, wait=wait)
+
+    def close(self) -> None:
+        """End every thread after its request and remove all shared memory."""
+        self._scheduler.close()
+        self._transport.close()
+
+    def _run(self, name: str, batch: Batch[Shot]) -> Sequence[bool]:
+        shots = [offer.frame for offer in batch.offers]
+        with self._lock:
+            lane = self._lanes.get(name)
+        if lane is None:
+            return ()
+        try:
+            self._ask(lane, shots)
+        except SharedMemoryError as error:
+            self._without_shared_memory(error)
+            return self._run(name, batch)
+        except (TritonError, UnexpectedOutputError) as error:
+            for shot in shots:
+                shot.owner.failed(shot, name, error)
+            return ()
+        return [True] * len(shots)
+
+    def _ask(self, lane: _Lane, shots: Sequence[Shot]) -> None:
+        model, transport = lane.model, self._transport
+        slot = self._slot(lane, transport)
+        try:
+            mappings = self._prepare(slot, model, shots)
+        except BaseException:
+            slot.release()
+            raise
+        sent = self._clock()
+        with self._stage("request"):
+            answer = transport.infer(slot, rows=len(shots), timeout=REQUEST_SECONDS)
+        seconds = self._clock() - sent
+        with answer, self._stage("boxes"):
+            decoded = model.decode_batch(answer.outputs, mappings)
+        for shot, found in zip(shots, decoded, strict=True):
+            shot.owner.found(shot, model.name, found.detections, seconds)
+
+    def _slot(self, lane: _Lane, transport: Transport) -> Slot:
+        with self._lock:
+            if lane.pool is None or lane.pool.closed:
+                config = lane.model.config
+                signature = Signature(config.name, config.inputs, config.outputs, config.max_batch_size)
+                lane.pool = transport.pool(signature, batch=lane.room.batch, slots=lane.room.requests)
+            pool = lane.pool
+        return pool.acquire(SLOT_SECONDS)
+
+    def _prepare(self, slot: Slot, model: Model, shots: Sequence[Shot]) -> list[geometry.Mapping]:
+        name, found = model.preparation.name, []
+        for row, shot in enumerate(shots):
+            with self._stage("convert"):
+                image = shot.image()
+            with self._stage("prepare"):
+                array = slot.inputs.get(name)
+                if array is None:  # of variable size: one frame a request
+                    tensors, mapping = model.prepare(image)
+                    slot.give(name, tensors[name])
+                else:
+                    mapping = model.prepare_into(array[row] if array.ndim == IMAGE_DIMS else array, image)
+                found.append(mapping)
+        return found
+
+    def _without_shared_memory(self, error: SharedMemoryError) -> None:
+        with self._lock:
+            if not self._shared:
+                raise DeadlineError(f"shared memory is not in use and yet failed: {error}")
+            self._shared, self.trouble = False, str(error)
+            former, self._transport = self._transport, Transport(self._client, regions=None)
+            for lane in self._lanes.values():
+                lane.pool = None
+        log.error("tensors travel in the message from now on: %s", error)
+        former.close()
+
+
+def _room(model: Model, room: Capacity) -> Capacity:
+    """Return a capacity that the model's input can have: frames of different sizes do not go into one tensor."""
+    layout = model.preparation.layout
+    fixed = layout.height > 0 and layout.width > 0
+    return room if fixed and model.config.max_batch_size > 0 else Capacity(1, room.requests)
+
+
+def _settled(_model: str, offer: Offer[Shot], outcome: Outcome) -> None:
+    offer.frame.settle(outcome)

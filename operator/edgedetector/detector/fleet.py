@@ -10,6 +10,8 @@ from typing import Final
 from edgedetector.api import names
 from edgedetector.api.dataplane import CameraState, DetectorCamera, DetectorConfig, DetectorModel
 from edgedetector.detector.camera import Camera
+from edgedetector.detector.candidates import Candidates
+from edgedetector.detector.cooperation import Cooperation
 from edgedetector.detector.documents import Document
 from edgedetector.detector.events import Hub
 from edgedetector.detector.guard import Guard
@@ -17,7 +19,6 @@ from edgedetector.detector.inference import Model, UnsupportedModelError
 from edgedetector.detector.lifecycle import State
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.repository import Paths
-from edgedetector.detector.sharing import Peers, share
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +33,12 @@ class Fleet:
 
     Parameters
     ----------
-    own
-        IP address of this pod.
     make_camera
         Makes a camera from its configuration and the URL of its stream.
+    cooperation
+        Says which cameras are served here.
+    candidates
+        Looks for the other replicas.
     """
 
     def __init__(
@@ -46,16 +49,16 @@ class Fleet:
         guard: Guard,
         hub: Hub,
         metrics: Metrics,
-        own: str,
-        peers: Peers | None = None,
+        cooperation: Cooperation,
+        candidates: Candidates,
     ) -> None:
         self._document = Document(paths.detector / names.FILE_DETECTOR, DetectorConfig)
         self._make = make_camera
         self._guard = guard
         self._hub = hub
         self._metrics = metrics
-        self._own = own
-        self._peers = peers or Peers()
+        self._cooperation = cooperation
+        self._candidates = candidates
         self._lock = threading.Lock()
         self._cameras: dict[str, Camera] = {}
         self._models: dict[str, Model] = {}
@@ -67,7 +70,8 @@ class Fleet:
         while True:
             self.round()
             every_round()
-            if stop.wait(POLL):
+            self._cooperation.wait(POLL)
+            if stop.is_set():
                 break
         for camera in self._cameras.values():
             camera.stop()
@@ -78,8 +82,8 @@ class Fleet:
         if config is None:
             return
         self._set_models(config.models)
-        here = share((c.name for c in config.cameras), self._peers.of(config.replicas_host), self._own)
-        mine = {c.name: c for c in config.cameras if c.name in here and not config.suspended}
+        here = self._share(config)
+        mine = {c.name: c for c in config.cameras if c.name in here}
         for name, camera in list(self._cameras.items()):
             if name not in mine or camera.url != _url(config, mine[name]):
                 self._remove(camera)
@@ -89,6 +93,14 @@ class Fleet:
             self._cameras[name].configure(wanted, self._models)
         states = (CameraState(c.name, State.SUSPENDED, "Suspended", "spec.suspend is true") for c in config.cameras)
         self._suspended = tuple(states) if config.suspended else ()
+
+    def _share(self, config: DetectorConfig) -> frozenset[str]:
+        """Return the cameras to serve here. Asked every round, which tells the other replicas that this one works."""
+        self._candidates.of(config.replicas_host)
+        wanted = frozenset[str]() if config.suspended else frozenset(camera.name for camera in config.cameras)
+        live = frozenset(name for name, camera in self._cameras.items() if camera.state().state == State.LIVE)
+        group = f"{config.namespace}/{config.detector}"
+        return self._cooperation.decide(group, wanted, live, alone=not config.replicas_host)
 
     @property
     def generation(self) -> int:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import signal
+import threading
+import time
 from collections.abc import Mapping
 from typing import Final
 
@@ -10,15 +13,20 @@ from edgedetector.api import names
 from edgedetector.api.dataplane import DetectorCamera, DetectorConfig, DetectorState, to_json
 from edgedetector.detector import web
 from edgedetector.detector.camera import Camera
+from edgedetector.detector.candidates import Candidates
+from edgedetector.detector.cooperation import Cooperation
 from edgedetector.detector.documents import Document
 from edgedetector.detector.events import Hub
 from edgedetector.detector.fleet import Fleet
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.probing import Prober
 from edgedetector.detector.repository import Paths, Repository
 from edgedetector.detector.serving import Serving
 from edgedetector.triton.client import Client
 
+FAREWELL: Final = 8.0
+"""Seconds for the other replicas to take over; the pod's grace period is longer."""
 _LOOPBACK: Final = f"127.0.0.1:{names.PORT_TRITON_GRPC}"
 
 
@@ -37,7 +45,25 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     def make_camera(config: DetectorCamera, url: str) -> Camera:
         return Camera(config, url, client=client, hub=hub, metrics=metrics)
 
-    fleet = Fleet(paths, make_camera, guard=guard, hub=hub, metrics=metrics, own=environment.get("POD_IP", "127.0.0.1"))
+    own, pod = environment.get("POD_IP", "127.0.0.1"), environment.get("POD_NAME", "")
+    cooperation = Cooperation(own, pod, boot=secrets.token_hex(8), clock=time.monotonic)
+    candidates = Candidates(cooperation.list)
+    cooperation.on_stranger = candidates.again
+    fleet = Fleet(
+        paths, make_camera, guard=guard, hub=hub, metrics=metrics, cooperation=cooperation, candidates=candidates
+    )
+
+    def greet(source: str, text: str) -> str:
+        cooperation.greeted(source, text)
+        return to_json(cooperation.greeting())
+
+    def leave() -> None:
+        """Offer the cameras to the other replicas, and end when they have them."""
+        cooperation.leave()
+        deadline = time.monotonic() + FAREWELL
+        while not cooperation.done and time.monotonic() < deadline:
+            time.sleep(0.05)
+        guard.stop.set()
 
     def show() -> None:
         known = state(serving, fleet)
@@ -49,12 +75,16 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         (environment.get("DETECTOR_ADDRESS", ""), port),
         state=lambda: to_json(state(serving, fleet)),
         exposition=metrics.exposition,
+        greet=greet,
     )
     private = web.private(("127.0.0.1", events_port), hub)
     for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, lambda *_: guard.stop.set())
+        # In a thread of its own: a handler runs between two instructions of the main thread, whatever locks it holds.
+        signal.signal(signum, lambda *_: threading.Thread(target=leave, name="leave", daemon=True).start())
     guard.start("serving", lambda: serving.run(guard.stop))
     guard.start("cameras", lambda: fleet.run(guard.stop, show))
+    guard.start("replicas", lambda: Prober(cooperation, port).run(guard.stop))
+    guard.start("names", lambda: candidates.run(guard.stop))
     guard.start("http", lambda: public.run(guard.stop))
     guard.start("events", lambda: private.run(guard.stop))
     return guard.wait()

@@ -58,36 +58,6 @@ def owner(camera: str, replicas: Iterable[str]) -> str:
     return max(replicas, key=lambda replica: (weight(camera, replica), replica))
 
 
-def share(cameras: Iterable[str], replicas: frozenset[str], own: str) -> frozenset[str]:
-    """Return the cameras that the replica `own` serves; it always counts itself as one of the replicas."""
-    owners = assign(frozenset(cameras), replicas | {own})
-    return frozenset(camera for camera, replica in owners.items() if replica == own)
-
-
-class Peers:
-    """The replicas behind a headless Service, as DNS last told.
-
-    When DNS fails, the last answer stays: cameras must not move because a name server is restarting. Before the first
-    answer a replica is alone and serves everything; two replicas that see a camera do less harm than none.
-    """
-
-    def __init__(self, resolve: Resolve | None = None) -> None:
-        self._resolve = resolve or resolve_host
-        self._host = ""
-        self._known: frozenset[str] = frozenset()
-
-    def of(self, host: str) -> frozenset[str]:
-        """Return the addresses behind `host`; none for an empty name."""
-        if host != self._host:
-            self._host, self._known = host, frozenset()
-        if host:
-            try:
-                self._known = self._resolve(host)
-            except OSError as error:
-                log.warning("replicas of %s are not known: %s", host, error)
-        return self._known
-
-
 def resolve_host(host: str) -> frozenset[str]:
     """Return the IP addresses of a name.
 

@@ -1,4 +1,4 @@
-"""HTTP of the detector: figures for everybody in the cluster, pictures and events on loopback only."""
+"""HTTP of the detector: figures for everybody in the cluster, greetings between replicas, pictures on loopback only."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 from edgedetector.detector import picture
 from edgedetector.detector.events import Hub, Result
+from edgedetector.detector.probing import LONGEST, PATH
 
 log = logging.getLogger(__name__)
 
@@ -40,10 +41,6 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30.0
     """Seconds: a client that sends nothing must not hold a thread for ever."""
-    answer: ClassVar[Callable[[str], Answer]]
-
-    def do_GET(self) -> None:
-        self.send(type(self).answer(self.path))
 
     def send(self, answer: Answer) -> None:
         self.send_response(answer.status)
@@ -77,8 +74,20 @@ class Server(ThreadingHTTPServer):
         self.server_close()
 
 
-def public(address: tuple[str, int], *, state: Callable[[], str], exposition: Callable[[], bytes]) -> Server:
-    """Return the server of /metrics, /state and /healthz: no pictures, no names of what was seen."""
+def public(
+    address: tuple[str, int],
+    *,
+    state: Callable[[], str],
+    exposition: Callable[[], bytes],
+    greet: Callable[[str, str], str],
+) -> Server:
+    """Return the server of /metrics, /state, /healthz and /alive: no pictures, no names of what was seen.
+
+    Parameters
+    ----------
+    greet
+        Takes the address and the greeting of another replica, and returns ours (see `cooperation`).
+    """
 
     def answer(path: str) -> Answer:
         match urlsplit(path).path:
@@ -90,7 +99,24 @@ def public(address: tuple[str, int], *, state: Callable[[], str], exposition: Ca
                 return Answer(b"ok\n", "text/plain")
         return NOT_FOUND
 
-    return Server(address, type("Public", (_Handler,), {"answer": staticmethod(answer)}))
+    class Public(_Handler):
+        def do_GET(self) -> None:
+            self.send(answer(self.path))
+
+        def do_POST(self) -> None:
+            length = _length(self.headers.get("Content-Length"))
+            if self.path != PATH or not 0 < length <= LONGEST:
+                self.close_connection = True  # what was not read would be taken for the next request
+                self.send(NOT_FOUND)
+                return
+            text = self.rfile.read(length).decode(errors="replace")
+            self.send(Answer(greet(self.client_address[0].removeprefix("::ffff:"), text).encode()))
+
+    return Server(address, Public)
+
+
+def _length(stated: str | None) -> int:
+    return int(stated) if stated is not None and stated.isdecimal() else 0
 
 
 def private(address: tuple[str, int], hub: Hub) -> Server:

@@ -18,12 +18,14 @@ from edgedetector.api.dataplane import (
     to_json,
 )
 from edgedetector.detector.camera import Camera
+from edgedetector.detector.candidates import Candidates
+from edgedetector.detector.cooperation import Cooperation
 from edgedetector.detector.events import Hub
 from edgedetector.detector.fleet import Fleet
 from edgedetector.detector.guard import Guard
+from edgedetector.detector.liveness import Finding
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.repository import Paths
-from edgedetector.detector.sharing import Peers
 from edgedetector.detector.source import SourceError
 from edgedetector.triton.client import Client
 
@@ -37,11 +39,12 @@ def camera(name: str, *, stream: str = "", target: float = 5.0) -> DetectorCamer
 class World:
     """A fleet whose streams never open, and a record of every camera that was made."""
 
-    def __init__(self, root: Path, replicas: frozenset[str] = frozenset()) -> None:
+    def __init__(self, root: Path) -> None:
         self.paths = Paths.under(root)
         self.paths.detector.mkdir(parents=True)
         self.made: list[Camera] = []
-        self.replicas = replicas
+        self.now = 100.0
+        self.cooperation = Cooperation("10.0.0.1", "yard-1", boot="a", clock=lambda: self.now)
         self.hold = threading.Event()
         self.metrics, self.hub = Metrics(), Hub()
         self.fleet = Fleet(
@@ -50,8 +53,8 @@ class World:
             guard=Guard(),
             hub=self.hub,
             metrics=self.metrics,
-            own="10.0.0.1",
-            peers=Peers(lambda _host: self.replicas),
+            cooperation=self.cooperation,
+            candidates=Candidates(self.cooperation.list),
         )
 
     def _make(self, config: DetectorCamera, url: str) -> Camera:
@@ -148,13 +151,30 @@ def test_a_bad_document_leaves_cameras_as_they_are(world: World) -> None:
 
 def test_replicas_share_cameras_and_take_over_those_of_a_lost_one(tmp_path: Path) -> None:
     cameras = [camera(f"c{number}") for number in range(40)]
-    world = World(tmp_path, frozenset({"10.0.0.1", "10.0.0.2"}))
-    world.apply(*cameras, replicas_host="yard-replicas")
+    world = World(tmp_path)
+    other = Cooperation("10.0.0.2", "yard-2", boot="b", clock=lambda: world.now)
+    everything = frozenset(one.name for one in cameras)
+    theirs: frozenset[str] = frozenset()
+    world.cooperation.list(frozenset({"10.0.0.2"}))
+    other.list(frozenset({"10.0.0.1"}))
+    for _ in range(20):
+        world.apply(*cameras, replicas_host="yard-replicas")
+        theirs = other.decide("site/yard", everything, theirs)
+        world.cooperation.due()
+        world.cooperation.answered("10.0.0.2", to_json(other.greeting()))
+        other.due()
+        other.answered("10.0.0.1", to_json(world.cooperation.greeting()))
+        world.now += 1.0
     own = set(world.names())
-    assert 5 < len(own) < 35
-    world.replicas = frozenset({"10.0.0.1"})
-    world.fleet.round()
-    assert set(world.names()) == {one.name for one in cameras}
+    assert 15 <= len(own) <= 25, "none has more than a quarter above its share"
+    assert own | theirs == everything
+    assert not own & theirs
+    for _ in range(10):
+        world.cooperation.due()
+        world.cooperation.missed("10.0.0.2", Finding.REFUSED)
+        world.now += 1.0
+        world.fleet.round()
+    assert set(world.names()) == everything
     assert len(world.made) == 40, "its own were not opened again"
     world.hold.set()
     for one in world.made:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from edgedetector.detector.lifecycle import BACKOFF_MAX, SILENCE, STALL, Lifecycle, State
+from edgedetector.detector.lifecycle import BACKOFF_MAX, SILENCE, STABLE, STALL, Lifecycle, Remark, State
 
 
 class AnyHistory(RuleBasedStateMachine):
@@ -24,13 +24,29 @@ class AnyHistory(RuleBasedStateMachine):
 
     @rule()
     def a_frame_comes(self) -> None:
-        self.known = self.known.frame(self.now)
-        assert self.known.state is State.LIVE
+        before, self.known = self.known, self.known.frame(self.now)
+        assert self.known.state is (State.SUSPENDED if before.state is State.SUSPENDED else State.LIVE)
 
     @rule(unauthorized=st.booleans())
     def the_stream_fails(self, *, unauthorized: bool) -> None:
-        self.known = self.known.failed(self.now, "X", "x", unauthorized=unauthorized)
-        assert self.known.state is (State.UNAUTHORIZED if unauthorized else State.FAILING)
+        before, self.known = self.known, self.known.failed(self.now, "X", "x", unauthorized=unauthorized)
+        if before.state is State.SUSPENDED:
+            assert self.known == before
+        else:
+            assert self.known.state is (State.UNAUTHORIZED if unauthorized else State.FAILING)
+
+    @rule()
+    def it_is_suspended(self) -> None:
+        self.known = self.known.suspended(self.now, "too much to do")
+        assert self.known.observed(self.now + 100.0) == self.known
+
+    @rule()
+    def it_is_resumed(self) -> None:
+        before, self.known = self.known, self.known.resumed(self.now)
+        if before.state is State.SUSPENDED:
+            assert (self.known.state, self.known.since) == (State.CONNECTING, self.now)
+        else:
+            assert self.known == before
 
     @invariant()
     def live_means_a_frame_within_the_last_five_seconds(self) -> None:
@@ -82,4 +98,41 @@ def test_the_backoff_grows_until_a_frame_comes() -> None:
         known = known.failed(float(attempt), "X", "x")
         waits.append(known.backoff(0.999999))
     assert waits == pytest.approx([1, 2, 4, 8, 16, 30, 30, 30], rel=1e-3)
-    assert known.frame(9.0).failed(10.0, "X", "x").backoff(0.0) == 0.5
+    lasting = known.frame(9.0).frame(9.0 + STABLE)
+    assert lasting.failed(20.0, "X", "x").backoff(0.0) == 0.5
+
+
+def test_a_camera_that_breaks_off_after_each_frame_is_opened_ever_less_often() -> None:
+    known, now, opened = Lifecycle(), 0.0, 0
+    while now < 600.0:
+        opened += 1
+        known = known.frame(now).failed(now + 0.1, "StreamEnded", "x")
+        now += 0.1 + known.backoff(0.0)
+    assert opened < 50
+
+
+def test_frames_before_a_failure_do_not_count_for_those_after() -> None:
+    known = Lifecycle().failed(0.0, "X", "x").frame(1.0).failed(2.0, "X", "x").frame(2.0 + STABLE)
+    assert known.failures == 2
+    assert known.frame(2.0 + 2 * STABLE).failures == 0
+
+
+def test_a_camera_is_live_while_its_packets_are_left_undecoded_by_choice() -> None:
+    live = Lifecycle().frame(10.0)
+    assert live.observed(19.0, spared=18.0).state is State.LIVE
+    assert live.observed(19.0, spared=14.0).state is State.STALLED
+    assert live.observed(19.0).state is State.STALLED
+
+
+def test_a_frozen_camera_is_stalled_with_that_reason_until_its_picture_changes() -> None:
+    frozen = Lifecycle().frame(1.0).frame(70.0, Remark(State.STALLED, "Frozen", "the same picture"))
+    assert (frozen.state, frozen.reason, frozen.since) == (State.STALLED, "Frozen", 70.0)
+    assert frozen.frame(71.0, Remark(State.STALLED, "Frozen", "the same picture")).since == 70.0
+    assert frozen.frame(72.0).state is State.LIVE
+
+
+def test_a_frame_on_its_way_does_not_resume_a_suspended_camera() -> None:
+    suspended = Lifecycle().frame(1.0).suspended(2.0, "the box is too busy")
+    assert suspended.frame(2.1) == suspended
+    assert suspended.failed(2.2, "StreamEnded", "x") == suspended
+    assert (suspended.reason, suspended.message) == ("Suspended", "the box is too busy")

@@ -1,0 +1,109 @@
+"""A decoded frame, and ways from its planes to pixels: none of them is taken before somebody wants the pixels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+from av.video.reformatter import VideoReformatter
+
+from edgedetector.detector.preparation import Image, Render
+
+Plane = npt.NDArray[np.uint8]
+"""[height, width]."""
+
+_KEPT: Final = 8
+"""Set-up scalers that are kept: a camera with two models of two input sizes, and the sizes before a change."""
+_PLANAR: Final = ("yuv4", "yuvj4", "nv12", "nv21", "gray")
+"""Beginnings of pixel formats whose first plane is the luma, a byte a pixel where the format says 8 bits."""
+_BYTE: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """The clocks of a stage, passed in; all in seconds."""
+
+    monotonic: Callable[[], float]
+    wall: Callable[[], float]
+    cpu: Callable[[], float] = time.thread_time
+    """CPU seconds of the calling thread (CLOCK_THREAD_CPUTIME_ID)."""
+
+
+class Scaler:
+    """Frames to RGB of a wanted size, straight from YUV, by swscale.
+
+    For one thread. A scaler that is set up is used again while sizes and formats stay: to set one up costs more than to
+    scale a small frame.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, int, int, int, int], Any] = {}
+
+    def render(self, picture: Any, width: int, height: int) -> Image:
+        """Return `picture` (`av.VideoFrame`) as RGB [height, width, 3].
+
+        A view of memory that belongs to the array alone, whose rows may be padded; copy it into place.
+        """
+        key = (picture.format.name, picture.width, picture.height, width, height)
+        reformatter = self._made.get(key)
+        if reformatter is None:
+            if len(self._made) >= _KEPT:
+                self._made.clear()
+            reformatter = self._made[key] = VideoReformatter()
+        return _pixels(reformatter.reformat(picture, width, height, "rgb24", threads=1), 3)
+
+    def of(self, frame: Frame) -> Render:
+        """Return what `Preparation.render_into` wants: the frame's pixels by width and height."""
+        return lambda width, height: self.render(frame.picture, width, height)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A decoded frame; its pixels are converted only if somebody wants them."""
+
+    picture: Any
+    """`av.VideoFrame`."""
+    pts: int | None
+    """Presentation time in units of the stream's time base."""
+    arrived: float
+    """Seconds, monotonic, when it was decoded."""
+    captured: float
+    """Seconds since the epoch at the same moment."""
+
+    @property
+    def width(self) -> int:
+        """Width in pixels."""
+        return int(self.picture.width)
+
+    @property
+    def height(self) -> int:
+        """Height in pixels."""
+        return int(self.picture.height)
+
+    def image(self) -> Image:
+        """Return all pixels as RGB [height, width, 3]."""
+        # One thread: PyAV's default starts one for each CPU with every frame, and their time is on nobody's clock.
+        return np.asarray(self.picture.to_ndarray(format="rgb24", threads=1), dtype=np.uint8)
+
+    def luma(self) -> Plane:
+        """Return the brightness of each pixel, [height, width]; where the decoder has it as a plane, a view of that.
+
+        In the range that the camera uses, 16 to 235 for most: good for comparing frames of one camera.
+        """
+        form = self.picture.format
+        if form.name.startswith(_PLANAR) and form.components[0].bits == _BYTE:
+            return _pixels(self.picture, 1)[:, :, 0]
+        return np.asarray(self.picture.to_ndarray(format="gray", threads=1), dtype=np.uint8)
+
+
+def _pixels(picture: Any, channels: int) -> npt.NDArray[np.uint8]:
+    """Return the first plane as [height, width, channels], without its padding and without a copy."""
+    plane = picture.planes[0]
+    rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: picture.height, : picture.width * channels]
+    pixels = rows.reshape(picture.height, picture.width, channels)
+    pixels.flags.writeable = False  # The decoder may still refer to this picture.
+    return pixels

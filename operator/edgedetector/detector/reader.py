@@ -76,8 +76,13 @@ class Reader:
         self._budget = budget
         self._still = Stillness() if watch_stillness else None
         self._tally = Tally()
+        self._stopped = False
         self._whole = True  # Whether the frames that the next one builds on were decoded.
         self._saving = False  # Whether the budget was exceeded and has not recovered.
+
+    def stop(self) -> None:
+        """End the session at its next packet, or at the time-out of one that is silent; for any thread."""
+        self._stopped = True
 
     def reading(self) -> Reading:
         """Return what is known of the stream; for any thread."""
@@ -89,7 +94,8 @@ class Reader:
         Raises
         ------
         SourceError
-            Always at the end: it cannot be opened, ended, broke off, was silent for 20 s, or cannot be decoded.
+            At the end, unless it was stopped: it cannot be opened, ended, broke off, was silent for 20 s, or cannot be
+            decoded.
         """
         opened = open_stream(self.url, self._opening)
         with opened.container:
@@ -98,7 +104,8 @@ class Reader:
                 yield from self._decoded(opened)
             except av.error.FFmpegError as error:
                 raise translate(error) from None
-        raise SourceError("StreamEnded", "the stream ended")
+        if not self._stopped:
+            raise SourceError("StreamEnded", "the stream ended")
 
     def _note(self, opened: Opened) -> None:
         stated = opened.stream.average_rate or opened.context.framerate
@@ -146,7 +153,7 @@ class Reader:
         while True:
             with watch:
                 packet = next(packets, None)
-            if packet is None:
+            if packet is None or self._stopped:
                 return
             yield packet
 

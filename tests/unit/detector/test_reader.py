@@ -142,6 +142,20 @@ def test_while_the_budget_is_exceeded_nothing_is_decoded_and_all_is_read(stream)
     assert (reader.reading().frames["over_budget"], reader.reading().packets) == (19, 20)
 
 
+def test_a_reader_stops_at_the_next_packet_though_no_frame_comes(stream) -> None:
+    asked: list[float] = []
+
+    def due(now: float) -> bool:
+        asked.append(now)
+        if len(asked) == 3:
+            reader.stop()
+        return False
+
+    reader = stream(clip("mjpeg", container="mjpeg", pixels="yuvj420p"), due=due)
+    assert list(reader.frames()) == []
+    assert len(asked) == 3
+
+
 def test_a_change_of_resolution_gives_frames_of_the_new_size(stream) -> None:
     reader = stream(clip() + clip(width=128, height=96))
     seen, _ = read(reader)

@@ -147,6 +147,8 @@ def _decoder(container: Any, opening: Opening, refused: str) -> Opened:
     context = stream.codec_context
     if context is None:
         raise SourceError("UnknownCodec", "there is no decoder for the stream's video")
+    if context.width * context.height > _LARGEST:
+        raise SourceError("TooLarge", f"pictures of {context.width}x{context.height} are larger than 8K")
     name = opening.decoders.get(context.name, "")
     if name:
         try:

@@ -172,6 +172,16 @@ def test_odd_sizes_are_frames_like_any_other(stream, width: int, height: int, pi
     assert seen[0].luma().shape == (height, width)
 
 
+@pytest.mark.parametrize("opening", [Opening(), Opening(decoders={"h264": "h264"})])
+def test_a_size_beyond_all_cameras_is_refused_by_the_decoder(stream, opening: Opening, monkeypatch) -> None:
+    monkeypatch.setattr("edgedetector.detector.opening._LARGEST", 64 * 48 - 1)
+    assert read(stream(clip(), opening=opening)) == ([], "TooLarge")
+    reader = stream(clip(width=32, height=32) + clip() + clip(width=32, height=32), opening=opening)
+    seen, _ = read(reader)
+    assert [frame.width for frame in seen] == [32] * 20
+    assert reader.reading().frames["damaged"] == 10
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [(b"", "InvalidData"), (b"this is no video" * 1000, "InvalidData"), (sound(), "NoVideo")],

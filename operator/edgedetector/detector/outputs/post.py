@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ipaddress
 import ssl
@@ -82,7 +83,19 @@ class Poster:
 
     def post(self, body: bytes, headers: Mapping[str, str], now: float) -> Answer:
         """Send and return the answer; `now` is in seconds since the epoch, for a Retry-After that is a date."""
-        connection = self._connection or _connect(self._at, self._timeout, self._tls)
+        if self._connection:
+            # A server may close what is idle at any time; that is no failure (RFC 9112 9.5), and ids make it harmless.
+            with contextlib.suppress(ConnectionError):
+                return self._exchange(self._connection, body, headers, now)
+        try:
+            return self._exchange(_connect(self._at, self._timeout, self._tls), body, headers, now)
+        except ConnectionError as error:
+            return Answer(0, error=type(error).__name__)
+
+    def _exchange(
+        self, connection: http.client.HTTPConnection, body: bytes, headers: Mapping[str, str], now: float
+    ) -> Answer:
+        """Send over a connection; raises ConnectionError if it breaks off."""
         self._connection = None
         try:
             connection.request("POST", _path(self._at), body, dict(headers))
@@ -91,6 +104,8 @@ class Poster:
             if len(rest) < _ANSWER and not response.will_close:
                 self._connection = connection
             return Answer(response.status, retry_after(response.headers.get("Retry-After"), now))
+        except ConnectionError:
+            raise
         except (OSError, http.client.HTTPException) as error:
             # The type and not the text: that may quote the URL, which can hold a key, or the answer.
             return Answer(0, error=type(error).__name__)

@@ -18,6 +18,8 @@ class Receiver(ThreadingHTTPServer):
         self.requests: list[tuple[dict[str, str], bytes]] = []
         self.answers: list[tuple[int, dict[str, str]]] = []
         """Of the next requests; then 204."""
+        self.hangs_up = False
+        """Whether it closes each connection after an answer, and does not say so."""
         super().__init__(("127.0.0.1", port), _Handler)
 
     @property
@@ -42,6 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", "0")
         self.end_headers()
+        self.close_connection = self.close_connection or self.server.hangs_up
 
     def log_message(self, *args: Any) -> None:
         pass

@@ -52,9 +52,10 @@ class Replica:
         username: SecretFile | None = None,
         password: SecretFile | None = None,
         authority: Path | None = None,
+        keepalive: int = 15,
     ) -> None:
         self.tally, self.stop = Tally(), threading.Event()
-        at = Broker(f"{scheme}://127.0.0.1:{port}", name, username, password, authority)
+        at = Broker(f"{scheme}://127.0.0.1:{port}", name, username, password, authority, keepalive)
         # Retries in a test are quick; how waits grow is another test's.
         sink = Mqtt(at, TOPICS, self.tally, qos=qos, picture=picture, backoff=Backoff(first=0.05, most=0.1))
         self.outputs = Outputs([sink], self.tally, queue=queue)
@@ -230,6 +231,18 @@ def test_with_quality_1_nothing_is_lost_when_the_broker_dies_under_load(broker: 
         broker.start()
         wait_for(lambda: replica.tally["mqtt", "sent"] == 1200, lambda: replica.tally)
         assert replica.tally["mqtt", "dropped"] == 0
+
+
+def test_a_broker_that_hangs_is_left_and_gets_everything_once_it_goes_on(broker: Mosquitto) -> None:
+    with listening(broker.port) as listener, running(Replica(broker.port, keepalive=1)) as replica:
+        replica.come(0)
+        wait_for(lambda: replica.tally["mqtt", "sent"] == 1, lambda: replica.tally)
+        broker.signal(signal.SIGSTOP)
+        replica.come(*range(1, 200))
+        wait_for(lambda: replica.tally["mqtt", "retried"] > 0, lambda: replica.tally, 40)
+        broker.signal(signal.SIGCONT)
+        wait_for(lambda: replica.tally["mqtt", "sent"] == 200, lambda: replica.tally)
+        wait_for(lambda: len(set(listener.of(TOPICS.events))) == 200, lambda: len(listener.heard))
 
 
 def test_user_and_password_are_read_again_at_each_attempt_and_never_logged(

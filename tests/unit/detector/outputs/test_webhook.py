@@ -296,6 +296,15 @@ def test_a_connection_that_the_server_closed_is_made_anew(server: Receiver) -> N
     poster.close()
 
 
+def test_a_server_that_hangs_up_between_requests_is_no_failure(tmp_path: Path, server: Receiver) -> None:
+    server.hangs_up = True
+    bench = Bench(tmp_path, server.url)
+    bench.put("1", "2", "3")
+    bench.run()
+    assert ids(server) == ["1", "2", "3"]
+    assert bench.tally == {("webhook", "sent"): 3}
+
+
 @pytest.mark.parametrize(
     ("url", "fine"),
     [

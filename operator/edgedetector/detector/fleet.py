@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from edgedetector.api import names
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 POLL: Final = 1.0
 """Seconds between looks at detector.json and at the replicas."""
 
+Dispatch = Callable[[Mapping[str, Model], Mapping[str, int]], None]
 MakeCamera = Callable[[DetectorCamera, str], Camera]
 
 
@@ -39,6 +40,8 @@ class Fleet:
         Says which cameras are served here.
     candidates
         Looks for the other replicas.
+    dispatch
+        Takes the models, and the priorities of the cameras that are served here.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class Fleet:
         metrics: Metrics,
         cooperation: Cooperation,
         candidates: Candidates,
+        dispatch: Dispatch,
     ) -> None:
         self._document = Document(paths.detector / names.FILE_DETECTOR, DetectorConfig)
         self._make = make_camera
@@ -59,6 +63,7 @@ class Fleet:
         self._metrics = metrics
         self._cooperation = cooperation
         self._candidates = candidates
+        self._dispatch = dispatch
         self._lock = threading.Lock()
         self._cameras: dict[str, Camera] = {}
         self._models: dict[str, Model] = {}
@@ -87,6 +92,7 @@ class Fleet:
         for name, camera in list(self._cameras.items()):
             if name not in mine or camera.url != _url(config, mine[name]):
                 self._remove(camera)
+        self._dispatch(self._models, {name: camera.priority for name, camera in mine.items()})
         for name, wanted in mine.items():
             if name not in self._cameras:
                 self._add(wanted, _url(config, wanted))

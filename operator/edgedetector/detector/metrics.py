@@ -16,6 +16,7 @@ from prometheus_client import (
 from prometheus_client.process_collector import ProcessCollector
 
 from edgedetector.api.dataplane import CameraState, ModelState
+from edgedetector.detector.cpu import Spent
 from edgedetector.detector.lifecycle import State
 
 # Seconds. From a fast device (8 ms) over the default objective (50 ms) to a camera that is hopelessly behind.
@@ -73,6 +74,12 @@ class Metrics:
             ["stage"],
             registry=registry,
         )
+        self.cpu = Counter(
+            "edgedetector_stage_cpu_seconds",
+            "CPU time by stage, of the threads that work in it; far below the wall time they wait.",
+            ["stage"],
+            registry=registry,
+        )
         self.models = Gauge(
             "edgedetector_model_state", "1 for the present state.", ["model", "state"], registry=registry
         )
@@ -88,6 +95,11 @@ class Metrics:
         for result in ("read", "skipped", "inferred", "failed"):
             self.frames.labels(camera, result)
         self.target.labels(camera).set(rate)
+
+    def spent(self, stage: str, spent: Spent) -> None:
+        """Count what a piece of work took."""
+        self.stages.labels(stage).inc(spent.wall)
+        self.cpu.labels(stage).inc(spent.cpu)
 
     def remove_camera(self, camera: str) -> None:
         """Drop the series of a camera that was removed."""

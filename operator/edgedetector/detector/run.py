@@ -6,24 +6,29 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import DetectorCamera, DetectorConfig, DetectorState, to_json
+from edgedetector.api.dataplane import DetectorCamera, DetectorConfig, DetectorState, ModelServing, to_json
 from edgedetector.detector import web
-from edgedetector.detector.camera import Camera
+from edgedetector.detector.batching import Capacity, capacity
+from edgedetector.detector.camera import CLOCKS, Camera
 from edgedetector.detector.candidates import Candidates
 from edgedetector.detector.cooperation import Cooperation
+from edgedetector.detector.cpu import Budget, Spent, Stopwatch
+from edgedetector.detector.dispatch import Dispatcher
 from edgedetector.detector.documents import Document
 from edgedetector.detector.events import Hub
 from edgedetector.detector.fleet import Fleet
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.probing import Prober
+from edgedetector.detector.reader import Reader
 from edgedetector.detector.repository import Paths, Repository
 from edgedetector.detector.serving import Serving
 from edgedetector.triton.client import Client
+from edgedetector.triton.shared_memory import Regions
 
 FAREWELL: Final = 8.0
 """Seconds for the other replicas to take over; the pod's grace period is longer."""
@@ -39,18 +44,38 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         POD_NAME and POD_IP; ports for a run outside a pod: DETECTOR_ADDRESS, DETECTOR_PORT, DETECTOR_EVENTS_PORT.
     """
     guard, hub, metrics = Guard(), Hub(), Metrics()
-    client = Client(_triton_url(paths), key=Repository(paths).key())
+    url = _triton_url(paths)
+    client = Client(url, key=Repository(paths).key())
     serving = Serving(paths, client, pod=environment.get("POD_NAME", ""))
 
+    dispatcher = Dispatcher(
+        client,
+        regions=Regions() if url == _LOOPBACK else None,
+        start=lambda name, work: guard.start(name, work, essential=False),
+        stage=lambda name: Stopwatch(CLOCKS, lambda spent: metrics.spent(name, spent)),
+        clock=time.monotonic,
+    )
+    dispatcher.sweep()
+
     def make_camera(config: DetectorCamera, url: str) -> Camera:
-        return Camera(config, url, client=client, hub=hub, metrics=metrics)
+        def make_stream(due: Callable[[float], bool], on_decode: Callable[[Spent], None]) -> Reader:
+            return Reader(url, CLOCKS, due=due, on_decode=on_decode, budget=Budget())
+
+        return Camera(config, url, make_stream=make_stream, offers=dispatcher, hub=hub, metrics=metrics)
 
     own, pod = environment.get("POD_IP", "127.0.0.1"), environment.get("POD_NAME", "")
     cooperation = Cooperation(own, pod, boot=secrets.token_hex(8), clock=time.monotonic)
     candidates = Candidates(cooperation.list)
     cooperation.on_stranger = candidates.again
     fleet = Fleet(
-        paths, make_camera, guard=guard, hub=hub, metrics=metrics, cooperation=cooperation, candidates=candidates
+        paths,
+        make_camera,
+        guard=guard,
+        hub=hub,
+        metrics=metrics,
+        cooperation=cooperation,
+        candidates=candidates,
+        dispatch=lambda models, cameras: dispatcher.configure(models, capacities(serving.wanted), cameras),
     )
 
     def greet(source: str, text: str) -> str:
@@ -88,6 +113,11 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     guard.start("http", lambda: public.run(guard.stop))
     guard.start("events", lambda: private.run(guard.stop))
     return guard.wait()
+
+
+def capacities(wanted: Mapping[str, ModelServing]) -> dict[str, Capacity]:
+    """Return how much of each model can be on its way to Triton at once."""
+    return {name: capacity(model) for name, model in wanted.items()}
 
 
 def state(serving: Serving, fleet: Fleet) -> DetectorState:

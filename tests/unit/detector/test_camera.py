@@ -1,4 +1,4 @@
-"""A camera's two stages with real threads and, for decoding, a real H.264 file."""
+"""A camera and what sends its frames, with real threads and, for decoding, a real H.264 file."""
 
 from __future__ import annotations
 
@@ -15,17 +15,34 @@ import numpy as np
 import pytest
 
 from edgedetector.api.dataplane import Decoder, DetectorCamera, DetectorModel, FrameRate, Tensor
-from edgedetector.detector.camera import CLOCKS, Camera, Slot
+from edgedetector.detector.batching import Capacity
+from edgedetector.detector.camera import CLOCKS, Camera
+from edgedetector.detector.cpu import Stopwatch
+from edgedetector.detector.dispatch import Dispatcher
 from edgedetector.detector.events import Hub
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.inference import Model
 from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.reading import Reading
 from edgedetector.detector.source import Clocks, Frame, SourceError, frames
-from edgedetector.triton.errors import UnavailableError
+from edgedetector.triton.errors import TritonError, UnavailableError
 
 OUTPUTS = tuple(Tensor(name, (1,), "FP32") for name in ("boxes", "scores", "classes"))
 MODEL = Model(DetectorModel("any", (Tensor("image", (-1, -1, 3), "UINT8"),), OUTPUTS, Decoder("none", ("x",), 0.0), 0))
-CONFIG = DetectorCamera("gate", "s1", ("any",), FrameRate(target=1e9))  # no frame comes too early for it
+CONFIG = DetectorCamera("gate", "s1", ("any",), FrameRate(target=1.0))
+
+
+class Answer:
+    """What the client library makes of Triton's answer."""
+
+    def __init__(self, outputs: dict[str, np.ndarray]) -> None:
+        self._outputs = outputs
+
+    def get_output(self, name):
+        return self._outputs[name]
+
+    def as_numpy(self, name):
+        return self._outputs[name]
 
 
 class Triton:
@@ -37,45 +54,65 @@ class Triton:
         self.error: Exception | None = None
         self.asked = threading.Semaphore(0)
 
-    def infer(self, _model, inputs, _outputs):
+    def begin(self, _model, inputs, _outputs, done, *, timeout) -> None:
+        assert timeout > 0
+        if self.error and not isinstance(self.error, TritonError):
+            raise self.error
+        threading.Thread(target=self._answer, args=(inputs[0].shape()[1], done), daemon=True).start()
+
+    def _answer(self, width, done) -> None:
         self.asked.release()
         self.free.wait(10)
-        if self.error:
-            raise self.error
-        width = inputs["image"].shape[1]
-        return {"boxes": np.array([[0, 0, width, 1]]), "scores": np.array([0.5]), "classes": np.array([0])}
+        found = {"boxes": np.array([[0, 0, width, 1]]), "scores": np.array([0.5]), "classes": np.array([0])}
+        done(None, self.error) if self.error else done(Answer(found), None)
 
 
 class Stream:
-    """A stream of which the test hands out the frames."""
+    """A stream of which the test hands out the frames, by its clock two seconds apart: none too early, or too late."""
 
     def __init__(self) -> None:
+        self.arrived = CLOCKS.monotonic()
         self.items: queue.Queue[int | SourceError] = queue.Queue()
         self.opened = 0
 
-    def open(self, _url, clocks, _on_decode) -> Iterator[Frame]:
+    def frames(self) -> Iterator[Frame]:
         self.opened += 1
         while True:
             item = self.items.get(timeout=10)
             if isinstance(item, SourceError):
                 raise item
             picture = av.VideoFrame.from_ndarray(np.zeros((2, item, 3), np.uint8), format="rgb24")
-            yield Frame(picture, item, clocks.monotonic(), clocks.wall())
+            self.arrived += 2.0
+            yield Frame(picture, item, self.arrived, CLOCKS.wall())
+
+    def reading(self) -> Reading:
+        return Reading()
+
+    def stop(self) -> None:
+        """Nothing to stop."""
 
 
 class Bench:
-    """A running camera and what it counts."""
+    """A running camera, what sends its frames, and what it counts."""
 
     def __init__(self, config: DetectorCamera = CONFIG) -> None:
         self.triton, self.stream, self.hub = Triton(), Stream(), Hub()
         self.metrics, self.guard = Metrics(), Guard()
+        self.dispatcher = Dispatcher(
+            self.triton,
+            regions=None,
+            start=lambda name, work: self.guard.start(name, work, essential=False),
+            stage=lambda name: Stopwatch(CLOCKS, lambda spent: self.metrics.spent(name, spent)),
+            clock=CLOCKS.monotonic,
+        )
+        self.dispatcher.configure({"any": MODEL}, {"any": Capacity(1, 1)}, {config.name: 0})
         self.camera = Camera(
             config,
             "rtsp://media/s1",
-            client=self.triton,
+            make_stream=lambda _due, _on_decode: self.stream,
+            offers=self.dispatcher,
             hub=self.hub,
             metrics=self.metrics,
-            open_stream=self.stream.open,
             jitter=lambda: 0.0,
         )
         self.camera.configure(config, {"any": MODEL})
@@ -103,6 +140,7 @@ def bench() -> Iterator[Bench]:
     made.camera.stop()
     made.triton.free.set()
     made.stream.items.put(1)
+    made.dispatcher.close()
 
 
 def test_a_frame_becomes_an_event_in_its_own_pixels(bench: Bench) -> None:
@@ -151,11 +189,11 @@ def test_a_camera_that_breaks_off_is_opened_again(bench: Bench) -> None:
 
 
 def test_an_unexpected_exception_ends_the_process(bench: Bench) -> None:
-    bench.triton.error = KeyError("a bug")
+    bench.triton.error = ZeroDivisionError("a bug")
     bench.stream.items.put(8)
     assert bench.guard.stop.wait(10)
     assert bench.guard.wait() == 1
-    assert bench.guard.failed == "detect:gate failed"
+    assert bench.guard.failed == "infer:any failed"
 
 
 def test_at_the_target_rate_the_rest_is_skipped() -> None:
@@ -172,17 +210,19 @@ def test_at_the_target_rate_the_rest_is_skipped() -> None:
 def test_the_time_of_a_state_does_not_follow_a_wall_clock_that_is_being_set() -> None:
     wall = [1_700_000_000.0]
     clocks = Clocks(lambda: 100.0, lambda: wall[0])
-    camera = Camera(CONFIG, "rtsp://media/s1", client=Triton(), hub=Hub(), metrics=Metrics(), clocks=clocks)
+    camera = Camera(
+        CONFIG,
+        "rtsp://media/s1",
+        make_stream=lambda _due, _on_decode: Stream(),
+        offers=Bench().dispatcher,
+        hub=Hub(),
+        metrics=Metrics(),
+        clocks=clocks,
+    )
     first = camera.state()
     wall[0] += 3.0
     assert first.since == "2023-11-14T22:13:20Z"
     assert camera.state() == first
-
-
-def test_a_slot_keeps_the_newest() -> None:
-    slot: Slot[int] = Slot()
-    assert [slot.put(1), slot.put(2), slot.put(3)] == [False, True, True]
-    assert (slot.take(0.0), slot.take(0.0)) == (3, None)
 
 
 @pytest.fixture(scope="module")

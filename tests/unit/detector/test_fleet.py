@@ -20,20 +20,47 @@ from edgedetector.api.dataplane import (
 from edgedetector.detector.camera import Camera
 from edgedetector.detector.candidates import Candidates
 from edgedetector.detector.cooperation import Cooperation
+from edgedetector.detector.dispatch import Shot
 from edgedetector.detector.events import Hub
 from edgedetector.detector.fleet import Fleet
+from edgedetector.detector.frame import Frame
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.liveness import Finding
 from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.opening import SourceError
+from edgedetector.detector.reading import Reading
 from edgedetector.detector.repository import Paths
-from edgedetector.detector.source import SourceError
-from edgedetector.triton.client import Client
 
 MODEL = DetectorModel("people", (Tensor("image", (-1, -1, 3), "UINT8"),), (), Decoder(), 0)
 
 
 def camera(name: str, *, stream: str = "", target: float = 5.0) -> DetectorCamera:
     return DetectorCamera(name, stream or f"s-{name}", ("people",), FrameRate(target=target))
+
+
+class Dead:
+    """A stream that never opens."""
+
+    def __init__(self, hold: threading.Event) -> None:
+        self._hold = hold
+
+    def frames(self) -> Iterator[Frame]:
+        self._hold.wait(30)
+        raise SourceError("StreamEnded", "the test is over")
+        yield
+
+    def reading(self) -> Reading:
+        return Reading()
+
+    def stop(self) -> None:
+        """Nothing to stop."""
+
+
+class Nobody:
+    """Takes no frame, since none comes."""
+
+    def offer(self, camera: str, models: tuple[str, ...], shot: Shot, *, arrived: float, wait: float) -> None:
+        raise AssertionError(camera, models, shot, arrived, wait)
 
 
 class World:
@@ -46,6 +73,7 @@ class World:
         self.now = 100.0
         self.cooperation = Cooperation("10.0.0.1", "yard-1", boot="a", clock=lambda: self.now)
         self.hold = threading.Event()
+        self.dispatched: list[tuple[set[str], dict[str, int]]] = []
         self.metrics, self.hub = Metrics(), Hub()
         self.fleet = Fleet(
             self.paths,
@@ -55,24 +83,20 @@ class World:
             metrics=self.metrics,
             cooperation=self.cooperation,
             candidates=Candidates(self.cooperation.list),
+            dispatch=lambda models, cameras: self.dispatched.append((set(models), dict(cameras))),
         )
 
     def _make(self, config: DetectorCamera, url: str) -> Camera:
         made = Camera(
             config,
             url,
-            client=Client("127.0.0.1:1"),
+            make_stream=lambda _due, _on_decode: Dead(self.hold),
+            offers=Nobody(),
             hub=self.hub,
             metrics=self.metrics,
-            open_stream=self._open,
         )
         self.made.append(made)
         return made
-
-    def _open(self, _url, _clocks, _on_decode):
-        self.hold.wait(30)
-        raise SourceError("StreamEnded", "the test is over")
-        yield
 
     def apply(self, *cameras: DetectorCamera, suspended: bool = False, replicas_host: str = "") -> None:
         config = DetectorConfig(

@@ -1,0 +1,148 @@
+"""Frames of several cameras through a real tritonserver, in batches and through shared memory."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bench.calibration import tritonserver
+
+from edgedetector.api.dataplane import Decoder, DetectorModel, Tensor
+from edgedetector.detector.batching import Capacity, Outcome
+from edgedetector.detector.camera import CLOCKS
+from edgedetector.detector.cpu import Stopwatch
+from edgedetector.detector.detection import Detection
+from edgedetector.detector.dispatch import Dispatcher, Shot
+from edgedetector.detector.guard import Guard
+from edgedetector.detector.inference import Model
+from edgedetector.detector.metrics import Metrics
+from edgedetector.triton.client import Client
+from edgedetector.triton.shared_memory import DIRECTORY, Regions
+
+pytestmark = pytest.mark.tritonserver
+
+KEY = "s3cret"
+RESTRICTED = f"--grpc-restricted-protocol=model-repository,shared-memory,trace,logging:admin={KEY}"
+PATIENCE = 60.0  # seconds; far more than anything here takes
+
+# One box a frame, within it: its first pixel's colour, and how many frames came with it.
+CODE = """
+import numpy as np, time
+import triton_python_backend_utils as pb
+
+class TritonPythonModel:
+    def execute(self, requests):
+        answers = []
+        for request in requests:
+            images = pb.get_input_tensor_by_name(request, "image").as_numpy()
+            time.sleep(0.05)
+            count = len(images)
+            boxes = np.array([[[image[0, 0, 0], 0, image[0, 0, 0] + 1, count]] for image in images], np.float32)
+            found = {"boxes": boxes, "scores": np.full((count, 1), 0.9, np.float32),
+                     "classes": np.zeros((count, 1), np.int32)}
+            answers.append(pb.InferenceResponse([pb.Tensor(name, value) for name, value in found.items()]))
+        return answers
+"""
+CONFIG = """
+name: "any" backend: "python" max_batch_size: 4
+input [ { name: "image" data_type: TYPE_UINT8 dims: [ 48, 64, 3 ] } ]
+output [ { name: "boxes" data_type: TYPE_FP32 dims: [ 1, 4 ] }, { name: "scores" data_type: TYPE_FP32 dims: [ 1 ] },
+         { name: "classes" data_type: TYPE_INT32 dims: [ 1 ] } ]
+instance_group [ { count: 1 kind: KIND_CPU } ]
+"""
+OUTPUTS = (Tensor("boxes", (1, 4), "FP32"), Tensor("scores", (1,), "FP32"), Tensor("classes", (1,), "INT32"))
+MODEL = Model(DetectorModel("any", (Tensor("image", (48, 64, 3), "UINT8"),), OUTPUTS, Decoder("none", ("x",), 0.1), 4))
+
+
+class Picture:
+    """A frame of one grey."""
+
+    def __init__(self, grey: int) -> None:
+        self.grey = grey
+
+    def image(self) -> np.ndarray:
+        return np.full((48, 64, 3), self.grey, np.uint8)
+
+
+@dataclass
+class Owner:
+    """A camera that remembers."""
+
+    results: list[tuple[int, Detection]] = field(default_factory=list)
+    errors: list[Exception] = field(default_factory=list)
+    fates: list[Outcome] = field(default_factory=list)
+
+    def found(self, shot: Shot, _model: str, detections: tuple[Detection, ...], _seconds: float) -> None:
+        self.results.append((shot.frame.grey, detections[0]))
+
+    def failed(self, _shot: Shot, _model: str, error: Exception) -> None:
+        self.errors.append(error)
+
+    def settled(self, _shot: Shot, fate: Outcome) -> None:
+        self.fates.append(fate)
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of a tritonserver with the model. Module, since a start takes seconds."""
+    repository: Path = tmp_path_factory.mktemp("models")
+    (repository / "any" / "1").mkdir(parents=True)
+    (repository / "any" / "1" / "model.py").write_text(CODE)
+    (repository / "any" / "config.pbtxt").write_text(CONFIG)
+    directory = tmp_path_factory.mktemp("triton") / "server"
+    directory.mkdir()
+    arguments = (RESTRICTED, "--disable-auto-complete-config")
+    with (
+        tritonserver.running(tritonserver.prepare(), directory, repository, *arguments) as server,
+        Client(server.grpc, key=KEY) as found,
+    ):
+        found.load("any")
+        yield found
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_frames_of_all_cameras_come_back_to_their_own_and_share_requests(client: Client, *, shared: bool) -> None:
+    guard, metrics = Guard(), Metrics()
+    dispatcher = Dispatcher(
+        client,
+        regions=Regions() if shared else None,
+        start=lambda name, work: guard.start(name, work, essential=False),
+        stage=lambda name: Stopwatch(CLOCKS, lambda spent: metrics.spent(name, spent)),
+        clock=time.monotonic,
+    )
+    before = regions()
+    owners = {f"camera-{number}": Owner() for number in range(6)}
+    dispatcher.configure({"any": MODEL}, {"any": Capacity(4, 2)}, dict.fromkeys(owners, 0))
+    for turn in range(20):
+        for number, (name, owner) in enumerate(owners.items()):
+            shot = Shot(owner, Picture(number * 10 + turn % 10), 1)
+            dispatcher.offer(name, ("any",), shot, arrived=time.monotonic(), wait=PATIENCE)
+        settle(owners, turn + 1)
+    assert len(regions() - before) == (2 if shared else 0)
+    assert dispatcher.trouble == ""
+    for number, owner in enumerate(owners.values()):
+        assert (owner.errors, owner.fates) == ([], [Outcome.SERVED] * 20)
+        assert [grey for grey, _ in owner.results] == [number * 10 + turn % 10 for turn in range(20)]
+        assert all(found.box[0] == grey for grey, found in owner.results)
+    together = [found.box[3] for owner in owners.values() for _, found in owner.results]
+    assert max(together) >= 3, "frames that wait go together"
+    assert metrics.registry.get_sample_value("edgedetector_stage_cpu_seconds_total", {"stage": "prepare"})
+    dispatcher.close()
+    assert regions() == before
+    assert not guard.stop.is_set()
+
+
+def settle(owners: dict[str, Owner], count: int) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while any(len(owner.fates) < count for owner in owners.values()):
+        assert time.monotonic() < deadline, owners
+        threading.Event().wait(0.002)
+
+
+def regions() -> set[str]:
+    return {path.name for path in DIRECTORY.iterdir() if path.name.startswith("edgedetector-tensors-")}

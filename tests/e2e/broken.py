@@ -318,8 +318,47 @@ def capped_replicas() -> Fault:
     )
 
 
+def crashing_server() -> Fault:
+    return Fault(
+        detector("crashing", own_profile=True),
+        c.SERVER_READY,
+        c.REASON_CRASH_LOOPING,
+        ("container triton", "kubectl logs --previous"),
+        edit("crashing", {"triton": {"arguments": []}}),
+        beside=(profile("crashing", triton={"arguments": ["--no-such-option"]}),),
+    )
+
+
+def little_memory() -> Fault:
+    limited = {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"memory": "24Mi"}}
+    obj = detector("starved", own_profile=True)
+    del obj["spec"]["resources"]["triton"]
+    return Fault(
+        obj,
+        c.SERVER_READY,
+        c.REASON_OUT_OF_MEMORY,
+        ("container triton", "for want of memory", "AcceleratorProfile conditions-starved"),
+        edit("starved", {"triton": {"resources": {"limits": {"memory": "1Gi"}}}}),
+        beside=(profile("starved", triton={"resources": limited}),),
+    )
+
+
+def dark_camera() -> Fault:
+    deployment, service = sites.camera(driver.images("camera")["camera"], "dark")
+    return Fault(
+        detector("dark", {"name": "dark", "url": "rtsp://dark:8554/vtest"}),
+        c.STREAMS_READY,
+        c.REASON_CAMERAS_FAILING,
+        ("1 of 1 camera", "dark:", "mend the camera, its network or its URL"),
+        lambda: apply(deployment),
+        beside=(service,),
+        healed=(c.READY, c.STREAMS_READY),
+    )
+
+
 FAULTS: tuple[Callable[[], Fault], ...] = (
     missing_profile, missing_secrets, missing_claim, missing_config_map, missing_file, large_file, missing_image,
     refused_configuration, missing_device, taken_device, closed_device, little_shared_memory, capped_replicas,
+    crashing_server, little_memory, dark_camera,
 )  # fmt: skip
 NAMES = [fault.__name__ for fault in FAULTS]

@@ -21,12 +21,16 @@ import sites
 from edgedetector import plan
 from edgedetector.api import conditions, names
 from edgedetector.cluster import kinds
+from edgedetector.controller.discovery import MEMORY
 from harness import Kubectl, poll
+from promises import promises
 
 NAMESPACE: Final = "healing"
 TWIN: Final = "healing-twin"
 PROFILE: Final = "healing"
 DUE_SECONDS: Final = 10.0
+BACK_SECONDS: Final = 2 * MEMORY + DUE_SECONDS
+"""A kind is asked for again within twice the operator's memory of it."""
 DOWN_SECONDS: Final = 600.0
 
 GATE: Final = {"name": "gate", "url": "rtsp://camera:8554/vtest"}
@@ -254,7 +258,8 @@ def test_the_operator_goes_on_without_an_optional_kind_and_makes_its_objects_onc
     lost_kinds: Future[LostKinds],
 ) -> None:
     told = lost_kinds.result()
-    print(f"a camera edit was followed after {told.followed:.1f} s; the objects were back after {told.back:.1f} s")
+    promises.note("a camera edit followed without the optional kinds", told.followed, DUE_SECONDS)
+    promises.note("objects of an optional kind that came back", told.back, BACK_SECONDS)
     assert told.alive
     assert told.missing["reason"] == conditions.REASON_MONITORING_NOT_INSTALLED
     assert "PrometheusRule and ServiceMonitor" in told.missing["message"]

@@ -99,7 +99,7 @@ class Process:
     def ready(self) -> bool:
         """Tell whether a kubelet would call it ready."""
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz") as answer:
-            return bool(answer.status == 200)  # noqa: PLR2004 - what HTTP calls success
+            return bool(answer.status == 200)
         return False
 
     def stop(self) -> None:

@@ -74,6 +74,7 @@ class Loop:
         finally:
             self.metrics.seconds.labels(key.subject).observe(self.clock() - started)
         self.failures.pop(key, None)
+        self.health.succeeded(key.subject)
         self.metrics.passes.labels(key.subject, "ok").inc()
         self.metrics.last_success.set_to_current_time()
         if again is not None:

@@ -299,6 +299,14 @@ def test_the_pod_fits_pod_security_restricted_and_never_runs_twice() -> None:
     }
 
 
+def test_the_operator_is_ready_when_it_has_worked_and_alive_before() -> None:
+    container = of(render(), "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]
+    paths = {name: probe["httpGet"]["path"] for name, probe in container.items() if name.endswith("Probe")}
+    assert paths == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+    # The first pass comes a moment after the first answer: rollouts wait for no more than that.
+    assert container["readinessProbe"]["periodSeconds"] <= 2
+
+
 def test_the_operator_reads_what_the_chart_sets() -> None:
     labels = {"release": "prometheus"}
     found = options.parse([], environment(render(values=EVERYTHING | {"scrapeSeconds": 7})))

@@ -42,8 +42,8 @@ IDLE = 0.3
 STEADY = 2.0
 # After the last step, in which not one write may come.
 REST = 1.0
-# What a step may take with a fault in it: the operator's backoff after one failure is below 1 s.
-PATIENCE = 60.0
+# What a step may take with a fault in it on a busy machine: the operator's backoff after one failure is below 1 s.
+PATIENCE = 180.0
 
 SHIPPED = 3
 """Profiles that the operator brings along."""

@@ -95,6 +95,7 @@ class Loop:
             for waiting in self.awaiting.pop(key, ()):
                 self.queue.add(waiting)
         self.failures.pop(key, None)
+        self.health.succeeded(key.subject)
         self.metrics.passes.labels(key.subject, "ok").inc()
         self.metrics.last_success.set_to_current_time()
         if again is not None:

@@ -16,7 +16,7 @@ from edgedetector import plan
 from edgedetector.api import conditions, errors, names
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, diff, kinds
-from edgedetector.cluster.errors import ClusterError
+from edgedetector.cluster.errors import ClusterError, NotFoundError
 from edgedetector.cluster.ownership import SHIPPED_MANAGER, is_shipped
 from edgedetector.controller import keys
 from edgedetector.controller.logs import about
@@ -155,14 +155,23 @@ class ProfileReconciler:
         return [head | {"uid": obj["metadata"]["uid"]} for obj in found]
 
     async def _in_use(self, profile: str) -> bool:
-        """Tell whether a detector uses the profile: known from their passes, and after a start from one list."""
+        """Tell whether a detector uses the profile: known from their passes, and after a start from one list.
+
+        While EdgeDetectors are not there as a kind nobody uses one; the list is owed until they are.
+        """
         async with self._listing:
-            if not self._listed:
-                for namespace in self.shell.options.namespaces or ("",):
-                    listed = self.shell.client.each(kinds.EDGEDETECTOR, namespace)
-                    self.uses.learn([_profile_of(obj) async for obj in listed if not converge.leaving(obj)])
-                self._listed = True
+            with contextlib.suppress(NotFoundError):
+                await self._list()
         return bool(self.uses.users(profile))
+
+    async def _list(self) -> None:
+        """Learn from one list which detector uses which profile, unless that was done before."""
+        if self._listed:
+            return
+        for namespace in self.shell.options.namespaces or ("",):
+            listed = self.shell.client.each(kinds.EDGEDETECTOR, namespace)
+            self.uses.learn([_profile_of(obj) async for obj in listed if not converge.leaving(obj)])
+        self._listed = True
 
     async def _converge(
         self, key: Key, obj: Object | None, owner_uid: str, owner: list[Object] | None = None, *, in_use: bool

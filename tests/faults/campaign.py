@@ -43,6 +43,7 @@ async def campaign(
     writes: Iterable[plans.Write],
     share: int = 1,
     storms: Iterable[plans.Fault] = tuple(plans.Fault),
+    *,
     tell: Callable[[str], None] = lambda _line: None,
 ) -> Report:
     """Play every `share`-th of all cases and the storms, on all arenas at once; `want` is the end of each step."""

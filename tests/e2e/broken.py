@@ -329,20 +329,6 @@ def crashing_server() -> Fault:
     )
 
 
-def little_memory() -> Fault:
-    limited = {"requests": {"cpu": "1m", "memory": "1Mi"}, "limits": {"memory": "24Mi"}}
-    obj = detector("starved", own_profile=True)
-    del obj["spec"]["resources"]["triton"]
-    return Fault(
-        obj,
-        c.SERVER_READY,
-        c.REASON_OUT_OF_MEMORY,
-        ("container triton", "for want of memory", "AcceleratorProfile conditions-starved"),
-        edit("starved", {"triton": {"resources": {"limits": {"memory": "1Gi"}}}}),
-        beside=(profile("starved", triton={"resources": limited}),),
-    )
-
-
 def dark_camera() -> Fault:
     deployment, service = sites.camera(driver.images("camera")["camera"], "dark")
     return Fault(
@@ -359,6 +345,6 @@ def dark_camera() -> Fault:
 FAULTS: tuple[Callable[[], Fault], ...] = (
     missing_profile, missing_secrets, missing_claim, missing_config_map, missing_file, large_file, missing_image,
     refused_configuration, missing_device, taken_device, closed_device, little_shared_memory, capped_replicas,
-    crashing_server, little_memory, dark_camera,
+    crashing_server, dark_camera,
 )  # fmt: skip
 NAMES = [fault.__name__ for fault in FAULTS]

@@ -182,6 +182,10 @@ async def test_a_server_that_fails_longer_than_kopf_has_patience_is_watched_when
 ) -> None:
     async with watching(monkeypatch) as operator:
         operator.server.answers = [503] * (TRIES * 4)  # two kinds, two tries of each at least
+        async with asyncio.timeout(PATIENCE):
+            while operator.server.answers:
+                operator.server.change()  # ends the watches that are open
+                await asyncio.sleep(0.02)
         await operator.hears_of_a_change()
         assert (operator.server.refused, operator.begun_anew) == (TRIES * 4, 0)
 

@@ -16,6 +16,13 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the machine be called quiet."""
+    parser.addoption(
+        "--on-time", action="store_true", help="the machine is quiet: fail what takes longer than promised"
+    )
+
+
 @pytest.fixture(scope="session")
 def apiserver() -> Iterator[Server]:
     """A bare API server that knows all our kinds. Session, since it takes seconds: work in a namespace of your own."""

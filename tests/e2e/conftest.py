@@ -15,6 +15,7 @@ import cluster as driver
 import demo as demo_driver
 from flows import Recorder
 from harness import Kubectl
+from promises import promises
 
 IMAGES = (*demo_driver.IMAGES, "emulated-triton", "emulated-exporter")
 
@@ -28,7 +29,15 @@ def pytest_configure(config: pytest.Config) -> None:
     if options.cluster_name == "pytest-kind":
         options.cluster_name = driver.NAME
     Path(options.kubeconfig).parent.mkdir(parents=True, exist_ok=True)  # pytest-kind touches the file first
+    promises.strict = options.on_time
     options.keep_cluster = True  # `make down` ends it; a failed run leaves it to be looked at
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what took how long of what is promised in seconds."""
+    if promises.noted:
+        terminalreporter.section("promised in seconds")
+        terminalreporter.write_line("\n".join(map(str, promises.noted)))
 
 
 @pytest.fixture(scope="session")

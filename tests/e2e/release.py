@@ -46,12 +46,14 @@ def helm(kubeconfig: Path, *arguments: str, values: Object | None = None, check:
     return done.stdout
 
 
-def rendered(*arguments: str, values: Object | None = None, chart: Path = CHART) -> list[Object]:
-    """Return what the chart renders, in the order in which it stands there."""
+def rendered(
+    *arguments: str, values: Object | None = None, chart: Path = CHART, name: str = "edgedetector"
+) -> list[Object]:
+    """Return what the chart renders for a release of that name, in the order in which it stands there."""
     import yaml  # noqa: PLC0415 - the C loader is needed: a dozen charts with two large definitions each
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    text = helm(Path("/nonexistent"), "template", "edgedetector", str(chart), *arguments, values=values or {})
+    text = helm(Path("/nonexistent"), "template", name, str(chart), *arguments, values=values or {})
     return [obj for obj in yaml.load_all(text, loader) if obj]
 
 
@@ -93,6 +95,12 @@ class Process:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics") as answer:
             return str(answer.read().decode())
         return ""
+
+    def ready(self) -> bool:
+        """Tell whether a kubelet would call it ready."""
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz") as answer:
+            return bool(answer.status == 200)
+        return False
 
     def stop(self) -> None:
         """End it as a kubelet does."""

@@ -103,6 +103,13 @@ def test_what_is_rendered_is_taken_by_the_api_server_for_every_pair_of_values(ap
     print(f"{len(combinations)} combinations, {len(judged)} different objects")
 
 
+def test_a_release_of_the_longest_name_that_helm_takes_is_taken_by_the_api_server(apiserver: Server) -> None:
+    apiserver.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "edgedetector-system"}})
+    values = {"nodeExporter": {"enabled": True}, "profiles": {"a" * 40: PROFILE}}
+    objects = release.rendered("--namespace", "edgedetector-system", values=values, name="r" * 53)
+    assert [why for obj in objects if (why := _try(apiserver, obj))] == []
+
+
 def _try(server: Server, obj: Object) -> str:
     """Return why the API server would not take the object, which it does not keep."""
     query = "?dryRun=All&fieldManager=helm&force=true&fieldValidation=Strict"

@@ -33,7 +33,11 @@ async def _play(servers: list[apiserver.Server], share: int) -> campaign.Report:
     async with contextlib.AsyncExitStack() as stack:
         arenas = [await stack.enter_async_context(arena(server)) for server in servers]
         want, writes = await campaign.reference(arenas)
-        return await campaign.campaign(arenas, want, writes, share)
+        return await campaign.campaign(arenas, want, writes, share, tell=_tell)
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tests.faults import plans, scenario, world
@@ -14,7 +14,7 @@ from tests.faults.arena import Arena, Played
 # How often a case is tried whose write did not come: which status is written on the way depends on who is quicker.
 TRIES = 3
 # Seconds for a step in which every write meets a fault: some 30 starts of the operator, one after the other.
-STORM_PATIENCE = 240.0
+STORM_PATIENCE = 900.0
 
 
 @dataclass
@@ -43,6 +43,8 @@ async def campaign(
     writes: Iterable[plans.Write],
     share: int = 1,
     storms: Iterable[plans.Fault] = tuple(plans.Fault),
+    *,
+    tell: Callable[[str], None] = lambda _line: None,
 ) -> Report:
     """Play every `share`-th of all cases and the storms, on all arenas at once; `want` is the end of each step."""
     report, began = Report(writes=tuple(writes)), time.monotonic()
@@ -54,6 +56,7 @@ async def campaign(
     async def work(where: Arena) -> None:
         while todo:
             work = todo.popleft()
+            tell(f"{report.runs} runs, {len(todo) + 1} to go, {len(report.divergences)} divergences")
             if isinstance(work, plans.Fault):
                 await _storm(where, work, want, report)
                 continue

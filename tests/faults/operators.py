@@ -63,6 +63,7 @@ class Operator:
         self._arguments = tuple(arguments)
         self._environment = environment
         self._watcher: asyncio.Task[None] | None = None
+        self._killing = asyncio.Lock()
         self.log = log
         self.pid = 0
         self.starts = 0
@@ -81,15 +82,20 @@ class Operator:
             self._watcher = asyncio.create_task(self._watch(), name="operator")
 
     async def kill(self) -> None:
-        """Kill it; it is started again if it is not stopped."""
-        pid, self.pid = self.pid, 0
-        if pid and _runs(pid):
-            os.kill(pid, signal.SIGKILL)
-            async with asyncio.timeout(_DEATH):
-                while _runs(pid):  # noqa: ASYNC110 - no event tells of the end of a process that is not our child
-                    await asyncio.sleep(0.002)
-        if self._watcher is not None:
-            self._fork()
+        """Kill it; it is started again if it is not stopped.
+
+        Two writes at once may both mean its death: the second then means the process that is dying, and no other is
+        started for it, or two would run and one of them unknown to us.
+        """
+        meant = self.pid
+        async with self._killing:
+            if self.pid != meant:
+                return
+            self.pid = 0
+            if meant and _runs(meant):
+                await _end(meant)
+            if self._watcher is not None:
+                self._fork()
 
     async def stop(self) -> None:
         """Kill it and leave it dead."""
@@ -108,6 +114,13 @@ class Operator:
             if self.pid and not _runs(self.pid):
                 self.deaths += 1
                 self._fork()
+
+
+async def _end(pid: int) -> None:
+    os.kill(pid, signal.SIGKILL)
+    async with asyncio.timeout(_DEATH):
+        while _runs(pid):  # noqa: ASYNC110 - no event tells of the end of a process that is not our child
+            await asyncio.sleep(0.002)
 
 
 def _runs(pid: int) -> bool:

@@ -23,7 +23,7 @@ RETRY_AFTER = 1
 
 _HOP_BY_HOP = frozenset({"connection", "transfer-encoding", "content-length", "content-encoding", "host", "keep-alive"})
 # Each of the proxy's own answers says what an API server's would.
-_REASONS = {409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError"}
+_REASONS = {401: "Unauthorized", 409: "Conflict", 410: "Expired", 429: "TooManyRequests", 500: "InternalError"}
 # A big object in one event of a watch; aiohttp's own limit is for lines, which we do not read.
 _CHUNK = 1 << 16
 
@@ -50,6 +50,8 @@ class Reads:
     """So many of the next watches say in their stream that their version is too old."""
     list_answers: list[int] = field(default_factory=list)
     """HTTP statuses for the next lists."""
+    refused: dict[str, list[int]] = field(default_factory=dict)
+    """Plural of a kind -> HTTP statuses for its next lists and watches."""
     blind: bool = False
     """Streams stay open, and what happens is not told."""
 
@@ -137,6 +139,8 @@ class Proxy:
             stream.cancel()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if request.method == "GET" and (refused := self.reads.refused.get(request.path.rpartition("/")[2])):
+            return _answer(refused.pop(0))
         if request.query.get("watch") in {"1", "true"}:
             return await self._watch(request)
         self._underway += 1

@@ -1,8 +1,9 @@
+{{/* Name of the objects. A Service's may have 63 characters, of which the longest suffix, "-node-exporter", takes 14. */}}
 {{- define "edgedetector.fullname" -}}
 {{- if contains .Chart.Name .Release.Name -}}
-{{- .Release.Name | trunc 52 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 49 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 52 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 49 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 
@@ -21,7 +22,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "edgedetector.serviceAccount" -}}
-{{- .Values.serviceAccount.name | default (include "edgedetector.fullname" .) -}}
+{{- $name := .Values.serviceAccount.name -}}
+{{- if .Values.serviceAccount.create -}}
+{{- $name | default (include "edgedetector.fullname" .) -}}
+{{- else -}}
+{{- required "values: serviceAccount.name is empty and serviceAccount.create is false; name an account that exists" $name -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Takes a dict of image (repository, tag, digest), version and root; the operator does the same with profiles' images. */}}

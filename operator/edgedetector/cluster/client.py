@@ -114,11 +114,11 @@ class Client:
             self._note(kind, item)
         return Page(items, metadata["resourceVersion"], metadata.get("continue", ""))
 
-    async def each(self, kind: kinds.Kind, namespace: str = "") -> AsyncGenerator[Object, None]:
-        """Yield all objects without ever holding all of them."""
+    async def each(self, kind: kinds.Kind, namespace: str = "", selector: str = "") -> AsyncGenerator[Object, None]:
+        """Yield all objects that carry the labels without ever holding all of them."""
         token, more = "", True
         while more:
-            page = await self.page(kind, namespace, "", token, whole=True)
+            page = await self.page(kind, namespace, selector, token, whole=True)
             for item in page.items:
                 yield item
             token, more = page.token, bool(page.token)
@@ -192,14 +192,18 @@ class Client:
             return  # gone, or another one: either way the object meant is no more
 
     async def replace_status(self, obj: Object, status: Object, manager: str) -> Object:
-        """Make the status exactly this one, whoever wrote what into it before."""
+        """Make the status exactly this one, whoever wrote what into it before.
+
+        Definitions may be older than the operator, which does not install them everywhere: a field that they do not
+        know is dropped, since a status without it is better than none.
+        """
         kind, metadata = kinds.of(obj["apiVersion"], obj["kind"]), obj["metadata"]
         path = kind.path(metadata.get("namespace", ""), metadata["name"], "status")
         patch = [
             {"op": "test", "path": "/metadata/uid", "value": metadata["uid"]},
             {"op": "add", "path": "/status", "value": status},
         ]
-        query = [("fieldManager", manager), ("fieldValidation", "Strict")]
+        query = [("fieldManager", manager), ("fieldValidation", "Warn")]
         return await self._request("PATCH", kind, path, body=patch, content_type=_JSON_PATCH, query=query)
 
     async def annotate(self, obj: Object, annotations: dict[str, str], manager: str) -> None:
@@ -218,13 +222,17 @@ class Client:
         return await self._request("POST", kind, kind.path(body["metadata"].get("namespace", "")), body=body)
 
     async def served(self, api_version: str, wanted: Iterable[str]) -> frozenset[str]:
-        """Return which of the wanted kinds the API server serves in this group version right now."""
+        """Return which of the wanted kinds the API server lets one create in this group version right now.
+
+        A kind whose definition is being deleted is still listed: it can be read and deleted, and not created.
+        """
         path = kinds.Kind(api_version, "APIResourceList", "").path().rstrip("/")
         try:
             answer = await self._request("GET", kinds.Kind(api_version, "APIResourceList", ""), path)
         except errors.NotFoundError:
             return frozenset()
-        return frozenset(item["kind"] for item in answer.get("resources") or ()) & frozenset(wanted)
+        found = (item for item in answer.get("resources") or () if "/" not in item["name"])
+        return frozenset(item["kind"] for item in found if "create" in item["verbs"]) & frozenset(wanted)
 
     def _note(self, kind: kinds.Kind, answer: Object) -> None:
         """Remember the version of an object if it is newer; they are numbers that grow, in common for a kind.

@@ -4,7 +4,7 @@
     +- Unavailable   the server, the network or its limits: try again later
     |  +- Expired    the version from which a watch was to go on is forgotten: list again
     +- Conflict      somebody was faster: look again, then try again
-    +- NotFound      the object, its namespace or its whole kind is not there
+    +- NotFound      the object, its namespace or its whole kind is not there, or the kind is on its way out
     +- Forbidden     RBAC, Pod Security or quota says no: an administrator has to act
     +- Rejected      the server does not accept what we sent: a bug of ours or a setting of the user
 
@@ -25,6 +25,11 @@ from edgedetector.api.errors import OperatorError, PermanentError, RetryError
 
 # A server's answer can quote a whole object; the end of such a text helps nobody in a condition.
 MAX_MESSAGE = 500
+# How an API server refuses to create objects of a kind that is on its way out.
+_TERMINATING = "not allowed while custom resource definition is terminating"
+# Before the whole object, of which a field may hold a password: such a text goes nowhere.
+_QUOTES_ALL = "patch: Invalid value"
+_UNFIT = "the patched object does not fit its definition, which may be of another release"
 # Seconds of patience that are granted at most: nobody is to put a detector aside for good.
 MAX_AFTER = 60.0
 
@@ -100,8 +105,9 @@ def from_status(status: int, body: str, request: str, retry_after: str = "") -> 
 
     `retry_after` is the header of that name, of which only the form in seconds is known to API servers.
     """
-    kind = _BY_STATUS.get(status, UnavailableError)
-    error = kind(f"{request}: {_message(status, body)}"[:MAX_MESSAGE])
+    text = _message(status, body)
+    kind = NotFoundError if _TERMINATING in text else _BY_STATUS.get(status, UnavailableError)
+    error = kind(f"{request}: {_UNFIT if _QUOTES_ALL in text else text}"[:MAX_MESSAGE])
     if isinstance(error, UnavailableError) and retry_after.isdecimal():
         error.after = min(float(retry_after[:6]), MAX_AFTER)
     return error

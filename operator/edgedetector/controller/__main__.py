@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import random
+import signal
 import socket
 import sys
 import time
@@ -16,7 +17,6 @@ from typing import Any
 from urllib.request import getproxies
 
 import aiohttp
-import kopf
 from kubernetes.aio import client as kubernetes
 from kubernetes.aio import config as kubeconfig
 
@@ -24,8 +24,7 @@ from edgedetector import plan, profiles
 from edgedetector.cluster import kinds
 from edgedetector.cluster import watch as cluster_watch
 from edgedetector.cluster.client import Client
-from edgedetector.cluster.errors import ClusterError
-from edgedetector.controller import discovery, health, keys, logs, options, watch
+from edgedetector.controller import aside, discovery, health, keys, logs, options, watch
 from edgedetector.controller.detectors import DetectorReconciler
 from edgedetector.controller.drifts import Drifts
 from edgedetector.controller.loop import Loop, Reconciler
@@ -58,11 +57,6 @@ def transport() -> kubernetes.Configuration:
     return found
 
 
-async def login(**context: Any) -> kopf.ConnectionInfo | None:
-    """Log Kopf in the same way."""
-    return kopf.login_with_service_account(**context) or kopf.login_with_kubeconfig(**context)
-
-
 def planning(settings: options.Options) -> plan.Settings:
     """Return what planning has to know of the options."""
     return plan.Settings(
@@ -80,7 +74,7 @@ def planning(settings: options.Options) -> plan.Settings:
 
 
 async def run(settings: options.Options) -> None:
-    """Run until told to stop, or until EdgeDetectors come or go as a kind where no watch would tell of it."""
+    """Run until told to stop."""
     await credentials()
     async with kubernetes.ApiClient(transport()) as api, aiohttp.ClientSession() as session:
         await work(settings, api, session)
@@ -90,10 +84,11 @@ async def work(settings: options.Options, api: kubernetes.ApiClient, session: ai
     """Do all the work over these connections."""
     rng = random.Random()  # noqa: S311 - spreads load, keeps no secret
     metrics, queue = Metrics(), KeyedQueue[keys.Key](time.monotonic)
-    alive = health.Health(time.monotonic, settings.resync)
+    # Where profiles are files, their passes are the first to need the API server.
+    first = keys.Subject.PROFILE if settings.namespaces else keys.Subject.SHIPPED
+    alive = health.Health(time.monotonic, settings.resync, first)
     client = Client(api, lambda verb, kind, code, _seconds: metrics.requests.labels(verb, kind, code).inc())
     uses = Uses(queue.add)
-    stale = asyncio.Event()
 
     def wake_known() -> None:
         for key in uses.known():
@@ -127,17 +122,17 @@ async def work(settings: options.Options, api: kubernetes.ApiClient, session: ai
     for name in shell.files if shell.namespaced else ():  # no watch tells of a file
         queue.add(keys.profile(name))
     logger.info("operator started", extra={"fields": dataclasses.asdict(settings)})
-    own = await follow_own_kind(client, stale) if shell.namespaced else ()
     server = await health.serve(settings.port, alive, metrics.registry)
     tasks: list[asyncio.Task[Any]] = [
         *(asyncio.create_task(loop.work(), name=f"worker-{n}") for n in range(settings.workers)),
         asyncio.create_task(scraper.run(), name="scraper"),
         asyncio.create_task(kinds_served.run(), name="discovery"),
-        asyncio.create_task(stale.wait(), name="stale"),
-        *own,
+        asyncio.create_task(told_to_stop(), name="signals"),
         *(asyncio.create_task(one.run(), name=f"watch-{one.kind.plural}") for one in following(settings, client, wake)),
-        watching(settings, wake, monitoring_changed),
     ]
+    if not shell.namespaced:  # else there is nothing that Kopf would have the right to watch
+        anew = functools.partial(look_anew, metrics, uses, queue)
+        tasks.append(asyncio.create_task(aside.watching(wake, monitoring_changed, anew), name="kopf"))
     try:
         await first_of(tasks)
     finally:
@@ -156,12 +151,20 @@ def loop_of(
     return Loop(queue, reconcilers, shell.metrics, alive, time.monotonic, shell.rng)
 
 
-async def follow_own_kind(client: Client, changed: asyncio.Event) -> tuple[asyncio.Task[None], ...]:
-    """Start to ask whether EdgeDetectors are there as a kind; what comes after the first answer is a change."""
-    own_kind = discovery.Discovery(client, time.monotonic, changed.set, discovery.OWN)
-    with contextlib.suppress(ClusterError):
-        await own_kind.served()  # before Kopf looks
-    return (asyncio.create_task(own_kind.run(), name="own kind"),)
+def look_anew(metrics: Metrics, uses: Uses, queue: KeyedQueue[keys.Key]) -> None:
+    """Look at profiles once Kopf is begun anew: its lists say nothing of what has gone meanwhile."""
+    metrics.kopf_restarts.inc()
+    for key in (keys.SHIPPED, *uses.known()):
+        if key.subject != keys.Subject.DETECTOR:
+            queue.add(key)
+
+
+async def told_to_stop() -> None:
+    """Wait for the kubelet, or for somebody at a terminal."""
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    await told.wait()
 
 
 async def first_of(tasks: list[asyncio.Task[Any]]) -> None:
@@ -190,25 +193,6 @@ def places(settings: options.Options) -> frozenset[str]:
     The operator's own one is among them for the exporters; a detector there is served only if it is named.
     """
     return frozenset({*settings.namespaces, settings.operator_namespace}) if settings.namespaces else frozenset()
-
-
-def watching(
-    settings: options.Options, wake: Callable[[keys.Key], None], monitoring_changed: Callable[[], None]
-) -> asyncio.Task[Any]:
-    """Start Kopf. Last of all, since it takes every task that is younger than itself for its own when it ends."""
-    namespaced = bool(settings.namespaces)
-    registry, kopf_settings = kopf.OperatorRegistry(), kopf.OperatorSettings()
-    kopf.on.login(registry=registry)(login)
-    watch.register(registry, wake, None if namespaced else monitoring_changed)
-    watch.operator_settings(kopf_settings, namespaced=namespaced)
-    coroutine = kopf.operator(
-        registry=registry,
-        settings=kopf_settings,
-        standalone=True,
-        clusterwide=not namespaced,
-        namespaces=places(settings),
-    )
-    return asyncio.create_task(coroutine, name="kopf")
 
 
 def main() -> int:

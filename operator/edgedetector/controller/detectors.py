@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -16,12 +17,12 @@ from edgedetector.api import conditions, errors, names
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, held, kinds
-from edgedetector.controller import refresh, replicas
+from edgedetector.controller import keys, refresh, replicas
+from edgedetector.controller.holders import HELD, Holders
 from edgedetector.controller.logs import about
+from edgedetector.controller.loop import AwaitsError
 from edgedetector.controller.patience import Patience
-from edgedetector.controller.profiles import SOON
 from edgedetector.controller.shell import reported, resource
-from edgedetector.controller.watch import OURS
 from edgedetector.observe import gather, kubelet, scrape
 from edgedetector.status import compose, document, scaling
 from edgedetector.status.cameras import merge
@@ -38,9 +39,6 @@ logger = logging.getLogger(__name__)
 
 # Failures in a row, two to three seconds with the pauses between them, from which on the status tells of them.
 LASTING: Final = 4
-
-# Seconds until the next look at who holds the accelerator that a detector waits for.
-HELD: Final = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +65,10 @@ class DetectorReconciler:
     patience: Patience = field(default_factory=Patience)
     failures: dict[Key, int] = field(default_factory=dict)
     """Passes in a row that the API server let fail."""
+    holders: Holders = field(default_factory=lambda: Holders(time.monotonic))
 
     async def reconcile(self, key: Key) -> float | None:
         """Do one pass; see `loop.Reconciler`."""
-        if not self.shell.profiles_applied:
-            return SOON
         with self.shell.phase("gather"):
             obj = await self.shell.client.get(kinds.EDGEDETECTOR, key.namespace, key.name)
         if obj is None or converge.leaving(obj):
@@ -82,10 +79,13 @@ class DetectorReconciler:
             self.uses(key, "")
             return None
         await self._greet(obj)
+        if not self.shell.profiles_applied:
+            await self._await_profiles(key, obj)
         try:
             view = await self._converge(key, obj)
         except errors.UserError as error:
             # Only a changed resource helps. What runs, runs on, and is looked at all the same.
+            self.failures.pop(key, None)
             still = await self._remains(key, obj)
             judged = compose.judge_error(error, still)
             await self._write(obj, judged, still)
@@ -106,6 +106,15 @@ class DetectorReconciler:
         judged = compose.judge(view)
         await self._write(obj, judged, view)
         return self._pace(key, view, judged)
+
+    async def _await_profiles(self, key: Key, obj: Object) -> None:
+        """Tell, once it lasts, why the shipped profiles are not those of this release, and wait for them."""
+        cause = self.shell.profiles_error
+        if cause is not None and self._lasts(key):
+            error = errors.RetryError(f"the shipped AcceleratorProfiles cannot be applied: {cause}")
+            await self._write(obj, compose.judge_error(error), None)
+        if not self.shell.profiles_applied:  # nor meanwhile: else nothing would end the waiting
+            raise AwaitsError(keys.SHIPPED)
 
     def _lasts(self, key: Key) -> bool:
         """Tell whether passes have failed for long enough to be told: one conflict is no news of a detector."""
@@ -156,7 +165,7 @@ class DetectorReconciler:
         client, selector = self.shell.client, f"{names.LABEL_DETECTOR}={key.name}"
         served = await self.shell.discovery.served()
         children, pods = await asyncio.gather(
-            converge.gather(client, plan.CHILD_KINDS, key.namespace, selector, served),
+            self.shell.gather(plan.CHILD_KINDS, key.namespace, selector, served),
             client.list_known(kinds.POD, key.namespace, selector),
         )
         views = tuple([await self._view(pod) for pod in pods])
@@ -168,14 +177,8 @@ class DetectorReconciler:
     async def _holders(self, key: Key, views: tuple[PodView, ...]) -> dict[str, tuple[str, ...]]:
         """Return who else holds what a pod of ours waits for, by resource; nobody is asked while none waits."""
         lacking = {name for view in views if view.problem and not view.leaving for name in view.problem.lacking}
-        if not lacking:
-            return {}
-        pods: list[Object] = []
-        for namespace in self.shell.options.namespaces or ("",):
-            pods += await self.shell.client.list(kinds.POD, namespace, OURS)
         own = f"{key.namespace}/{key.name}"
-        held = {name: {kubelet.holder(pod, name) for pod in pods} - {"", own} for name in lacking}
-        return {name: tuple(sorted(found)) for name, found in held.items() if found}
+        return await self.holders.of(self.shell.client, self.shell.options.namespaces, lacking, own)
 
     async def _view(self, pod: Object) -> PodView:
         view = kubelet.pod(pod)

@@ -6,12 +6,11 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from edgedetector.api import names
 from edgedetector.cluster import kinds
 from edgedetector.cluster.errors import ClusterError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from edgedetector.cluster.client import Client
 
@@ -19,11 +18,6 @@ logger = logging.getLogger(__name__)
 
 # Seconds. Saves a request a pass; a watch on the kinds' definitions drops the memory at once.
 MEMORY: Final = 10.0
-
-OPTIONAL: Final[Mapping[str, frozenset[str]]] = {kinds.MONITORING_API: kinds.OPTIONAL}
-# For an operator that may not watch definitions: whether its own kind is there is asked, as every authenticated
-# identity may.
-OWN: Final[Mapping[str, frozenset[str]]] = {names.API_VERSION: frozenset({kinds.EDGEDETECTOR.kind})}
 
 
 class Discovery:
@@ -40,21 +34,12 @@ class Discovery:
         Monotonic seconds.
     changed
         Called when an answer differs from the last one.
-    asked
-        Kinds to ask for, by group version.
     """
 
-    def __init__(
-        self,
-        client: Client,
-        clock: Callable[[], float],
-        changed: Callable[[], None],
-        asked: Mapping[str, frozenset[str]] = OPTIONAL,
-    ) -> None:
+    def __init__(self, client: Client, clock: Callable[[], float], changed: Callable[[], None]) -> None:
         self._client = client
         self._clock = clock
         self._changed = changed
-        self._asked = asked
         self._known: frozenset[str] | None = None
         self._until = float("-inf")
 
@@ -62,8 +47,7 @@ class Discovery:
         """Return those of the kinds that the API server serves."""
         if self._known is not None and self._clock() < self._until:
             return self._known
-        answers = [await self._client.served(version, wanted) for version, wanted in self._asked.items()]
-        found = frozenset[str]().union(*answers)
+        found = await self._client.served(kinds.MONITORING_API, kinds.OPTIONAL)
         before, self._known, self._until = self._known, found, self._clock() + MEMORY
         if before is not None and before != found:
             logger.info("other kinds are served", extra={"fields": {"served": sorted(found)}})

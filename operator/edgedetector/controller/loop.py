@@ -36,7 +36,20 @@ class Reconciler(Protocol):
         -------
         float or None
             Seconds until the next look if nothing happens before; None if the thing is gone.
+
+        Raises
+        ------
+        AwaitsError
+            If nothing can be done before a pass over another key; no try is made before, unless something happens.
         """
+
+
+class AwaitsError(Exception):
+    """A pass has to wait for one over another key, whose end, good or bad, brings the next try."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__(str(key))
+        self.key = key
 
 
 @dataclass(slots=True)
@@ -50,6 +63,8 @@ class Loop:
     clock: Callable[[], float]
     rng: random.Random
     failures: dict[Key, int] = field(default_factory=dict)
+    awaiting: dict[Key, set[Key]] = field(default_factory=dict)
+    """By a key, those that wait for a pass over it."""
 
     async def work(self) -> None:
         """Take keys for ever."""
@@ -68,12 +83,19 @@ class Loop:
         try:
             async with asyncio.timeout(DEADLINE):
                 again = await self.reconcilers[key.subject].reconcile(key)
+        except AwaitsError as error:
+            self.awaiting.setdefault(error.key, set()).add(key)
+            self.metrics.passes.labels(key.subject, "waiting").inc()
+            return
         except Exception as error:  # noqa: BLE001 - the loop outlives every pass
             self._failed(key, error)
             return
         finally:
             self.metrics.seconds.labels(key.subject).observe(self.clock() - started)
+            for waiting in self.awaiting.pop(key, ()):
+                self.queue.add(waiting)
         self.failures.pop(key, None)
+        self.health.succeeded(key.subject)
         self.metrics.passes.labels(key.subject, "ok").inc()
         self.metrics.last_success.set_to_current_time()
         if again is not None:

@@ -23,6 +23,7 @@ class Metrics:
     requests: Counter = field(init=False)
     queued: Gauge = field(init=False)
     last_success: Gauge = field(init=False)
+    kopf_restarts: Counter = field(init=False)
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -44,4 +45,8 @@ class Metrics:
         put(
             "last_success",
             Gauge(f"{head}_last_success_timestamp_seconds", "End of the last pass without error", registry=registry),
+        )
+        put(
+            "kopf_restarts",
+            Counter(f"{head}_kopf_restarts", "Times that Kopf ended and was begun anew", registry=registry),
         )

@@ -58,7 +58,7 @@ class Options:
     scrape_rest: float = 5.0
     """Between two questions to the pods of a detector at rest."""
     port: int = 9090
-    """HTTP: /metrics, /healthz."""
+    """HTTP: /metrics, /healthz, /readyz."""
     log_level: str = "INFO"
     log_format: str = "json"
 
@@ -94,7 +94,7 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
     flag("resync", "seconds between two full looks at a resource", "300")
     flag("scrape-busy", "seconds between questions to the pods of a changing detector", "2")
     flag("scrape-rest", "seconds between questions to the pods of a detector at rest", "5")
-    flag("port", "port of /metrics and /healthz", "9090")
+    flag("port", "port of /metrics, /healthz and /readyz", "9090")
     flag("log-level", "DEBUG, INFO, WARNING or ERROR", "INFO")
     flag("log-format", "json or text", "json")
     values = parser.parse_args(arguments)

@@ -10,22 +10,23 @@ import asyncio
 import contextlib
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from edgedetector import plan
 from edgedetector.api import conditions, errors, names
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, diff, kinds
-from edgedetector.cluster.errors import ClusterError
+from edgedetector.cluster.errors import ClusterError, NotFoundError
 from edgedetector.cluster.ownership import SHIPPED_MANAGER, is_shipped
 from edgedetector.controller import keys
 from edgedetector.controller.logs import about
+from edgedetector.controller.loop import AwaitsError
 from edgedetector.controller.shell import reported, resource
 from edgedetector.observe import kubelet
 from edgedetector.status import compose, profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable
 
     from edgedetector.api.conditions import Condition
     from edgedetector.cluster.client import Object
@@ -34,9 +35,6 @@ if TYPE_CHECKING:
     from edgedetector.observe.snapshot import PodView, Workload
 
 logger = logging.getLogger(__name__)
-
-# Seconds until the next look at what has to wait for the shipped profiles.
-SOON: Final = 0.2
 
 
 @dataclass(slots=True)
@@ -96,7 +94,7 @@ class ProfileReconciler:
     async def reconcile(self, key: Key) -> float | None:
         """Do one pass; see `loop.Reconciler`."""
         if not self.shell.profiles_applied:
-            return SOON
+            raise AwaitsError(keys.SHIPPED)
         obj = await self.shell.profile(key.name)
         if self.shell.namespaced:
             return await self._file(key, obj)
@@ -157,14 +155,23 @@ class ProfileReconciler:
         return [head | {"uid": obj["metadata"]["uid"]} for obj in found]
 
     async def _in_use(self, profile: str) -> bool:
-        """Tell whether a detector uses the profile: known from their passes, and after a start from one list."""
+        """Tell whether a detector uses the profile: known from their passes, and after a start from one list.
+
+        While EdgeDetectors are not there as a kind nobody uses one; the list is owed until they are.
+        """
         async with self._listing:
-            if not self._listed:
-                for namespace in self.shell.options.namespaces or ("",):
-                    listed = self.shell.client.each(kinds.EDGEDETECTOR, namespace)
-                    self.uses.learn([_profile_of(obj) async for obj in listed if not converge.leaving(obj)])
-                self._listed = True
+            with contextlib.suppress(NotFoundError):
+                await self._list()
         return bool(self.uses.users(profile))
+
+    async def _list(self) -> None:
+        """Learn from one list which detector uses which profile, unless that was done before."""
+        if self._listed:
+            return
+        for namespace in self.shell.options.namespaces or ("",):
+            listed = self.shell.client.each(kinds.EDGEDETECTOR, namespace)
+            self.uses.learn([_profile_of(obj) async for obj in listed if not converge.leaving(obj)])
+        self._listed = True
 
     async def _converge(
         self, key: Key, obj: Object | None, owner_uid: str, owner: list[Object] | None = None, *, in_use: bool
@@ -187,7 +194,7 @@ class ProfileReconciler:
     async def _children(self, key: Key, served: frozenset[str]) -> tuple[Object, ...]:
         selector = f"{names.LABEL_PROFILE}={key.name}"
         place = self.shell.settings.operator_namespace
-        return await converge.gather(self.shell.client, plan.PROFILE_CHILD_KINDS, place, selector, served)
+        return await self.shell.gather(plan.PROFILE_CHILD_KINDS, place, selector, served)
 
     async def _write(self, obj: Object, judged: tuple[Condition, ...], exporter: Workload | None = None) -> None:
         before = obj.get("status") or {}
@@ -220,13 +227,18 @@ class ShippedReconciler:
     async def reconcile(self, _key: Key) -> float | None:
         """Do one pass; see `loop.Reconciler`. The next one is the process's sign of life, so it always comes."""
         if not self.shell.namespaced:
-            found = await self.shell.client.list(kinds.ACCELERATOR_PROFILE)
-            live = {obj["metadata"]["name"]: obj for obj in found}
-            await self._apply(live)
+            try:
+                await self._apply()
+            except Exception as error:
+                self.shell.profiles_error = reported(error)
+                raise
+            self.shell.profiles_error = None
         return self.shell.resync()
 
-    async def _apply(self, live: Mapping[str, Object]) -> None:
+    async def _apply(self) -> None:
         """Apply all; of several errors the first one is told. Only one that may pass holds up those who plan."""
+        found = await self.shell.client.list(kinds.ACCELERATOR_PROFILE)
+        live = {obj["metadata"]["name"]: obj for obj in found}
         failed: list[ClusterError] = []
         for name, body in self.shell.files.items():
             try:

@@ -14,7 +14,7 @@ from edgedetector.api import conditions, names
 from edgedetector.api.conditions import Condition
 from edgedetector.api.errors import NameTakenError, OperatorError, PermanentError, UserError
 from edgedetector.cluster import converge, events, held, kinds, ownership
-from edgedetector.cluster.errors import ClusterError
+from edgedetector.cluster.errors import ClusterError, NotFoundError
 from edgedetector.controller.drifts import CONTESTED, Drifts
 from edgedetector.controller.logs import about
 from edgedetector.controller.options import IMMEDIATE
@@ -57,6 +57,8 @@ class Shell:
     """Profiles by name that the operator brings along."""
     profiles_applied: bool = True
     """Whether the shipped profiles are those of this release; before, nothing is to be planned with one."""
+    profiles_error: OperatorError | None = None
+    """Why they are not yet, if it is known."""
     drifts: Drifts[Key] = field(default_factory=lambda: Drifts(time.monotonic, lambda _key, _seconds: None))
     """Which children somebody else keeps changing."""
 
@@ -103,6 +105,25 @@ class Shell:
             logger.info("pods are kept over an upgrade, until their next change", extra=about(key, kept=newly))
         return found
 
+    @contextlib.contextmanager
+    def kinds_may_go(self) -> Iterator[None]:
+        """Have it asked anew which optional kinds there are when one may be no more: all passes would fail till then.
+
+        The error says to try again, and the next pass does without that kind.
+        """
+        try:
+            yield
+        except NotFoundError:
+            self.discovery.forget()
+            raise
+
+    async def gather(
+        self, child_kinds: Iterable[tuple[str, str]], namespace: str, selector: str, served: frozenset[str]
+    ) -> tuple[Object, ...]:
+        """List the children of every kind that is served."""
+        with self.kinds_may_go():
+            return await converge.gather(self.client, child_kinds, namespace, selector, served)
+
     async def converge(
         self, key: Key, desired: Iterable[Object], live: Iterable[Object], owner_uid: str
     ) -> converge.Outcome:
@@ -118,9 +139,10 @@ class Shell:
         def contested(child: Object) -> bool:
             return self.drifts.held(key, f"{child['kind']}/{child['metadata']['name']}", child)
 
-        outcome = await converge.converge(
-            self.client, wanted.values(), live, owner_uid, names.FIELD_MANAGER, held=contested
-        )
+        with self.kinds_may_go():
+            outcome = await converge.converge(
+                self.client, wanted.values(), live, owner_uid, names.FIELD_MANAGER, held=contested
+            )
         for entry in outcome.applied:
             child = entry.partition(": ")[0]
             self.drifts.wrote(key, child, wanted[child])
@@ -149,9 +171,7 @@ class Shell:
                 continue
             deed = "deletes it" if what == "new" else f"changes {what}"
             message = f"{child}: somebody else {deed} again and again; it is put right ever more seldom until that ends"
-            owner = wanted[child]["metadata"]["ownerReferences"][0]
-            place = {"namespace": key.namespace} if key.namespace else {}
-            parent = {**owner, "metadata": {**place, "name": owner["name"], "uid": owner["uid"]}}
+            parent = _owner_of(wanted[child])
             logger.warning("%s", message, extra=about(key))
             await self.tell(parent, Condition(CONTESTED, conditions.TRUE, CONTESTED, message), warning=True)
 
@@ -162,6 +182,15 @@ class Shell:
             await self.client.create(body)
         except ClusterError as error:
             logger.warning("event not posted: %s", error, extra=about(resource(obj)))
+
+
+def _owner_of(child: Object) -> Object:
+    """Return what an Event has to know of a child's owner, who is where the child is, or in no namespace."""
+    metadata = child["metadata"]
+    owner = metadata["ownerReferences"][0]
+    everywhere = owner["kind"] == kinds.ACCELERATOR_PROFILE.kind
+    place = {} if everywhere else {"namespace": metadata["namespace"]}
+    return {**owner, "metadata": {**place, "name": owner["name"], "uid": owner["uid"]}}
 
 
 def resource(obj: Object) -> str:

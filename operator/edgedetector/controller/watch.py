@@ -34,9 +34,8 @@ OURS: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 _FIGURES: Final = frozenset({"currentMetrics", "lastScaleTime"})
 
 
-def operator_settings(settings: kopf.OperatorSettings, *, namespaced: bool = False) -> None:
-    """Configure Kopf for watching only; `namespaced`: without a look at anything that belongs to no namespace."""
-    settings.scanning.disabled = namespaced
+def operator_settings(settings: kopf.OperatorSettings) -> None:
+    """Configure Kopf for watching only."""
     settings.posting.enabled = False
     settings.peering.standalone = True
     settings.networking.connect_timeout = 30
@@ -44,7 +43,7 @@ def operator_settings(settings: kopf.OperatorSettings, *, namespaced: bool = Fal
     settings.watching.connect_timeout = 30
     settings.watching.server_timeout = 300
     settings.watching.client_timeout = 310
-    settings.process.ultimate_exiting_timeout = 10
+    settings.process.ultimate_exiting_timeout = None  # else the end of Kopf may be that of the process
     # What Kopf would need to find out which handlers of a change have run: copies of every object at every event.
     settings.persistence.diffbase_storage = _NoDiff()
     settings.persistence.progress_storage = _NoProgress()
@@ -230,11 +229,10 @@ class _NoProgress(kopf.ProgressStorage):
         return essence
 
 
-def register(registry: kopf.OperatorRegistry, wake: Callable[[Key], None], wake_all: Callable[[], None] | None) -> None:
+def register(registry: kopf.OperatorRegistry, wake: Callable[[Key], None], wake_all: Callable[[], None]) -> None:
     """Register a handler for each kind that Kopf watches: key into the queue, no more.
 
-    `wake_all` is called when optional kinds are defined or removed. None: the operator has no rights on what belongs to
-    no namespace, so neither definitions nor profiles are watched.
+    `wake_all` is called when optional kinds are defined or removed.
     """
     news = News()
 
@@ -252,9 +250,8 @@ def register(registry: kopf.OperatorRegistry, wake: Callable[[Key], None], wake_
             **filters,
         )(handler)
 
-    if wake_all is not None:
-        listen(kinds.ACCELERATOR_PROFILE, lambda obj: wake(keys.profile(obj["metadata"]["name"])))
-        listen(kinds.CRD, lambda _: wake_all(), when=_defines_monitoring)
+    listen(kinds.ACCELERATOR_PROFILE, lambda obj: wake(keys.profile(obj["metadata"]["name"])))
+    listen(kinds.CRD, lambda _: wake_all(), when=_defines_monitoring)
 
 
 def _defines_monitoring(body: Mapping[str, Any], **_: Any) -> bool:

@@ -130,16 +130,17 @@ def start_problem(events: Iterable[Object]) -> Problem | None:
     return words.of_objects(last.get("message", ""), conditions.REASON_VOLUME_MISSING)
 
 
-def holder(obj: Object, resource: str) -> str:
-    """Return namespace/name of the EdgeDetector whose pod this is if the pod holds some of the resource, else ""."""
+def holder(obj: Object) -> tuple[str, frozenset[str]]:
+    """Return namespace/name of the EdgeDetector whose pod this is, and which accelerators the pod holds."""
     metadata, spec = obj["metadata"], obj.get("spec") or {}
     ended = (obj.get("status") or {}).get("phase") in _ENDED_PHASES
     # A pod that leaves gives its device back: whoever waits for that need not call anybody.
     if not spec.get("nodeName") or ended or metadata.get("deletionTimestamp"):
-        return ""
+        return "", frozenset()
     wanted = [(container.get("resources") or {}).get("limits") or {} for container in spec.get("containers") or ()]
     detector = (metadata.get("labels") or {}).get(names.LABEL_DETECTOR, "")
-    return f"{metadata['namespace']}/{detector}" if detector and any(resource in limits for limits in wanted) else ""
+    devices = frozenset(name for limits in wanted for name in limits if "/" in name)  # cpu and memory have none
+    return (f"{metadata['namespace']}/{detector}", devices) if detector else ("", frozenset())
 
 
 def workload(obj: Object) -> Workload:

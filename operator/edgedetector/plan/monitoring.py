@@ -13,7 +13,8 @@ from edgedetector.plan.common import COMPONENT_MONITORING, detector_metadata
 from edgedetector.plan.exporter import LABEL_ACCELERATOR_PROFILE, LABEL_NODE
 
 LABEL_EDGEDETECTOR: Final = "edgedetector"
-RUNBOOKS: Final = "https://edgedetector.dev/runbooks"
+# A page an alert, from the root of this repository: where that is published, nothing here knows.
+RUNBOOKS: Final = "docs/runbooks"
 
 HIGH_CPU_SHARE: Final = 0.85  # of a node's processors, in the reference deployment's rules
 BUSY_SHARE: Final = 0.8  # ceiling of device utilisation in the reference deployment's rules
@@ -46,7 +47,7 @@ class Alert:
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
-                "runbook_url": f"{RUNBOOKS}/{self.name}",
+                "runbook_url": f"{RUNBOOKS}/{self.name}.md",
             },
         }
 

@@ -33,7 +33,8 @@ def triton_policy(detector: EdgeDetector, settings: Settings) -> dict[str, Any] 
     replicas = [_pods(detector, names.COMPONENT_TRITON)]
     several = detector.spec.scaling.max_replicas > 1
     ingress = [
-        _from([_operator(settings), *_prometheus(settings)], names.PORT_DETECTOR, names.PORT_TRITON_METRICS),
+        _from([_operator(settings)], names.PORT_DETECTOR),
+        *_scrapes(settings, names.PORT_DETECTOR, names.PORT_TRITON_METRICS),
         _from([{"podSelector": {"matchLabels": {names.LABEL_TRITON_CLIENT: "true"}}}], names.PORT_TRITON_GRPC),
     ]
     egress = [
@@ -54,16 +55,18 @@ def media_policy(detector: EdgeDetector, settings: Settings) -> dict[str, Any] |
         return None
     ingress = [
         _from([_pods(detector, names.COMPONENT_TRITON)], names.PORT_GO2RTC_RTSP),
-        _from([_operator(settings), *_prometheus(settings)], names.PORT_GO2RTC_API),
+        _from([_operator(settings)], names.PORT_GO2RTC_API),
+        *_scrapes(settings, names.PORT_GO2RTC_API),
     ]
     egress = [*_name_servers(settings), *_cameras(detector)]
     return _policy(detector, names.COMPONENT_MEDIA, names.media(detector.name), ingress, egress)
 
 
 def exporter_policy(profile: AcceleratorProfile, exporter: ExporterSpec, settings: Settings) -> dict[str, Any] | None:
-    """Return the policy of a profile's exporter: the operator and Prometheus may read it, itself it goes nowhere."""
+    """Return the policy of a profile's exporter: Prometheus may read it, itself it goes nowhere."""
     if not settings.network_policies:
         return None
+    scrapes = _scrapes(settings, exporter.port)
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -71,7 +74,8 @@ def exporter_policy(profile: AcceleratorProfile, exporter: ExporterSpec, setting
         "spec": {
             "podSelector": {"matchLabels": profile_selector(profile)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [_from([_operator(settings), *_prometheus(settings)], exporter.port)],
+            # The API server drops an empty list: one would differ from what it holds for ever.
+            **({"ingress": scrapes} if scrapes else {}),
         },
     }
 
@@ -151,8 +155,10 @@ def _operator(settings: Settings) -> dict[str, Any]:
     return pods_of(settings.operator_namespace, {names.LABEL_NAME: names.OPERATOR})
 
 
-def _prometheus(settings: Settings) -> list[dict[str, Any]]:
-    return [pods_of(namespace) for namespace in settings.prometheus_namespaces]
+def _scrapes(settings: Settings, *ports: int) -> list[dict[str, Any]]:
+    """Return the rule that lets Prometheus in; without a namespace of it none, since a rule without peers means all."""
+    namespaces = [pods_of(namespace) for namespace in settings.prometheus_namespaces]
+    return [_from(namespaces, *ports)] if namespaces else []
 
 
 def _pods(detector: EdgeDetector, component: str) -> dict[str, Any]:

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from tests.unit.chart import reference
+from tests.unit.chart.rendered import CHART, ROOT, executable, of, render, template
 
 from edgedetector import plan, profiles
 from edgedetector.api import names
@@ -22,36 +22,9 @@ from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import kinds
 from edgedetector.controller import options
 
-ROOT = Path(__file__).parents[3]
-CHART = ROOT / "charts" / "edgedetector"
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 PROMETHEUS = "monitoring.coreos.com/v1/ServiceMonitor"
-
-
-@pytest.fixture(scope="session")
-def helm() -> str:
-    """Helm's executable: the one that the local cluster uses. Session, since finding it may fetch it."""
-    build = ROOT / "tests" / "e2e" / "node" / "build.py"
-    done = subprocess.run([sys.executable, build, "helm"], check=True, stdout=subprocess.PIPE, text=True)
-    return done.stdout.strip().splitlines()[-1]
-
-
-def template(helm: str, *arguments: str, values: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
-    command = [helm, "template", "edgedetector", str(CHART), "--namespace", "edgedetector-system", *arguments]
-    return subprocess.run(
-        [*command, "--values", "-"], input=json.dumps(values or {}), capture_output=True, text=True, check=False
-    )
-
-
-def render(helm: str, *arguments: str, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    done = template(helm, *arguments, values=values)
-    assert done.returncode == 0, done.stderr
-    return [obj for obj in yaml.load_all(done.stdout, yaml.CSafeLoader) if obj]  # definitions are long
-
-
-def of(objects: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    return [obj for obj in objects if obj["kind"] == kind]
 
 
 def environment(objects: list[dict[str, Any]]) -> dict[str, str]:
@@ -87,17 +60,28 @@ EVERYTHING: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("values", [{}, EVERYTHING, {"serviceAccount": {"create": False, "name": "mine"}}])
-def test_what_is_rendered_is_valid_for_the_api_server(helm: str, values: dict[str, Any]) -> None:
+def test_what_is_rendered_is_valid_for_the_api_server(values: dict[str, Any]) -> None:
     builtin = [
-        obj for obj in render(helm, values=values) if obj["kind"] not in {"CustomResourceDefinition", "ServiceMonitor"}
+        obj for obj in render(values=values) if obj["kind"] not in {"CustomResourceDefinition", "ServiceMonitor"}
     ]
     assert len(builtin) >= 6
     for obj in builtin:
         kubernetes_validate.validate(obj, "1.35", strict=True)
 
 
-def test_helm_finds_no_fault_with_it(helm: str) -> None:
-    done = subprocess.run([helm, "lint", "--strict", str(CHART)], capture_output=True, text=True, check=False)
+@pytest.mark.parametrize("release", ["r" * 53, "edgedetector-" + "r" * 40], ids=["any", "the chart's name in it"])
+def test_every_name_fits_however_long_that_of_the_release_is(release: str) -> None:
+    """Helm takes 53 characters; a Service's name may have 63, and so may what becomes a label."""
+    for values in (EVERYTHING, EVERYTHING | {"watchNamespaces": []}):
+        objects = render(values=values, release=release)
+        assert len(of(objects, "Service")) == 2
+        for obj in objects:
+            if obj["kind"] != "CustomResourceDefinition":
+                assert re.fullmatch(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?", obj["metadata"]["name"]), obj["metadata"]
+
+
+def test_helm_finds_no_fault_with_it() -> None:
+    done = subprocess.run([executable(), "lint", "--strict", str(CHART)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
@@ -112,19 +96,19 @@ def test_it_says_which_kinds_it_brings() -> None:
     assert told == {(*key, version["name"]) for key, found in versions.items() for version in found}
 
 
-def test_an_empty_api_server_needs_nothing_first(helm: str) -> None:
+def test_an_empty_api_server_needs_nothing_first() -> None:
     """No object of a kind that the chart itself defines or that an add-on would have to bring."""
-    assert {obj["kind"] for obj in render(helm)} == {
+    assert {obj["kind"] for obj in render()} == {
         "CustomResourceDefinition", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding",
         "Deployment", "Service", "NetworkPolicy",
     }  # fmt: skip
 
 
-def test_the_operator_is_scraped_where_there_is_a_prometheus_operator_or_somebody_insists(helm: str) -> None:
-    assert len(of(render(helm, "--api-versions", PROMETHEUS), "ServiceMonitor")) == 1
-    assert len(of(render(helm, values={"serviceMonitor": {"enabled": True}}), "ServiceMonitor")) == 1
+def test_the_operator_is_scraped_where_there_is_a_prometheus_operator_or_somebody_insists() -> None:
+    assert len(of(render("--api-versions", PROMETHEUS), "ServiceMonitor")) == 1
+    assert len(of(render(values={"serviceMonitor": {"enabled": True}}), "ServiceMonitor")) == 1
     refused = {"serviceMonitor": {"enabled": False}}
-    assert of(render(helm, "--api-versions", PROMETHEUS, values=refused), "ServiceMonitor") == []
+    assert of(render("--api-versions", PROMETHEUS, values=refused), "ServiceMonitor") == []
 
 
 def test_the_definitions_are_those_of_the_repository() -> None:
@@ -135,21 +119,21 @@ def test_the_definitions_are_those_of_the_repository() -> None:
     assert copies == source
 
 
-def test_definitions_are_rendered_whole_kept_and_left_out_on_demand(helm: str) -> None:
-    found = of(render(helm), "CustomResourceDefinition")
+def test_definitions_are_rendered_whole_kept_and_left_out_on_demand() -> None:
+    found = of(render(), "CustomResourceDefinition")
     for crd in found:
         source = yaml.safe_load((ROOT / "crds" / f"{names.GROUP}_{crd['spec']['names']['plural']}.yaml").read_text())
         assert crd["spec"] == source["spec"]
         assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
     assert len(found) == 2
-    assert of(render(helm, values={"crds": {"install": False}}), "CustomResourceDefinition") == []
-    loose = of(render(helm, values={"crds": {"keep": False, "annotations": {"a": "b"}}}), "CustomResourceDefinition")
+    assert of(render(values={"crds": {"install": False}}), "CustomResourceDefinition") == []
+    loose = of(render(values={"crds": {"keep": False, "annotations": {"a": "b"}}}), "CustomResourceDefinition")
     assert [crd["metadata"]["annotations"] for crd in loose] == [{"a": "b"}] * 2
 
 
-def rules(helm: str, values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+def rules(values: dict[str, Any] | None = None) -> list[dict[str, Any]]:
     """What the operator may do."""
-    objects = render(helm, values={"rbac": {"aggregate": False}} | (values or {}))
+    objects = render(values={"rbac": {"aggregate": False}} | (values or {}))
     return [rule for obj in (*of(objects, "ClusterRole"), *of(objects, "Role")) for rule in obj["rules"]]
 
 
@@ -158,18 +142,18 @@ def resources(found: list[dict[str, Any]]) -> set[str]:
 
 
 @pytest.mark.parametrize("values", [{}, EVERYTHING])
-def test_no_permission_is_a_wildcard_or_touches_secrets_nodes_or_permissions(helm: str, values: dict[str, Any]) -> None:
-    for rule in rules(helm, values):
+def test_no_permission_is_a_wildcard_or_touches_secrets_nodes_or_permissions(values: dict[str, Any]) -> None:
+    for rule in rules(values):
         said = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
         assert said.isdisjoint(
             {"*", "secrets", "nodes", "rbac.authorization.k8s.io", "escalate", "bind", "impersonate"}
         )
 
 
-def test_every_kind_of_child_can_be_made_and_nothing_else_can(helm: str) -> None:
+def test_every_kind_of_child_can_be_made_and_nothing_else_can() -> None:
     makeable = {
         (group, resource)
-        for rule in rules(helm)
+        for rule in rules()
         if {"create", "patch", "delete"} <= set(rule["verbs"])
         for group in rule["apiGroups"]
         for resource in rule["resources"]
@@ -178,8 +162,8 @@ def test_every_kind_of_child_can_be_made_and_nothing_else_can(helm: str) -> None
     assert makeable == {(kinds.of(*child).group, kinds.of(*child).plural) for child in children}
 
 
-def test_an_operator_of_some_namespaces_is_allowed_nothing_outside_of_them(helm: str) -> None:
-    some = render(helm, values={"watchNamespaces": ["site-a", "site-b"]})
+def test_an_operator_of_some_namespaces_is_allowed_nothing_outside_of_them() -> None:
+    some = render(values={"watchNamespaces": ["site-a", "site-b"]})
     assert [obj["metadata"]["name"] for obj in some if obj["kind"].startswith("ClusterRole")] == []
     assert {obj["metadata"].get("namespace") for obj in some} == {None, "site-a", "site-b", "edgedetector-system"}
     assert {obj["kind"] for obj in some if "namespace" not in obj["metadata"]} == {"CustomResourceDefinition"}
@@ -189,7 +173,7 @@ def test_an_operator_of_some_namespaces_is_allowed_nothing_outside_of_them(helm:
         return [rule for obj in found for rule in obj["rules"]]
 
     cluster_scoped = {"acceleratorprofiles", "acceleratorprofiles/status", "customresourcedefinitions"}
-    assert resources(allowed("site-a")) == resources(rules(helm)) - cluster_scoped
+    assert resources(allowed("site-a")) == resources(rules()) - cluster_scoped
     assert allowed("site-a") == allowed("site-b")
     assert ["create", "patch", "delete"] in [
         rule["verbs"] for rule in allowed("edgedetector-system") if "daemonsets" in rule["resources"]
@@ -199,15 +183,15 @@ def test_an_operator_of_some_namespaces_is_allowed_nothing_outside_of_them(helm:
     )
 
 
-def test_whoever_may_not_write_to_the_whole_cluster_can_install_it(helm: str) -> None:
-    some = render(helm, values=EVERYTHING | {"crds": {"install": False}})
+def test_whoever_may_not_write_to_the_whole_cluster_can_install_it() -> None:
+    some = render(values=EVERYTHING | {"crds": {"install": False}})
     assert [obj for obj in some if "namespace" not in obj["metadata"]] == []
 
 
-def test_people_get_edgedetectors_with_the_roles_of_the_cluster_and_profiles_only_to_look_at(helm: str) -> None:
+def test_people_get_edgedetectors_with_the_roles_of_the_cluster_and_profiles_only_to_look_at() -> None:
     prefix = "rbac.authorization.k8s.io/aggregate-to-"
     found: dict[str, dict[str, set[str]]] = {"view": {}, "edit": {}, "admin": {}}
-    for obj in of(render(helm), "ClusterRole"):
+    for obj in of(render(), "ClusterRole"):
         for label in obj["metadata"]["labels"]:
             if label.startswith(prefix):
                 for rule in obj["rules"]:
@@ -218,9 +202,9 @@ def test_people_get_edgedetectors_with_the_roles_of_the_cluster_and_profiles_onl
     assert found["edit"] == found["admin"] == {"edgedetectors": look | write, "acceleratorprofiles": look}
 
 
-def test_nobody_reaches_the_operator_but_prometheus_and_it_goes_only_where_it_must(helm: str) -> None:
-    labels = of(render(helm), "Deployment")[0]["spec"]["template"]["metadata"]["labels"]
-    (policy,) = of(render(helm), "NetworkPolicy")
+def test_nobody_reaches_the_operator_but_prometheus_and_it_goes_only_where_it_must() -> None:
+    labels = of(render(), "Deployment")[0]["spec"]["template"]["metadata"]["labels"]
+    (policy,) = of(render(), "NetworkPolicy")
     assert policy["spec"]["podSelector"]["matchLabels"].items() <= labels.items()
     assert policy["spec"]["policyTypes"] == ["Ingress", "Egress"]
     (ingress,) = policy["spec"]["ingress"]
@@ -235,20 +219,20 @@ def test_nobody_reaches_the_operator_but_prometheus_and_it_goes_only_where_it_mu
     ]
     assert {entry["port"] for entry in pods["ports"]} == {names.PORT_DETECTOR, names.PORT_GO2RTC_API}
     assert names_["to"][0]["podSelector"] == {"matchLabels": {"k8s-app": "kube-dns"}}
-    assert of(render(helm, values={"networkPolicy": {"enabled": False}}), "NetworkPolicy") == []
-    closed = of(render(helm, values={"networkPolicy": {"prometheusNamespaces": []}}), "NetworkPolicy")
+    assert of(render(values={"networkPolicy": {"enabled": False}}), "NetworkPolicy") == []
+    closed = of(render(values={"networkPolicy": {"prometheusNamespaces": []}}), "NetworkPolicy")
     assert "ingress" not in closed[0]["spec"]
 
 
-def test_the_operator_of_some_namespaces_goes_only_to_pods_there(helm: str) -> None:
-    (policy,) = of(render(helm, values={"watchNamespaces": ["site-a"]}), "NetworkPolicy")
+def test_the_operator_of_some_namespaces_goes_only_to_pods_there() -> None:
+    (policy,) = of(render(values={"watchNamespaces": ["site-a"]}), "NetworkPolicy")
     (peer,) = policy["spec"]["egress"][1]["to"]
     (expression,) = peer["namespaceSelector"]["matchExpressions"]
     assert expression == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["site-a"]}
 
 
-def test_one_registry_stands_before_all_images_and_a_digest_counts_more_than_a_tag(helm: str) -> None:
-    objects = render(helm, values=EVERYTHING)
+def test_one_registry_stands_before_all_images_and_a_digest_counts_more_than_a_tag() -> None:
+    objects = render(values=EVERYTHING)
     spec = [obj["spec"]["template"]["spec"] for obj in objects if obj["kind"] in {"Deployment", "DaemonSet"}]
     assert sorted(container["image"] for pod in spec for container in pod["containers"]) == [
         "registry.example.com:5000/mirror/edgedetector/operator@sha256:" + "0" * 64,
@@ -258,19 +242,19 @@ def test_one_registry_stands_before_all_images_and_a_digest_counts_more_than_a_t
 
 
 @pytest.mark.parametrize("image", ["a:1", "a/b:1", "a.example/b:1", "host:5000/a/b@sha256:0", "localhost/a"])
-def test_chart_and_operator_mean_the_same_by_a_registry(helm: str, image: str) -> None:
+def test_chart_and_operator_mean_the_same_by_a_registry(image: str) -> None:
     repository, mark, tag = image.partition("@") if "@" in image else image.rpartition(":")
     values = {"global": {"imageRegistry": "mirror.example/x"}, "detectorImage": {"repository": repository or image}}
     if mark == ":":
         values["detectorImage"]["tag"] = tag
-    rendered = environment(render(helm, values=values))["EDGEDETECTOR_DETECTOR_IMAGE"]
+    rendered = environment(render(values=values))["EDGEDETECTOR_DETECTOR_IMAGE"]
     ours = plan.Settings("system", "detector", image_registry="mirror.example/x").image(image)
     assert rendered.removesuffix(":0.1.0").split("@")[0] == ours.split("@")[0]
 
 
-def test_the_node_exporter_needs_nothing_of_the_node_and_is_off(helm: str) -> None:
-    assert of(render(helm), "DaemonSet") == []
-    objects = render(helm, values={"nodeExporter": {"enabled": True}, "serviceMonitor": {"enabled": True}})
+def test_the_node_exporter_needs_nothing_of_the_node_and_is_off() -> None:
+    assert of(render(), "DaemonSet") == []
+    objects = render(values={"nodeExporter": {"enabled": True}, "serviceMonitor": {"enabled": True}})
     (daemon,) = of(objects, "DaemonSet")
     pod = daemon["spec"]["template"]["spec"]
     assert pod.keys().isdisjoint({"hostNetwork", "hostPID", "hostIPC", "volumes"})
@@ -283,9 +267,9 @@ def test_the_node_exporter_needs_nothing_of_the_node_and_is_off(helm: str) -> No
 
 
 def test_profiles_of_the_values_reach_the_operator_as_files_and_other_ones_need_another_pod(
-    helm: str, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    objects = render(helm, values=EVERYTHING)
+    objects = render(values=EVERYTHING)
     (files,) = of(objects, "ConfigMap")
     for name, text in files["data"].items():
         (tmp_path / name).write_text(text)
@@ -295,15 +279,15 @@ def test_profiles_of_the_values_reach_the_operator_as_files_and_other_ones_need_
     assert environment(objects)["EDGEDETECTOR_PROFILES"] == "/etc/edgedetector/profiles"
 
     def checksum(values: dict[str, Any]) -> str:
-        template = of(render(helm, values=values), "Deployment")[0]["spec"]["template"]
+        template = of(render(values=values), "Deployment")[0]["spec"]["template"]
         return str(template["metadata"].get("annotations", {}).get("checksum/profiles"))
 
     other = {"profiles": {"mine": {**EVERYTHING["profiles"]["mine"], "description": "another"}}}
     assert len({checksum({}), checksum(EVERYTHING), checksum(other)}) == 3
 
 
-def test_the_pod_fits_pod_security_restricted_and_never_runs_twice(helm: str) -> None:
-    deployment = of(render(helm), "Deployment")[0]["spec"]
+def test_the_pod_fits_pod_security_restricted_and_never_runs_twice() -> None:
+    deployment = of(render(), "Deployment")[0]["spec"]
     pod, container = deployment["template"]["spec"], deployment["template"]["spec"]["containers"][0]
     assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
     assert pod["securityContext"]["runAsNonRoot"]
@@ -315,9 +299,17 @@ def test_the_pod_fits_pod_security_restricted_and_never_runs_twice(helm: str) ->
     }
 
 
-def test_the_operator_reads_what_the_chart_sets(helm: str) -> None:
+def test_the_operator_is_ready_when_it_has_worked_and_alive_before() -> None:
+    container = of(render(), "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]
+    paths = {name: probe["httpGet"]["path"] for name, probe in container.items() if name.endswith("Probe")}
+    assert paths == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+    # The first pass comes a moment after the first answer: rollouts wait for no more than that.
+    assert container["readinessProbe"]["periodSeconds"] <= 2
+
+
+def test_the_operator_reads_what_the_chart_sets() -> None:
     labels = {"release": "prometheus"}
-    found = options.parse([], environment(render(helm, values=EVERYTHING | {"scrapeSeconds": 7})))
+    found = options.parse([], environment(render(values=EVERYTHING | {"scrapeSeconds": 7})))
     mirror = "registry.example.com:5000/mirror"
     assert found == options.Options(
         operator_namespace="edgedetector-system",
@@ -339,10 +331,10 @@ def test_the_operator_reads_what_the_chart_sets(helm: str) -> None:
     )
 
 
-def test_every_option_of_the_operator_has_a_value_that_sets_it_or_a_reason_not_to(helm: str) -> None:
+def test_every_option_of_the_operator_has_a_value_that_sets_it_or_a_reason_not_to() -> None:
     constant = {"scrape_busy", "port"}
     fields = {field.name for field in dataclasses.fields(options.Options)} - constant
-    variables = {name.removeprefix(options.PREFIX).lower() for name in environment(render(helm, values=EVERYTHING))}
+    variables = {name.removeprefix(options.PREFIX).lower() for name in environment(render(values=EVERYTHING))}
     assert variables == fields
 
 
@@ -363,7 +355,8 @@ def test_every_option_of_the_operator_has_a_value_that_sets_it_or_a_reason_not_t
         {"unknown": 1},
         {"global": {"imageRegistry": "https://registry.example.com"}},
         {"profiles": {"mine": {"triton": {}}}},
-        {"profiles": {"Mine": {"triton": {}, "media": {}}}},
+        {"serviceAccount": {"create": False}},
+        {"serviceAccount": {"create": False, "name": ""}},
         {"modelSources": {"allowedHosts": ["https://example.com"]}},
         {"modelSources": {"allowedHosts": ["*"]}},
         {"networkPolicy": {"dnsCidrs": ["10.0.0.1"]}},
@@ -375,10 +368,31 @@ def test_every_option_of_the_operator_has_a_value_that_sets_it_or_a_reason_not_t
         {"crds": {"instal": True}},
     ],
 )
-def test_a_mistake_in_the_values_is_refused(helm: str, values: dict[str, Any]) -> None:
-    done = template(helm, values=values)
+def test_a_mistake_in_the_values_is_refused(values: dict[str, Any]) -> None:
+    done = template(values=values)
     assert done.returncode != 0
     assert "values" in done.stderr
+
+
+def test_an_account_that_nobody_creates_has_to_be_named() -> None:
+    done = template(values={"serviceAccount": {"create": False}})
+    assert "serviceAccount.name" in done.stderr
+    objects = render(values={"serviceAccount": {"create": False, "name": "mine"}})
+    assert of(objects, "ServiceAccount") == []
+    assert of(objects, "Deployment")[0]["spec"]["template"]["spec"]["serviceAccountName"] == "mine"
+    bindings = of(objects, "ClusterRoleBinding") + of(objects, "RoleBinding")
+    assert {subject["name"] for binding in bindings for subject in binding["subjects"]} == {"mine"}
+
+
+NAMES = ["a", "my-card", "a" * 40, "a" * 41, "a" * 63, "1card", "-card", "card-", "Card", "my.card", "my_card", ""]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_profile_may_have_the_names_that_the_api_server_takes_and_no_other(name: str) -> None:
+    crd = yaml.safe_load((ROOT / "crds" / f"{names.GROUP}_acceleratorprofiles.yaml").read_text())
+    (rule,) = re.findall(r"self\.metadata\.name\.matches\('([^']*)'\)", json.dumps(crd))
+    done = template(values={"profiles": {name: EVERYTHING["profiles"]["mine"]}})
+    assert (done.returncode == 0) == bool(re.fullmatch(rule, name)), done.stderr
 
 
 def test_the_schema_knows_every_value_and_takes_no_other() -> None:

@@ -12,7 +12,7 @@ from aiohttp.test_utils import TestServer
 from kubernetes.aio import client as kubernetes
 
 from edgedetector.cluster import errors, kinds
-from edgedetector.cluster.client import Client
+from edgedetector.cluster.client import PAGE, Client
 
 SERVICES = kinds.of("v1", "Service")
 
@@ -87,6 +87,7 @@ async def test_a_status_is_replaced_whole_and_only_on_the_object_meant(server: S
     await client.replace_status(obj, {"a": 1}, "me")
     method, path, _, content, body = server.requests[0]
     assert (method, path, content) == ("PATCH", "/api/v1/namespaces/n/services/s/status", "application/json-patch+json")
+    assert server.requests[0][2]["fieldValidation"] == "Warn", "older definitions lack a field, and that is no reason"
     assert body == [
         {"op": "test", "path": "/metadata/uid", "value": "1"},
         {"op": "add", "path": "/status", "value": {"a": 1}},
@@ -97,6 +98,21 @@ async def test_a_missing_object_is_none_and_a_missing_group_serves_nothing(serve
     server.status, server.body = 404, {"message": "not found"}
     assert await client.get(SERVICES, "n", "s") is None
     assert await client.served(kinds.MONITORING_API, kinds.OPTIONAL) == frozenset()
+
+
+async def test_a_kind_that_cannot_be_created_is_not_served(server: Server, client: Client) -> None:
+    """So the API server lists one whose definition is being deleted; a subresource may bear any kind's name."""
+    monitor = {"name": "servicemonitors", "kind": "ServiceMonitor", "verbs": ["delete", "get", "list", "watch"]}
+    rule = {"name": "prometheusrules", "kind": "PrometheusRule", "verbs": ["create", "get", "list", "patch"]}
+    below = {"name": "others/monitor", "kind": "ServiceMonitor", "verbs": ["create"]}
+    server.body = {"resources": [monitor, rule, below]}
+    assert await client.served(kinds.MONITORING_API, kinds.OPTIONAL) == {"PrometheusRule"}
+
+
+async def test_each_object_that_carries_the_labels_comes_page_by_page(server: Server, client: Client) -> None:
+    server.body = {"metadata": {"resourceVersion": "7"}, "items": [{"metadata": {"name": "a"}}]}
+    assert [obj async for obj in client.each(SERVICES, "n", "a=b")] == server.body["items"]
+    assert server.requests[0][2] == {"limit": str(PAGE), "labelSelector": "a=b"}
 
 
 async def test_a_connection_that_breaks_is_worth_another_try(server: Server, client: Client) -> None:

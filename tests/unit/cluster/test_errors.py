@@ -58,6 +58,23 @@ def test_a_long_answer_is_cut_to_what_a_condition_can_hold() -> None:
     assert len(str(error)) == errors.MAX_MESSAGE
 
 
+@pytest.mark.parametrize("status", [403, 405])
+def test_a_kind_that_is_on_its_way_out_is_as_good_as_gone(status: int) -> None:
+    words = 'servicemonitors "yard" is forbidden: create not allowed while custom resource definition is terminating'
+    assert isinstance(errors.from_status(status, json.dumps({"message": words}), REQUEST), errors.NotFoundError)
+
+
+def test_an_answer_that_quotes_the_whole_object_is_not_repeated() -> None:
+    quoted = (
+        'EdgeDetector "yard" is invalid: patch: Invalid value: "{\\"url\\":\\"rtsp://user:password@camera\\"}": bad'
+    )
+    error = errors.from_status(422, json.dumps({"message": quoted}), REQUEST)
+    assert isinstance(error, errors.RejectedError)
+    assert REQUEST in str(error)
+    assert "definition" in str(error)
+    assert "password" not in str(error)
+
+
 @pytest.mark.parametrize(
     ("raised", "kind"),
     [

@@ -5,10 +5,14 @@ from __future__ import annotations
 import collections
 from typing import Any
 
+import pytest
 from tests.unit.controller.test_detectors import KEY, Cluster, profile, reconciler
 from tests.unit.status.views import resource
 
+from edgedetector.controller import keys
 from edgedetector.controller.drifts import FREE, Drifts
+
+PROFILE = keys.profile("cpu")
 
 
 class Contested(Cluster):
@@ -59,3 +63,26 @@ async def test_a_changed_specification_is_applied_in_the_middle_of_a_fight() -> 
     changed["metadata"]["generation"] += 1
     await working.reconcile(KEY)
     assert cluster.applied["ConfigMap/yard-serving"] == FREE + 1
+
+
+def child(owner: str, namespace: str) -> dict[str, Any]:
+    reference = {"apiVersion": "v1", "kind": owner, "name": "owner", "uid": "u", "controller": True}
+    metadata = {"name": "exporter", "namespace": namespace, "ownerReferences": [reference]}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+
+@pytest.mark.parametrize(
+    ("key", "owner", "place"),
+    [(KEY, "EdgeDetector", "site"), (PROFILE, "Deployment", "site"), (PROFILE, "AcceleratorProfile", "default")],
+)
+async def test_a_fight_is_told_where_the_owner_is(key: keys.Key, owner: str, place: str) -> None:
+    """An operator that serves some namespaces has no rights in `default`."""
+    cluster = Contested()
+    working = reconciler(cluster).shell
+    working.drifts = Drifts(lambda: 0.0, lambda _key, _seconds: None)
+    for _ in range(FREE + 1):
+        await working.converge(key, [child(owner, "site")], (), "u")
+        cluster.objects.clear()
+    (event,) = cluster.told
+    assert (event["reason"], event["metadata"]["namespace"]) == ("Contested", place)
+    assert event["regarding"].get("namespace", "default") == place

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import itertools
 import random
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,11 +17,14 @@ from edgedetector import plan, profiles
 from edgedetector.api import conditions as c
 from edgedetector.api import names
 from edgedetector.api.dataplane import DetectorState
+from edgedetector.api.errors import RetryError
 from edgedetector.cluster import kinds
-from edgedetector.cluster.errors import ConflictError, UnavailableError
+from edgedetector.cluster.errors import ConflictError, NotFoundError, RejectedError, UnavailableError
 from edgedetector.controller import detectors, keys, patience, shell
+from edgedetector.controller.loop import AwaitsError
 from edgedetector.controller.metrics import Metrics
 from edgedetector.controller.options import Options
+from edgedetector.controller.profiles import ProfileReconciler, ShippedReconciler, Uses
 from edgedetector.observe import scrape
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -52,6 +55,12 @@ class Cluster:
     async def list_known(self, kind: kinds.Kind, namespace: str, selector: str) -> tuple[dict[str, Any], ...]:
         return await self.list(kind, namespace, selector)
 
+    async def each(
+        self, kind: kinds.Kind, namespace: str = "", selector: str = ""
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        for obj in await self.list(kind, namespace, selector):
+            yield obj
+
     async def apply(self, body: dict[str, Any], manager: str, only: Mapping[str, str] | None = None) -> dict[str, Any]:
         if "resourceVersion" in (only or {}) and (body["kind"], body["metadata"]["name"]) in self.objects:
             raise ConflictError("there is one of this name")
@@ -73,8 +82,13 @@ class Cluster:
 class Nothing:
     """No optional kinds."""
 
+    forgotten = 0
+
     async def served(self) -> frozenset[str]:
         return frozenset()
+
+    def forget(self) -> None:
+        self.forgotten += 1
 
 
 def reconciler(cluster: Cluster, answer: DetectorState | None = None) -> detectors.DetectorReconciler:
@@ -187,3 +201,105 @@ async def test_a_camera_that_is_being_reconnected_is_looked_at_again_though_the_
     lost = camera("dock", state="Failing", detecting=False, since="2026-11-22T11:59:58Z")
     again = await reconciler(cluster, dataclasses.replace(good, cameras=(camera("gate"), lost))).reconcile(KEY)
     assert again == patience.FIRST
+
+
+@pytest.mark.parametrize("deed", ["apply", "list_known"])
+async def test_a_kind_that_goes_in_the_middle_of_a_pass_is_asked_about_anew(deed: str) -> None:
+    async def gone(kind: object, *_: Any, **__: Any) -> tuple[()]:
+        if kind == kinds.POD:
+            return ()
+        raise NotFoundError("create not allowed while custom resource definition is terminating")
+
+    cluster = Cluster(resource(), profile())
+    working = reconciler(cluster)
+    setattr(cluster, deed, gone)
+    with pytest.raises(RetryError):
+        await working.reconcile(KEY)
+    assert working.shell.discovery.forgotten  # type: ignore[attr-defined]
+    assert conditions_of(cluster)[c.READY]["reason"] == c.REASON_PENDING, "a moment's trouble is not told"
+
+
+async def test_an_error_of_the_user_ends_a_row_of_failures() -> None:
+    cluster = Cluster(resource(), profile())
+    working = reconciler(cluster)
+    good, cluster.apply = cluster.apply, refuse  # type: ignore[method-assign]
+    for _ in range(detectors.LASTING - 1):
+        with pytest.raises(UnavailableError):
+            await working.reconcile(KEY)
+    spec = cluster.objects["EdgeDetector", "yard"]["spec"]
+    spec["acceleratorProfile"] = "nobody"
+    await working.reconcile(KEY)
+    spec["acceleratorProfile"] = "cpu"
+    with pytest.raises(UnavailableError):
+        await working.reconcile(KEY)
+    assert conditions_of(cluster)[c.READY]["reason"] == c.REASON_PROFILE_NOT_FOUND
+    cluster.apply = good  # type: ignore[method-assign]
+
+
+async def test_a_detector_waits_for_the_shipped_profiles_and_says_so_once_they_fail_for_long() -> None:
+    cluster = Cluster(resource(), profile())
+    working = reconciler(cluster)
+    working.shell.profiles_applied = False
+    for _ in range(2 * detectors.LASTING):  # an event may come at any time: that is no failure
+        with pytest.raises(AwaitsError) as waiting:
+            await working.reconcile(KEY)
+        assert waiting.value.key == keys.SHIPPED
+        assert conditions_of(cluster)[c.READY]["reason"] == c.REASON_PENDING, "no conditions would read as done"
+    working.shell.profiles_error = RejectedError("PATCH cpu: unknown field")
+    for _ in range(detectors.LASTING):
+        with pytest.raises(AwaitsError):
+            await working.reconcile(KEY)
+    found = conditions_of(cluster)
+    assert (found[c.READY]["reason"], found[c.RECONCILING]["status"]) == (c.REASON_RETRYING, "True")
+    assert "PATCH cpu: unknown field" in found[c.READY]["message"]
+    assert ("Deployment", "yard-triton") not in cluster.objects, "nothing is planned with a profile of another release"
+
+
+async def test_a_detector_does_not_wait_for_what_came_while_it_wrote() -> None:
+    """Nothing more would end the waiting."""
+    cluster = Cluster(resource(), profile())
+    working = reconciler(cluster)
+    working.shell.profiles_applied, working.shell.profiles_error = False, UnavailableError("HTTP 500")
+    working.failures[KEY] = detectors.LASTING
+    write = cluster.replace_status
+
+    async def slowly(*args: Any) -> dict[str, Any]:
+        if args[1]["conditions"][0]["reason"] == c.REASON_RETRYING:
+            working.shell.profiles_applied = True
+        return await write(*args)
+
+    cluster.replace_status = slowly  # type: ignore[method-assign]
+    await working.reconcile(KEY)
+    assert ("Deployment", "yard-triton") in cluster.objects
+
+
+async def test_shipped_profiles_that_cannot_be_applied_are_known_by_their_error_until_they_are() -> None:
+    cluster = Cluster()
+    working = reconciler(cluster).shell
+    working.profiles_applied, working.files = False, {"cpu": profile()}
+    good, cluster.apply = cluster.apply, refuse  # type: ignore[method-assign]
+    with pytest.raises(UnavailableError):
+        await ShippedReconciler(working).reconcile(keys.SHIPPED)
+    assert (working.profiles_applied, str(working.profiles_error)) == (False, "HTTP 500")
+    cluster.apply = good  # type: ignore[method-assign]
+    await ShippedReconciler(working).reconcile(keys.SHIPPED)
+    assert (working.profiles_applied, working.profiles_error) == (True, None)
+
+
+async def test_a_profile_waits_for_the_shipped_ones_too() -> None:
+    working = reconciler(Cluster(profile())).shell
+    working.profiles_applied = False
+    with pytest.raises(AwaitsError):
+        await ProfileReconciler(working, Uses(lambda _key: None)).reconcile(keys.profile("cpu"))
+
+
+async def test_a_profile_whose_optional_kind_goes_is_tried_again_without() -> None:
+    async def gone(*_: Any, **__: Any) -> dict[str, Any]:
+        raise NotFoundError("the server could not find the requested resource")
+
+    cluster = Cluster(profile())
+    working = reconciler(cluster).shell
+    cluster.list_known = gone  # type: ignore[method-assign]
+    with pytest.raises(RetryError):
+        await ProfileReconciler(working, Uses(lambda _key: None)).reconcile(keys.profile("cpu"))
+    assert working.discovery.forgotten  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from tests.unit.controller import virtual
 
 from edgedetector.cluster.errors import UnavailableError
-from edgedetector.controller.discovery import MEMORY, OWN, Discovery
+from edgedetector.controller.discovery import MEMORY, Discovery
 
 BOTH = frozenset({"ServiceMonitor", "PrometheusRule"})
 
@@ -70,14 +70,5 @@ def test_many_passes_share_one_request_and_a_definition_that_changes_asks_anew()
         discovery.forget()
         assert await discovery.served() == BOTH
         assert woken == [2.0], "the others have to look too"
-
-    virtual.run(run())
-
-
-def test_other_kinds_can_be_asked_for_where_no_definition_may_be_watched() -> None:
-    async def run() -> None:
-        server = Server(since=0.0)
-        discovery = Discovery(server, asyncio.get_running_loop().time, lambda: None, OWN)  # type: ignore[arg-type]
-        assert await discovery.served() == {"EdgeDetector"}
 
     virtual.run(run())

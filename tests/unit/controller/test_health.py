@@ -1,11 +1,11 @@
-"""Alive means that passes end, however they end; what does not reconcile any more is started again."""
+"""Alive means that passes end, however they end; ready, that the first one that matters has ended well."""
 
 from __future__ import annotations
 
 import aiohttp
 from prometheus_client import CollectorRegistry, Gauge
 
-from edgedetector.controller import health
+from edgedetector.controller import health, keys
 
 RESYNC = 300.0
 
@@ -32,6 +32,16 @@ def test_an_operator_in_which_no_pass_ends_is_not_alive_until_one_does() -> None
     assert found.alive
 
 
+def test_it_is_ready_from_the_first_good_pass_on_that_it_waits_for_and_stays_so() -> None:
+    found = health.Health(Clock(), RESYNC, keys.Subject.PROFILE)
+    found.finished()
+    found.succeeded(keys.Subject.SHIPPED)
+    assert not found.ready
+    found.succeeded(keys.Subject.PROFILE)
+    found.succeeded(keys.Subject.DETECTOR)
+    assert found.ready
+
+
 async def test_probe_and_figures_are_served() -> None:
     clock, registry = Clock(), CollectorRegistry()
     Gauge("anything", "A figure.", registry=registry).set(7)
@@ -42,6 +52,9 @@ async def test_probe_and_figures_are_served() -> None:
         port = next(address[1] for address in runner.addresses if ":" not in address[0])
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
             assert (await session.get("/healthz")).status == 200
+            assert (await session.get("/readyz")).status == 503
+            found.succeeded(keys.Subject.SHIPPED)
+            assert (await session.get("/readyz")).status == 200
             assert "anything 7.0" in await (await session.get("/metrics")).text()
             clock.now += RESYNC * health.PATIENCE
             assert (await session.get("/healthz")).status == 503

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import logging
 import random
@@ -17,7 +18,7 @@ from edgedetector.cluster.errors import UnavailableError
 from edgedetector.controller import keys
 from edgedetector.controller.health import Health
 from edgedetector.controller.logs import JsonFormatter
-from edgedetector.controller.loop import DEADLINE, Loop
+from edgedetector.controller.loop import DEADLINE, AwaitsError, Loop
 from edgedetector.controller.metrics import Metrics
 from edgedetector.controller.queue import KeyedQueue
 
@@ -76,6 +77,40 @@ def test_a_failing_pass_is_tried_again_after_longer_and_longer_and_forgets_its_f
         "edgedetector_operator_reconciles_total", {"subject": "EdgeDetector", "result": "error"}
     )
     assert failed == 5
+
+
+def test_a_pass_that_waits_for_another_comes_after_each_of_those_and_is_no_success() -> None:
+    """The other one fails once; later ones of it wake nobody who has gone on."""
+
+    async def run() -> tuple[list[float], Metrics]:
+        clock = asyncio.get_running_loop().time
+        queue: KeyedQueue[keys.Key] = KeyedQueue(clock)
+        awaiting = Scripted(clock, AwaitsError(keys.SHIPPED), AwaitsError(keys.SHIPPED), None)
+        awaited = Scripted(clock, 7.0, RetryError("no"), 100.0, 100.0, None)
+        subjects = {keys.Subject.DETECTOR: awaiting, keys.Subject.SHIPPED: awaited}
+        metrics = Metrics()
+        loop = Loop(queue, subjects, metrics, Health(clock, 300.0), clock, random.Random(1))
+        queue.add(keys.SHIPPED)
+        await loop.one(await queue.take())
+        queue.done(keys.SHIPPED)
+        succeeded = metrics.registry.get_sample_value("edgedetector_operator_last_success_timestamp_seconds")
+        queue.add(KEY)
+        await loop.one(await queue.take())
+        queue.done(KEY)
+        assert metrics.registry.get_sample_value("edgedetector_operator_last_success_timestamp_seconds") == succeeded
+        worker = asyncio.create_task(loop.work())
+        await asyncio.sleep(1000)
+        worker.cancel()
+        assert len(awaited.times) == 5
+        assert awaiting.times[1:] == awaited.times[1:3]
+        return awaiting.times, metrics
+
+    times, metrics = virtual.run(run())
+    assert len(times) == 3
+    count = functools.partial(metrics.registry.get_sample_value, "edgedetector_operator_reconciles_total")
+    assert count({"subject": "EdgeDetector", "result": "waiting"}) == 2
+    assert count({"subject": "EdgeDetector", "result": "ok"}) == 1
+    assert count({"subject": "EdgeDetector", "result": "error"}) is None
 
 
 def test_an_api_server_that_asks_for_patience_is_left_alone_for_so_long() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from types import SimpleNamespace
 from typing import Any
 
-from edgedetector.cluster import ownership
+from edgedetector.cluster import kinds, ownership
+from edgedetector.cluster.errors import NotFoundError
 from edgedetector.controller import keys
-from edgedetector.controller.profiles import Uses
+from edgedetector.controller.profiles import ProfileReconciler, Uses
 
 YARD, DOCK = keys.detector("site", "yard"), keys.detector("site", "dock")
 
@@ -98,3 +101,32 @@ def test_a_profile_is_a_part_of_the_release_as_long_as_nobody_else_writes_to_it(
 def test_a_profile_that_somebody_made_has_only_the_name_of_a_shipped_one() -> None:
     assert ownership.is_shipped(profile(ownership.SHIPPED_MANAGER, "kubectl"))
     assert not ownership.is_shipped(profile("kubectl"))
+
+
+class Kinds:
+    """A client for a server that does not have EdgeDetectors as a kind until `detectors` is set."""
+
+    def __init__(self) -> None:
+        self.detectors: list[dict[str, Any]] | None = None
+        self.lists = 0
+
+    async def each(self, _kind: kinds.Kind, _namespace: str) -> AsyncGenerator[dict[str, Any], None]:
+        self.lists += 1
+        if self.detectors is None:
+            raise NotFoundError("GET edgedetectors: not found")
+        for obj in self.detectors:
+            yield obj
+
+
+async def test_while_edgedetectors_are_no_kind_nobody_uses_a_profile_and_one_list_is_made_when_they_are() -> None:
+    found, _ = uses()
+    client = Kinds()
+    shell = SimpleNamespace(client=client, options=SimpleNamespace(namespaces=("site",)))
+    reconciler = ProfileReconciler(shell, found)  # type: ignore[arg-type]
+    assert not await reconciler._in_use("cpu")
+    client.detectors = [
+        {"metadata": {"namespace": "site", "name": "yard", "uid": "1"}, "spec": {"acceleratorProfile": "cpu"}}
+    ]
+    assert await reconciler._in_use("cpu")
+    assert not await reconciler._in_use("nvidia")
+    assert client.lists == 2

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -13,6 +14,8 @@ from typing import Any
 
 import edgedetector.detector
 
+STUCK = 20.0
+"""Seconds; the work of such a child takes less than one."""
 _CODE = str(Path(edgedetector.detector.__file__).parent)
 
 
@@ -29,10 +32,14 @@ def lines_of(work: Callable[[], object]) -> int:
 
 
 def run_killed(work: Callable[[], object], at: int) -> None:
-    """Do the work in a child that is killed before its line number `at`."""
+    """Do the work in a child that is killed before its line number `at`.
+
+    Or before some other: a lock of OpenSSL's that a thread of ours held when the child was forked is held there for
+    ever, so a child that does not end is killed where it stands.
+    """
     child = os.fork()
     if child:
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) in {0, -signal.SIGKILL}
+        assert _end_of(child) in {0, -signal.SIGKILL}
         return
     left = at
 
@@ -48,6 +55,17 @@ def run_killed(work: Callable[[], object], at: int) -> None:
         code = 0
     finally:
         os._exit(code)
+
+
+def _end_of(child: int) -> int:
+    deadline = time.monotonic() + STUCK
+    while time.monotonic() < deadline:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.005)
+    os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _traced(work: Callable[[], object], each: Callable[[], None]) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from tests.network.evaluator import Flow, Pod, World, judge
+from tests.unit.chart import rendered
 from tests.unit.plan import scenarios
 from tests.unit.plan.scenarios import children, detector, minimal
 
@@ -18,7 +20,6 @@ CAMERAS = [
     {"name": "yard", "url": "rtsp://camera:8554/main"},
 ]
 SPEC = minimal(acceleratorProfile="denglin-ks20", cameras=CAMERAS, scaling={"maxReplicas": 2})
-OPERATOR = {"app.kubernetes.io/name": "edgedetector-operator", "app.kubernetes.io/component": "operator"}
 NODE = "192.168.1.10"
 API_SERVER = "192.168.1.10"
 METADATA = "169.254.169.254"
@@ -30,11 +31,23 @@ def labels(objects: list[dict[str, Any]], kind: str, name: str) -> dict[str, str
     return dict(found)
 
 
+@functools.cache
+def chart() -> tuple[dict[str, Any], ...]:
+    """What the chart installs: the operator and its own policy, without which it could go anywhere."""
+    return tuple(rendered.render())
+
+
+def installed(kind: str) -> dict[str, Any]:
+    (found,) = rendered.of(list(chart()), kind)
+    return found
+
+
 def world(spec: dict[str, Any] = SPEC) -> World:
-    """Detector yard of site-a, a second one beside it, the exporter, and others."""
+    """Detector yard of site-a, a second one beside it, the exporter, the operator of the chart, and others."""
     ours, beside = children(detector("yard", spec)), children(detector("other", spec))
     exporter = list(profile_children(scenarios.PROFILES["denglin-ks20"], scenarios.SETTINGS, scenarios.FACTS))
     exported = labels(exporter, "DaemonSet", "edgedetector-exporter-denglin-ks20")
+    operator = installed("Deployment")["spec"]["template"]["metadata"]["labels"]
     triton, media = labels(ours, "Deployment", "yard-triton"), labels(ours, "Deployment", "yard-media")
 
     def pod(name: str, address: str, its: dict[str, str] | None = None) -> Pod:
@@ -51,17 +64,17 @@ def world(spec: dict[str, Any] = SPEC) -> World:
         pod("site-a/client", "10.0.1.7", {"edgedetector.dev/triton-client": "true"}),
         pod("site-a/camera", "10.0.1.8"),
         pod("cams/gate", "10.0.2.1"),
-        pod("lab/fake-operator", "10.0.3.1", OPERATOR),
+        pod("lab/fake-operator", "10.0.3.1", operator),
         pod("lab/fake-triton", "10.0.3.2", triton),
         pod("lab/fake-media", "10.0.3.3", media),
         pod("lab/fake-client", "10.0.3.4", {"edgedetector.dev/triton-client": "true"}),
-        pod("edgedetector-system/operator", "10.0.4.1", OPERATOR),
+        pod("edgedetector-system/operator", "10.0.4.1", operator),
         pod("edgedetector-system/exporter", "10.0.4.2", exported),
         pod("monitoring/prometheus", "10.0.5.1"),
         pod("kube-system/dns", "10.0.6.1", {"k8s-app": "kube-dns"}),
         pod("kube-system/proxy", "10.0.6.2", {"k8s-app": "kube-proxy"}),
     )
-    policies = [o for o in (*ours, *beside, *exporter) if o["kind"] == "NetworkPolicy"]
+    policies = [o for o in (*ours, *beside, *exporter, *chart()) if o["kind"] == "NetworkPolicy"]
     names = {p.namespace for p in pods}
     return World(
         tuple(policies), pods, {name: {"kubernetes.io/metadata.name": name} for name in names}, frozenset({NODE})
@@ -85,9 +98,10 @@ NEEDED = [
     ("site-a/media", "10.9.0.7", 7554, "TCP"),
     ("site-a/media", "site-a/camera", 8554, "TCP"),
     ("edgedetector-system/operator", "site-a/triton", 9090, "TCP"),
-    ("edgedetector-system/operator", "site-a/triton", 8002, "TCP"),
     ("edgedetector-system/operator", "site-a/media", 1984, "TCP"),
-    ("edgedetector-system/operator", "edgedetector-system/exporter", 9400, "TCP"),
+    ("edgedetector-system/operator", API_SERVER, 6443, "TCP"),
+    ("edgedetector-system/operator", "kube-system/dns", 53, "UDP"),
+    ("monitoring/prometheus", "edgedetector-system/operator", 9090, "TCP"),
     ("monitoring/prometheus", "site-a/triton", 9090, "TCP"),
     ("monitoring/prometheus", "site-a/triton", 8002, "TCP"),
     ("monitoring/prometheus", "site-a/media", 1984, "TCP"),
@@ -97,7 +111,24 @@ NEEDED = [
     (NODE, "site-a/media", 1984, "TCP"),
 ]
 
+# Of the operator's: Triton and exporters are read by Prometheus alone.
+UNASKED = [
+    ("edgedetector-system/operator", "site-a/triton", 8001, "TCP"),
+    ("edgedetector-system/operator", "site-a/triton", 8002, "TCP"),
+    ("edgedetector-system/operator", "site-a/media", 8554, "TCP"),
+    ("edgedetector-system/operator", "edgedetector-system/exporter", 9400, "TCP"),
+]
+
 ATTACKS = [
+    *UNASKED,
+    ("edgedetector-system/operator", "site-a/camera", 9090, "TCP"),
+    ("edgedetector-system/operator", "cams/gate", 554, "TCP"),
+    ("edgedetector-system/operator", "kube-system/proxy", 53, "UDP"),
+    ("edgedetector-system/operator", INTERNET, 80, "TCP"),
+    ("edgedetector-system/operator", METADATA, 80, "TCP"),
+    ("site-a/web", "edgedetector-system/operator", 9090, "TCP"),
+    ("site-a/triton", "edgedetector-system/operator", 9090, "TCP"),
+    ("edgedetector-system/exporter", "edgedetector-system/operator", 9090, "TCP"),
     ("site-a/web", "site-a/triton", 8001, "TCP"),
     ("site-a/web", "site-a/triton", 8002, "TCP"),
     ("site-a/web", "site-a/triton", 9090, "TCP"),
@@ -153,6 +184,31 @@ def test_what_a_detector_needs_is_let_through(source: str, destination: str, por
 def test_what_nobody_needs_is_stopped(source: str, destination: str, port: int, protocol: str) -> None:
     some = world()
     assert not judge(some, flow(some, source, destination, port, protocol), blocks_match_pods=True).allowed
+
+
+@pytest.mark.parametrize(("source", "destination", "port", "protocol"), UNASKED)
+def test_what_the_operator_has_no_business_with_is_closed_on_the_pods_side_too(
+    source: str, destination: str, port: int, protocol: str
+) -> None:
+    own = installed("NetworkPolicy")
+    some = world()
+    some = replace(some, policies=tuple(policy for policy in some.policies if policy != own))
+    assert judge(some, flow(some, source, INTERNET, 80)).allowed, "its own policy is off"
+    assert not judge(some, flow(some, source, destination, port, protocol), blocks_match_pods=True).allowed
+
+
+def test_without_a_namespace_of_prometheus_nobody_scrapes() -> None:
+    """An empty list of peers would let in everybody."""
+    settings = replace(scenarios.SETTINGS, prometheus_namespaces=())
+    exporter = list(profile_children(scenarios.PROFILES["denglin-ks20"], settings, scenarios.FACTS))
+    (closed,) = rendered.of(exporter, "NetworkPolicy")
+    assert "ingress" not in closed["spec"], "the API server keeps no empty list"
+    objects = [*children(detector("yard", SPEC), settings), *exporter]
+    some = replace(world(), policies=tuple(o for o in objects if o["kind"] == "NetworkPolicy"))
+    for source in ("monitoring/prometheus", "site-a/web", INTERNET):
+        for target in (("site-a/triton", 8002), ("site-a/media", 1984), ("edgedetector-system/exporter", 9400)):
+            assert not judge(some, flow(some, source, *target), blocks_match_pods=True).allowed
+    assert judge(some, flow(some, "edgedetector-system/operator", "site-a/triton", 9090)).allowed
 
 
 def test_with_a_camera_in_a_secret_the_media_server_goes_far_and_still_not_to_the_node() -> None:

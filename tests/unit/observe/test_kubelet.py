@@ -240,26 +240,28 @@ def holding(**metadata: Any) -> dict[str, Any]:
         "metadata": {"name": "p", "namespace": "site", "uid": "1", "labels": labels, **metadata},
         "spec": {
             "nodeName": "node",
-            "containers": [{"name": "detector"}, {"name": "triton", "resources": {"limits": {"a.b/gpu": "1"}}}],
+            "containers": [
+                {"name": "detector"},
+                {"name": "triton", "resources": {"limits": {"a.b/gpu": "1", "cpu": "2"}}},
+            ],
         },
         "status": {"phase": "Running"},
     }
 
 
 @pytest.mark.parametrize(
-    ("obj", "resource", "name"),
+    ("obj", "name"),
     [
-        (holding(), "a.b/gpu", "site/yard"),
-        (holding(), "other.b/gpu", ""),
-        (holding(labels={}), "a.b/gpu", ""),
-        (holding(deletionTimestamp="2026-11-22T15:00:00Z"), "a.b/gpu", ""),
-        (holding() | {"status": {"phase": "Succeeded"}}, "a.b/gpu", ""),
-        (holding() | {"spec": {"containers": holding()["spec"]["containers"]}}, "a.b/gpu", ""),
+        (holding(), "site/yard"),
+        (holding(labels={}), ""),
+        (holding(deletionTimestamp="2026-11-22T15:00:00Z"), ""),
+        (holding() | {"status": {"phase": "Succeeded"}}, ""),
+        (holding() | {"spec": {"containers": holding()["spec"]["containers"]}}, ""),
     ],
-    ids=["holds it", "holds another", "nobody's", "leaves", "has ended", "waits itself"],
+    ids=["holds it", "nobody's", "leaves", "has ended", "waits itself"],
 )
-def test_who_holds_an_accelerator(obj: dict[str, Any], resource: str, name: str) -> None:
-    assert kubelet.holder(obj, resource) == name
+def test_who_holds_an_accelerator(obj: dict[str, Any], name: str) -> None:
+    assert kubelet.holder(obj) == (name, {"a.b/gpu"} if name else frozenset())
 
 
 def test_what_an_autoscaler_reports() -> None:

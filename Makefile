@@ -49,7 +49,7 @@ down: ## end the cluster: no process, mount, interface, rule or image is left
 kubeconfig: ## print the path of the running cluster's kubeconfig
 	@$(PYTHON) hack/cluster.py kubeconfig
 
-soak: ## on a quiet machine: ten minutes at rest, ten without an operator, and all that is promised in seconds
+soak: demo ## on a quiet machine: ten minutes at rest, ten without an operator, and all that is promised in seconds
 	@hack/bootstrap.sh
 	$(BIN)/pytest tests/e2e/test_healing.py tests/e2e/test_lifecycle.py --on-time -v -p no:cacheprovider
 	$(BIN)/pytest tests/e2e -m soak --on-time -s -v -p no:cacheprovider

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from kubernetes.aio import client as kubernetes
-from kubernetes.aio import config as kubeconfig
 from tests import apiserver as bare
 from tests.unit.status.views import resource
 
@@ -37,14 +35,6 @@ def server() -> Iterator[bare.Server]:
         running.define(*definitions())
         running.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "site"}})
         yield running
-
-
-@pytest.fixture
-async def client(server: bare.Server) -> AsyncIterator[Client]:
-    configuration = kubernetes.Configuration()
-    await kubeconfig.load_kube_config(config_file=str(server.kubeconfig), client_configuration=configuration)
-    async with kubernetes.ApiClient(configuration) as api:
-        yield Client(api)
 
 
 @pytest.fixture

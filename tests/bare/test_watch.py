@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from kubernetes.aio import client as kubernetes
-from kubernetes.aio import config as kubeconfig
 from tests import apiserver as bare
 
 from edgedetector.api import names
@@ -29,14 +27,6 @@ def server() -> Iterator[bare.Server]:
         for place in ("many", "one", "writes"):
             running.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": place}})
         yield running
-
-
-@pytest.fixture
-async def client(server: bare.Server) -> AsyncIterator[Client]:
-    configuration = kubernetes.Configuration()
-    await kubeconfig.load_kube_config(config_file=str(server.kubeconfig), client_configuration=configuration)
-    async with kubernetes.ApiClient(configuration) as api:
-        yield Client(api)
 
 
 class Objects(dict[str, dict[str, Any]]):

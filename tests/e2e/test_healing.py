@@ -244,10 +244,8 @@ def heal(what: str, before: list[Object], harm: Callable[[Object], None], *, ane
         return [obj["metadata"]["name"] for obj in before if not _is_as_before(obj, anew=anew)]
 
     poll(f"{before[0]['kind']}: {what}", unlike, lambda found: not found, every=0.1)
-    seconds = time.monotonic() - started
-    print(
-        f"{before[0]['kind']}, {len(before)} of them, {what}: as before after {seconds:.1f} s (due {DUE_SECONDS:.0f})"
-    )
+    took = time.monotonic() - started
+    promises.note(f"{before[0]['kind']}, {len(before)} of them, {what}: as before", took, DUE_SECONDS)
 
 
 def _is_as_before(obj: Object, *, anew: bool) -> bool:

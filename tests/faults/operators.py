@@ -119,6 +119,8 @@ class Operator:
 async def _end(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
     async with asyncio.timeout(_DEATH):
+        # Others that mean this death get their turn before the next start, however fast the process is gone.
+        await asyncio.sleep(0)
         while _runs(pid):  # noqa: ASYNC110 - no event tells of the end of a process that is not our child
             await asyncio.sleep(0.002)
 

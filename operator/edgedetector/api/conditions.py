@@ -100,6 +100,8 @@ REASON_REPLICAS_CAPPED: Final = "ReplicasCapped"
 # MonitoringReady
 REASON_MONITORING_CONFIGURED: Final = "MonitoringConfigured"
 REASON_MONITORING_NOT_INSTALLED: Final = "MonitoringNotInstalled"
+# Degraded
+REASON_GIVING_WAY: Final = "GivingWay"
 # TuningActive, SpecServed
 REASON_OFF: Final = "Off"
 REASON_NOT_SERVED_YET: Final = "NotServedYet"

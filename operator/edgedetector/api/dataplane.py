@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import types
 import typing
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -124,6 +125,25 @@ class FrameRate:
 
 
 @dataclass(frozen=True, slots=True)
+class Zone:
+    """A part of a camera's picture."""
+
+    name: str
+    polygon: tuple[tuple[float, ...], ...]
+    """Corners x, y in shares of the picture, 0 to 1."""
+    kind: str = "include"
+    """`include`, `exclude` or `watch`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MotionGate:
+    """Whether frames in which nothing moves are left out, and for how many seconds at most."""
+
+    enabled: bool = False
+    interval: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorCamera:
     """A camera as the data plane sees it: a stream of the media server, never the camera itself."""
 
@@ -132,6 +152,25 @@ class DetectorCamera:
     models: tuple[str, ...]
     frame_rate: FrameRate = field(default_factory=FrameRate)
     priority: int = 0
+    confidence: float | None = None
+    """Score from which an object counts; None: the decoder's."""
+    classes: tuple[str, ...] = ()
+    zones: tuple[Zone, ...] = ()
+    motion_gate: MotionGate = field(default_factory=MotionGate)
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """What gives way under overload. Seconds."""
+
+    enabled: bool = True
+    steps: tuple[str, ...] = ()
+    """Names as in `spec.degradation.steps`, least harmful first."""
+    protected_priority: int = 100
+    react_after: float = 3.0
+    recover_after: float = 30.0
+    accelerator_headroom: float = 0.2
+    cpu_headroom: float = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +189,7 @@ class DetectorConfig:
     models: tuple[DetectorModel, ...] = ()
     cameras: tuple[DetectorCamera, ...] = ()
     suspended: bool = False
+    degradation: Degradation = field(default_factory=Degradation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +256,8 @@ class CameraState:
     """RFC 3339, UTC, of the last change of `state`."""
     detecting: bool = False
     """A frame of this camera was inferred in the last ten seconds."""
+    degraded: str = ""
+    """What it gives up under overload and why, in a sentence; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +329,10 @@ def _decode(kind: Any, value: Any, path: str) -> Any:
 
 
 def _decode_scalar(kind: Any, value: Any, path: str) -> Any:
+    if isinstance(kind, types.UnionType):  # of a scalar and None
+        if value is None:
+            return None
+        (kind,) = (one for one in typing.get_args(kind) if one is not type(None))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

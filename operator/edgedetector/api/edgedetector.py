@@ -29,7 +29,8 @@ DecoderType = Literal["none", "yolov8", "yolov11", "yolov5", "ssd"]
 Preprocessing = Literal["none", "unit"]
 WarmupData = Literal["Zero", "Random"]
 TuningMode = Literal["Auto", "Recommend", "Off"]
-DegradationStep = Literal["ReduceFrameRate", "UseSubstream", "PauseCameras"]
+DegradationStep = Literal["ReduceFrameRate", "UseSubstream", "KeyframesOnly", "PauseCameras"]
+ZoneKind = Literal["Include", "Exclude", "Watch"]
 STEPS: Final[tuple[DegradationStep, ...]] = get_args(DegradationStep)
 """In order, least harmful first."""
 
@@ -159,7 +160,10 @@ class SecretKey:
 
 @dataclass(frozen=True, slots=True)
 class FrameRateSpec:
-    """Frames inferred a second; the minimum is 1 or the target if that is lower, the maximum 15 or the target."""
+    """Frames inferred a second; the minimum is 1 or the target if that is lower, the maximum the target.
+
+    A camera rises above its target only where that is asked for: a box that was sized for the target stays within it.
+    """
 
     target: float = 5.0
     minimum: float | None = None
@@ -169,13 +173,38 @@ class FrameRateSpec:
     def range(self) -> tuple[float, float]:
         """The minimum and the maximum in force."""
         low = min(1.0, self.target) if self.minimum is None else self.minimum
-        high = max(15.0, self.target) if self.maximum is None else self.maximum
+        high = self.target if self.maximum is None else self.maximum
         return low, high
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """A corner, in shares of the picture's width and height, 0 to 1, from its upper left."""
+
+    x: float
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneSpec:
+    """A part of the picture that alone counts, that does not count, or that is only watched."""
+
+    name: str
+    polygon: tuple[Point, ...]
+    kind: ZoneKind = "Include"
+
+
+@dataclass(frozen=True, slots=True)
+class MotionGateSpec:
+    """Whether frames in which nothing moves are left out, and for how long at most."""
+
+    enabled: bool = False
+    interval: timedelta = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
 class CameraSpec:
-    """A camera; `models` empty: all models. Higher `priority` is degraded later."""
+    """A camera; `models` and `classes` empty: all. Higher `priority` is degraded later."""
 
     name: str
     url: str = field(default="", repr=False)
@@ -186,6 +215,11 @@ class CameraSpec:
     models: tuple[str, ...] = ()
     frame_rate: FrameRateSpec = field(default_factory=FrameRateSpec)
     priority: int = 0
+    confidence: float | None = None
+    """Absent: the decoder's."""
+    classes: tuple[str, ...] = ()
+    zones: tuple[ZoneSpec, ...] = ()
+    motion_gate: MotionGateSpec = field(default_factory=MotionGateSpec)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,24 +6,29 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from edgedetector.api.dataplane import CameraState, DetectorCamera
+from edgedetector.api.dataplane import CameraState, DetectorCamera, FrameRate
 from edgedetector.detector.batching import Outcome
-from edgedetector.detector.cpu import Spent
-from edgedetector.detector.detection import Detection
+from edgedetector.detector.cpu import Stopwatch
 from edgedetector.detector.dispatch import Shot
 from edgedetector.detector.events import Hub, Result
 from edgedetector.detector.frame import Clocks, Frame
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.health import remark
-from edgedetector.detector.inference import Model
-from edgedetector.detector.lifecycle import Lifecycle
+from edgedetector.detector.inference import Decoded, Model
+from edgedetector.detector.lifecycle import Lifecycle, State
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.opening import SourceError
 from edgedetector.detector.pacing import Pacer
+from edgedetector.detector.perception import Events, Perception
+from edgedetector.detector.presence import Crossing
+from edgedetector.detector.rates import AdaptiveRate, Room
 from edgedetector.detector.reading import Reading
 
 log = logging.getLogger(__name__)
@@ -33,13 +38,20 @@ _DETECTING: Final = 10.0
 CLOCKS: Final = Clocks(time.monotonic, time.time)
 _RESULTS: Final[Mapping[Outcome, str]] = {Outcome.SERVED: "inferred", Outcome.FAILED: "failed"}
 """What became of a frame, for its counter; all else is skipped."""
+_LATE: Final = frozenset({Outcome.SUPERSEDED, Outcome.EXPIRED})
+_SAMPLES: Final = 512
+"""Results that are remembered: 17 s at 30 frames/s, more than pressure is judged by."""
+_LOOK: Final = 0.5
+"""Seconds between looks at whether a suspended camera is wanted again."""
 _UNDECODED: Final = ("passed_over", "over_budget")
 
 
 class Stream(Protocol):
     """What a camera needs of a `reader.Reader`."""
 
-    def frames(self) -> Iterator[Frame]:
+    keyframes_only: bool
+
+    def frames(self) -> Generator[Frame]:
         """Yield frames until the stream ends with a SourceError."""
 
     def reading(self) -> Reading:
@@ -56,8 +68,40 @@ class Offers(Protocol):
         """Offer a frame to models."""
 
 
-MakeStream = Callable[[Callable[[float], bool], Callable[[Spent], None]], Stream]
-"""Makes the reader of a stream of what says whether a frame is due, and of what is told what decoding took."""
+MakeStream = Callable[[Callable[[float], bool]], Stream]
+"""Makes the reader of a stream of what says whether a frame is due."""
+
+
+class Listener(Protocol):
+    """What a camera needs of the outputs."""
+
+    def publish(self, camera: str, model: str, events: Sequence[Crossing]) -> None:
+        """Tell of objects that came and went."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a camera is asked to give now."""
+
+    ceiling: float | None = None
+    """Most frames a second; None: the ladder takes nothing."""
+    keyframes_only: bool = False
+    suspended: bool = False
+    sentence: str = ""
+    """What it gives up and why; empty: nothing."""
+    rungs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A result, as far as it tells of pressure."""
+
+    at: float
+    """Seconds, monotonic."""
+    age: float
+    """Age of the result over the interval between frames that are aimed at."""
+    objects: int
+    """Boxes before the camera's own rules: those are what suppression on the CPU has to compare."""
 
 
 class Camera:
@@ -84,6 +128,7 @@ class Camera:
         offers: Offers,
         hub: Hub,
         metrics: Metrics,
+        outputs: Listener,
         clocks: Clocks = CLOCKS,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -91,19 +136,25 @@ class Camera:
         self._offers = offers
         self._hub = hub
         self._metrics = metrics
+        self._outputs = outputs
         self._clocks = clocks
         self._jitter = jitter
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._config = config
         self._models: tuple[str, ...] = ()
+        self._perception = Perception(config)
+        self._rate = AdaptiveRate.of(config.frame_rate)
         self._pacer = Pacer(1.0 / config.frame_rate.target)
+        self._asked = Asked()
+        self._samples: deque[Sample] = deque(maxlen=_SAMPLES)
+        self._offered = self._lost = 0
         self._lifecycle = Lifecycle(since=clocks.monotonic())
         self._since: tuple[float, str] | None = None
         self._inferred: float | None = None
         self._trouble = ""
         self._undecoded = 0
-        self._stream = make_stream(self._due, lambda spent: metrics.spent("decode", spent))
+        self._stream = make_stream(self._due)
         metrics.add_camera(config.name, config.frame_rate.target)
 
     @property
@@ -113,12 +164,68 @@ class Camera:
 
     def configure(self, config: DetectorCamera, models: Mapping[str, Model]) -> None:
         """Take over another rate or other models without touching the stream."""
+        if config != self._config:
+            self._tell(self._perception.configure(config, self._clocks.monotonic()))
         with self._lock:
-            if config.frame_rate.target != self._config.frame_rate.target:
-                self._pacer = self._pacer.at(config.frame_rate.target)
-                self._metrics.target.labels(config.name).set(config.frame_rate.target)
+            self._rate = self._rate.configured(config.frame_rate)
             self._config = config
             self._models = tuple(name for name in config.models if name in models)
+        self._pace()
+
+    def ask(self, asked: Asked, room: Room, now: float) -> None:
+        """Take over what the ladder says, and rise with activity where there is room; about once a second."""
+        active = self._perception.active(now)
+        with self._lock:
+            before, self._asked = self._asked, asked
+            self._rate = self._rate.advance(now, active=active, room=room, ceiling=asked.ceiling)
+            if asked.suspended:
+                self._lifecycle = self._lifecycle.suspended(now, asked.sentence)
+            elif before.suspended:
+                self._lifecycle = self._lifecycle.resumed(now)
+        self._stream.keyframes_only = asked.keyframes_only
+        self._metrics.rungs.labels(self.name).set(asked.rungs)
+        self._pace()
+        if self.state().state != State.LIVE:
+            self._tell(self._perception.absent(now))
+
+    @property
+    def priority(self) -> int:
+        """The higher, the later it gives way."""
+        return self._config.priority
+
+    @property
+    def frame_rate(self) -> FrameRate:
+        """Frames a second that are wanted of it."""
+        return self._config.frame_rate
+
+    @property
+    def confidence(self) -> float | None:
+        """Score from which an object counts; None: the model's own."""
+        return self._perception.confidence
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """Frames offered, and those of them that came too late, since it is served here."""
+        with self._lock:
+            return self._offered, self._lost
+
+    def samples(self, since: float) -> tuple[Sample, ...]:
+        """Return the results since a time."""
+        with self._lock:
+            return tuple(sample for sample in self._samples if sample.at >= since)
+
+    def _pace(self) -> None:
+        with self._lock:
+            rate = self._rate.rate
+            if self._pacer.interval == 1.0 / rate:
+                return
+            self._pacer = self._pacer.at(rate)
+        self._metrics.target.labels(self.name).set(rate)
+
+    def _tell(self, events: Events) -> None:
+        for model, crossings in events.items():
+            if crossings and not self._stop.is_set():
+                self._outputs.publish(self.name, model, crossings)
 
     def start(self, guard: Guard) -> None:
         """Start to read."""
@@ -134,7 +241,7 @@ class Camera:
         now, spared = self._clocks.monotonic(), self._stream.reading().spared
         with self._lock:
             self._lifecycle = known = self._lifecycle.observed(now, spared)
-            inferred, trouble = self._inferred, self._trouble
+            inferred, trouble, degraded = self._inferred, self._trouble, self._asked.sentence
             if self._since is None or self._since[0] != known.since:
                 # Once a state: a wall clock that is being adjusted would move it, and each move would be a write.
                 self._since = known.since, self._time_of(now - known.since)
@@ -146,32 +253,43 @@ class Camera:
             message=known.message or trouble,
             since=since,
             detecting=inferred is not None and now - inferred < _DETECTING,
+            degraded=degraded,
         )
 
-    def found(self, shot: Shot, model: str, detections: tuple[Detection, ...], seconds: float) -> None:
+    def found(self, shot: Shot, model: str, decoded: Decoded, seconds: float) -> None:
         """Publish what a model found; see `dispatch.Owner`."""
         if self._stop.is_set():
             return  # Removed meanwhile: its series and pictures must not come back.
-        frame, now = shot.frame, self._clocks.monotonic()
+        frame = shot.frame
+        with Stopwatch(self._clocks, lambda spent: self._metrics.spent("track", spent)):
+            seen = self._perception.found(model, decoded.detections, frame.width, frame.height, frame.arrived)
+        self._tell({model: seen.events})
+        now = self._clocks.monotonic()
         age = now - frame.arrived
         self._metrics.age.labels(self.name).observe(age)
         self._metrics.inference.labels(self.name).observe(seconds)
-        for detection in detections:
+        for detection in seen.detections:
             self._metrics.detections.labels(self.name, model, detection.label).inc()
+        for reason, rows in decoded.dropped.items():
+            self._metrics.dropped.labels(model, reason).inc(rows)
         self._hub.publish(
             Result(
                 camera=self.name,
                 model=model,
-                image=shot.image(),
+                width=frame.width,
+                height=frame.height,
+                pixels=shot.image,
                 pts=frame.pts,
                 captured=frame.captured,
                 age=age,
                 inference=seconds,
-                detections=detections,
+                detections=seen.detections,
+                ids=seen.ids,
             )
         )
         with self._lock:
             self._inferred = now
+            self._samples.append(Sample(now, age * self._config.frame_rate.target, len(decoded.detections)))
         self._note("")
 
     def failed(self, shot: Shot, model: str, error: Exception) -> None:  # noqa: ARG002 - dispatch.Owner's signature
@@ -181,6 +299,9 @@ class Camera:
     def settled(self, shot: Shot, fate: Outcome) -> None:  # noqa: ARG002 - dispatch.Owner's signature
         """Count what became of a frame."""
         self._count(_RESULTS.get(fate, "skipped"))
+        if fate in _LATE:
+            with self._lock:
+                self._lost += 1
 
     def _time_of(self, seconds_ago: float) -> str:
         time_of_day = datetime.fromtimestamp(self._clocks.wall() - seconds_ago, UTC)
@@ -188,14 +309,23 @@ class Camera:
 
     def _read(self) -> None:
         while not self._stop.is_set():
+            if self._asked.suspended:
+                self._stop.wait(_LOOK)
+                continue
             self._metrics.opened.labels(self.name).inc()
             try:
-                for frame in self._stream.frames():
-                    if self._stop.is_set():
-                        return
-                    self._take(frame)
+                # Closed where it is left, since the session is somebody else's bandwidth.
+                with closing(self._stream.frames()) as frames:
+                    self._drain(frames)
             except SourceError as error:
                 self._stop.wait(self._failed(error))
+
+    def _drain(self, frames: Iterator[Frame]) -> None:
+        """Take frames until the camera is stopped or suspended, or the stream ends."""
+        for frame in frames:
+            if self._stop.is_set() or self._asked.suspended:
+                return
+            self._take(frame)
 
     def _failed(self, error: SourceError) -> float:
         with self._lock:
@@ -223,10 +353,19 @@ class Camera:
             wait = self._pacer.interval
         self._count_undecoded(reading)
         self._count("read")
-        if not wanted or not models:
+        if not wanted or not models or not self._moves(frame):
             self._count("skipped")
             return
+        with self._lock:
+            self._offered += 1
         self._offers.offer(self.name, models, Shot(self, frame, len(models)), arrived=frame.arrived, wait=wait)
+
+    def _moves(self, frame: Frame) -> bool:
+        """Return whether a frame is worth inferring."""
+        with Stopwatch(self._clocks, lambda spent: self._metrics.spent("motion", spent)):
+            worth, gone = self._perception.admits(frame.luma, frame.arrived)
+        self._tell(gone)
+        return worth
 
     def _count_undecoded(self, reading: Reading) -> None:
         undecoded = sum(reading.frames[result] for result in _UNDECODED)

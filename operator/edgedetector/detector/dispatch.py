@@ -13,8 +13,9 @@ from typing import Any, Final, Protocol
 
 from edgedetector.detector import geometry
 from edgedetector.detector.batching import Batch, Capacity, Offer, Outcome
-from edgedetector.detector.detection import Detection, UnexpectedOutputError
-from edgedetector.detector.inference import Model
+from edgedetector.detector.detection import UnexpectedOutputError
+from edgedetector.detector.frame import Frame, Scaler
+from edgedetector.detector.inference import Decoded, Model
 from edgedetector.detector.scheduling import Scheduler, Start
 from edgedetector.triton.client import Client
 from edgedetector.triton.errors import DeadlineError, SharedMemoryError, TritonError
@@ -40,7 +41,11 @@ Timed = Callable[[str], Any]
 class Owner(Protocol):
     """The camera of a frame, as far as the way of a frame is concerned. Called from many threads."""
 
-    def found(self, shot: Shot, model: str, detections: tuple[Detection, ...], seconds: float) -> None:
+    @property
+    def confidence(self) -> float | None:
+        """Score from which an object counts; None: the model's own."""
+
+    def found(self, shot: Shot, model: str, decoded: Decoded, seconds: float) -> None:
         """Take what a model found, and how many seconds Triton took to answer."""
 
     def failed(self, shot: Shot, model: str, error: Exception) -> None:
@@ -56,12 +61,12 @@ class Shot:
     Parameters
     ----------
     frame
-        Gives its pixels by `image()`, which is asked once however many models there are.
+        Gives its pixels by `image()`, which is asked at most once.
     models
         How many models it is offered to.
     """
 
-    def __init__(self, owner: Owner, frame: Any, models: int) -> None:
+    def __init__(self, owner: Owner, frame: Frame, models: int) -> None:
         self.owner = owner
         self.frame = frame
         self._lock = threading.Lock()
@@ -108,7 +113,7 @@ class Dispatcher:
     start
         Starts a thread whose failure ends the process.
     stage
-        See `Timed`; stages are convert, prepare, request and boxes.
+        See `Timed`; stages are prepare, request and boxes.
     clock
         Monotonic seconds.
     """
@@ -124,6 +129,7 @@ class Dispatcher:
     ) -> None:
         self._client, self._stage, self._clock = client, stage, clock
         self._lock = threading.Lock()
+        self._local = threading.local()
         self._transport = Transport(client, regions=regions)
         self._shared = regions is not None
         self._lanes: dict[str, _Lane] = {}
@@ -200,9 +206,9 @@ class Dispatcher:
             answer = transport.infer(slot, rows=len(shots), timeout=REQUEST_SECONDS)
         seconds = self._clock() - sent
         with answer, self._stage("boxes"):
-            decoded = model.decode_batch(answer.outputs, mappings)
+            decoded = model.decode_batch(answer.outputs, mappings, [shot.owner.confidence for shot in shots])
         for shot, found in zip(shots, decoded, strict=True):
-            shot.owner.found(shot, model.name, found.detections, seconds)
+            shot.owner.found(shot, model.name, found, seconds)
 
     def _slot(self, lane: _Lane, transport: Transport) -> Slot:
         with self._lock:
@@ -216,17 +222,25 @@ class Dispatcher:
     def _prepare(self, slot: Slot, model: Model, shots: Sequence[Shot]) -> list[geometry.Mapping]:
         name, found = model.preparation.name, []
         for row, shot in enumerate(shots):
-            with self._stage("convert"):
-                image = shot.image()
             with self._stage("prepare"):
                 array = slot.inputs.get(name)
                 if array is None:  # of variable size: one frame a request
-                    tensors, mapping = model.prepare(image)
+                    tensors, mapping = model.prepare(shot.image())
                     slot.give(name, tensors[name])
                 else:
-                    mapping = model.prepare_into(array[row] if array.ndim == IMAGE_DIMS else array, image)
+                    frame, out = shot.frame, array[row] if array.ndim == IMAGE_DIMS else array
+                    # Scaled and made RGB in one pass, straight from the decoder's planes.
+                    render = self._scaler().of(frame)
+                    mapping = model.preparation.render_into(out, frame.width, frame.height, render)
                 found.append(mapping)
         return found
+
+    def _scaler(self) -> Scaler:
+        """Return this thread's scaler."""
+        scaler: Scaler | None = getattr(self._local, "scaler", None)
+        if scaler is None:
+            scaler = self._local.scaler = Scaler()
+        return scaler
 
     def _without_shared_memory(self, error: SharedMemoryError) -> None:
         with self._lock:

@@ -6,10 +6,11 @@ import hashlib
 import json
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import zip_longest
 from typing import Any, Final
 
 from edgedetector.detector.inference import Detection, Image
@@ -24,7 +25,11 @@ class Result:
 
     camera: str
     model: str
-    image: Image
+    width: int
+    height: int
+    """Of the frame, in pixels."""
+    pixels: Callable[[], Image]
+    """Gives the frame as RGB uint8 [height, width, 3]: converted only for whoever looks at it."""
     pts: int | None
     captured: float
     """Seconds since the epoch when the frame was decoded."""
@@ -33,13 +38,19 @@ class Result:
     inference: float
     """Seconds that Triton took to answer, transport included."""
     detections: tuple[Detection, ...]
+    ids: tuple[int | None, ...] = ()
+    """Of the objects that are followed, in the order of the detections."""
+
+    @property
+    def image(self) -> Image:
+        """The frame as RGB uint8 [height, width, 3]."""
+        return self.pixels()
 
     def document(self, *, digest: bool = False) -> dict[str, Any]:
         """Return the event as JSON values, with the frame's digest if it is asked for: it costs 2 ms a megapixel."""
-        height, width = self.image.shape[:2]
         frame = {
-            "width": width,
-            "height": height,
+            "width": self.width,
+            "height": self.height,
             "pts": self.pts,
             "capturedAt": datetime.fromtimestamp(self.captured, UTC).isoformat(timespec="milliseconds"),
             "ageSeconds": round(self.age, 6),
@@ -49,7 +60,11 @@ class Result:
             "camera": self.camera,
             "model": self.model,
             "frame": {**frame, "digest": self.digest()} if digest else frame,
-            "detections": [{"label": d.label, "score": d.score, "box": list(d.box)} for d in self.detections],
+            "detections": [
+                {"label": found.label, "score": found.score, "box": list(found.box)}
+                | ({} if identity is None else {"id": identity})
+                for found, identity in zip_longest(self.detections, self.ids)
+            ],
         }
 
     def digest(self) -> str:

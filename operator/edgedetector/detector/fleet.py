@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import CameraState, DetectorCamera, DetectorConfig, DetectorModel
+from edgedetector.api.dataplane import CameraState, Degradation, DetectorCamera, DetectorConfig, DetectorModel
 from edgedetector.detector.camera import Camera
 from edgedetector.detector.candidates import Candidates
 from edgedetector.detector.cooperation import Cooperation
@@ -26,6 +26,18 @@ POLL: Final = 1.0
 """Seconds between looks at detector.json and at the replicas."""
 
 Dispatch = Callable[[Mapping[str, Model], Mapping[str, int]], None]
+
+
+class Audience(Protocol):
+    """What the fleet needs of the outputs."""
+
+    def serve(self, online: Mapping[str, bool]) -> None:
+        """Tell which cameras are served here and whether each delivers frames."""
+
+    def forget(self, camera: str, *, removed: bool) -> None:
+        """Tell that a camera is no longer served here; `removed`: nor anywhere else."""
+
+
 MakeCamera = Callable[[DetectorCamera, str], Camera]
 
 
@@ -42,6 +54,10 @@ class Fleet:
         Looks for the other replicas.
     dispatch
         Takes the models, and the priorities of the cameras that are served here.
+    overload
+        Tells the cameras what to give up.
+    outputs
+        Told which cameras are served here.
     """
 
     def __init__(
@@ -55,6 +71,8 @@ class Fleet:
         cooperation: Cooperation,
         candidates: Candidates,
         dispatch: Dispatch,
+        overload: Callable[[Sequence[Camera], Degradation], None],
+        outputs: Audience,
     ) -> None:
         self._document = Document(paths.detector / names.FILE_DETECTOR, DetectorConfig)
         self._make = make_camera
@@ -64,6 +82,8 @@ class Fleet:
         self._cooperation = cooperation
         self._candidates = candidates
         self._dispatch = dispatch
+        self._overload = overload
+        self._outputs = outputs
         self._lock = threading.Lock()
         self._cameras: dict[str, Camera] = {}
         self._models: dict[str, Model] = {}
@@ -91,12 +111,14 @@ class Fleet:
         mine = {c.name: c for c in config.cameras if c.name in here}
         for name, camera in list(self._cameras.items()):
             if name not in mine or camera.url != _url(config, mine[name]):
-                self._remove(camera)
+                self._remove(camera, config)
         self._dispatch(self._models, {name: camera.priority for name, camera in mine.items()})
         for name, wanted in mine.items():
             if name not in self._cameras:
                 self._add(wanted, _url(config, wanted))
             self._cameras[name].configure(wanted, self._models)
+        self._overload(tuple(self._cameras.values()), config.degradation)
+        self._outputs.serve({name: camera.state().state == State.LIVE for name, camera in self._cameras.items()})
         states = (CameraState(c.name, State.SUSPENDED, "Suspended", "spec.suspend is true") for c in config.cameras)
         self._suspended = tuple(states) if config.suspended else ()
 
@@ -127,13 +149,14 @@ class Fleet:
             self._cameras[config.name] = camera
         camera.start(self._guard)
 
-    def _remove(self, camera: Camera) -> None:
+    def _remove(self, camera: Camera, config: DetectorConfig) -> None:
         log.info("camera %s: no longer served here", camera.name)
         camera.stop()
         with self._lock:
             del self._cameras[camera.name]
         self._hub.forget(camera.name)
         self._metrics.remove_camera(camera.name)
+        self._outputs.forget(camera.name, removed=all(camera.name != wanted.name for wanted in config.cameras))
 
     def _set_models(self, configs: tuple[DetectorModel, ...]) -> None:
         if configs == self._model_configs:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import av.error
+import cv2
 import numpy as np
 import numpy.typing as npt
 from av.video.reformatter import VideoReformatter
@@ -54,7 +56,12 @@ class Scaler:
             if len(self._made) >= _KEPT:
                 self._made.clear()
             reformatter = self._made[key] = VideoReformatter()
-        return _pixels(reformatter.reformat(picture, width, height, "rgb24", threads=1), 3)
+        try:
+            return _pixels(reformatter.reformat(picture, width, height, "rgb24", threads=1), 3)
+        except av.error.ArgumentError:
+            # What swscale refuses, e.g. 255 x 1 to 1 x 64: nobody's camera, but a frame that anybody can send.
+            pixels = picture.to_ndarray(format="rgb24", threads=1)
+            return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
     def of(self, frame: Frame) -> Render:
         """Return what `Preparation.render_into` wants: the frame's pixels by width and height."""

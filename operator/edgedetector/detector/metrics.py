@@ -70,7 +70,7 @@ class Metrics:
         )
         self.stages = Counter(
             "edgedetector_stage_seconds",
-            "Wall time by stage: decode, convert, prepare, request, boxes.",
+            "Wall time by stage: read, decode, motion, prepare, request, boxes, track.",
             ["stage"],
             registry=registry,
         )
@@ -78,6 +78,30 @@ class Metrics:
             "edgedetector_stage_cpu_seconds",
             "CPU time by stage, of the threads that work in it; far below the wall time they wait.",
             ["stage"],
+            registry=registry,
+        )
+        self.dropped = Counter(
+            "edgedetector_model_dropped_boxes",
+            "Rows of a model's output that were no boxes, by reason.",
+            ["model", "reason"],
+            registry=registry,
+        )
+        self.rungs = Gauge(
+            "edgedetector_camera_degradation_rungs",
+            "Rungs of the degradation ladder that the camera is down; 0: it gives up nothing.",
+            ["camera"],
+            registry=registry,
+        )
+        self.moves = Counter(
+            "edgedetector_degradation_moves",
+            "Moves of the degradation ladder, by direction and what pressed.",
+            ["direction", "signal"],
+            registry=registry,
+        )
+        self.pressure = Gauge(
+            "edgedetector_pressure_ratio",
+            "What presses on the box, over its limit: above 1 something gives way.",
+            ["signal"],
             registry=registry,
         )
         self.models = Gauge(
@@ -95,6 +119,7 @@ class Metrics:
         for result in ("read", "skipped", "inferred", "failed"):
             self.frames.labels(camera, result)
         self.target.labels(camera).set(rate)
+        self.rungs.labels(camera).set(0)
 
     def spent(self, stage: str, spent: Spent) -> None:
         """Count what a piece of work took."""
@@ -103,7 +128,8 @@ class Metrics:
 
     def remove_camera(self, camera: str) -> None:
         """Drop the series of a camera that was removed."""
-        for metric in (self.frames, self.detections, self.age, self.inference, self.state, self.opened, self.target):
+        per_camera = (self.frames, self.detections, self.age, self.inference, self.state, self.opened, self.target)
+        for metric in (*per_camera, self.rungs):
             metric.remove_by_labels({"camera": camera})
 
     def show(self, cameras: Iterable[CameraState], models: Iterable[ModelState], serving: tuple[str, str, str]) -> None:

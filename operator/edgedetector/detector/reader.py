@@ -13,7 +13,7 @@ What may be left out, and what that costs:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Final
 
 import av.error
@@ -88,7 +88,7 @@ class Reader:
         """Return what is known of the stream; for any thread."""
         return self._tally.reading()
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame]:
         """Open the stream and yield its frames as they come, until it ends.
 
         Raises

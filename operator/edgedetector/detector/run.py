@@ -16,13 +16,16 @@ from edgedetector.detector.batching import Capacity, capacity
 from edgedetector.detector.camera import CLOCKS, Camera
 from edgedetector.detector.candidates import Candidates
 from edgedetector.detector.cooperation import Cooperation
-from edgedetector.detector.cpu import Budget, Spent, Stopwatch
+from edgedetector.detector.cpu import Budget, Stopwatch
 from edgedetector.detector.dispatch import Dispatcher
 from edgedetector.detector.documents import Document
 from edgedetector.detector.events import Hub
 from edgedetector.detector.fleet import Fleet
+from edgedetector.detector.gauges import Gauges
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.outputs.outputs import Outputs
+from edgedetector.detector.overload import Overload
 from edgedetector.detector.probing import Prober
 from edgedetector.detector.reader import Reader
 from edgedetector.detector.repository import Paths, Repository
@@ -33,6 +36,7 @@ from edgedetector.triton.shared_memory import Regions
 FAREWELL: Final = 8.0
 """Seconds for the other replicas to take over; the pod's grace period is longer."""
 _LOOPBACK: Final = f"127.0.0.1:{names.PORT_TRITON_GRPC}"
+_TRITON_METRICS: Final = f"http://127.0.0.1:{names.PORT_TRITON_METRICS}/metrics"
 
 
 def run(paths: Paths, environment: Mapping[str, str]) -> int:
@@ -56,13 +60,28 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         clock=time.monotonic,
     )
     dispatcher.sweep()
+    outputs = Outputs((), lambda _sink, _result, _number: None)
 
     def make_camera(config: DetectorCamera, url: str) -> Camera:
-        def make_stream(due: Callable[[float], bool], on_decode: Callable[[Spent], None]) -> Reader:
-            return Reader(url, CLOCKS, due=due, on_decode=on_decode, budget=Budget())
+        def make_stream(due: Callable[[float], bool]) -> Reader:
+            return Reader(
+                url,
+                CLOCKS,
+                due=due,
+                on_read=lambda spent: metrics.spent("read", spent),
+                on_decode=lambda spent: metrics.spent("decode", spent),
+                budget=Budget(),
+            )
 
-        return Camera(config, url, make_stream=make_stream, offers=dispatcher, hub=hub, metrics=metrics)
+        return Camera(
+            config, url, make_stream=make_stream, offers=dispatcher, hub=hub, metrics=metrics, outputs=outputs
+        )
 
+    overload = Overload(
+        Gauges(_TRITON_METRICS if url == _LOOPBACK else ""),
+        metrics,
+        ready=lambda: all(model.state == "Ready" for model in serving.states),
+    )
     own, pod = environment.get("POD_IP", "127.0.0.1"), environment.get("POD_NAME", "")
     cooperation = Cooperation(own, pod, boot=secrets.token_hex(8), clock=time.monotonic)
     candidates = Candidates(cooperation.list)
@@ -76,6 +95,8 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         cooperation=cooperation,
         candidates=candidates,
         dispatch=lambda models, cameras: dispatcher.configure(models, capacities(serving.wanted), cameras),
+        overload=lambda cameras, wanted: overload.round(cameras, wanted, time.monotonic()),
+        outputs=outputs,
     )
 
     def greet(source: str, text: str) -> str:
@@ -112,7 +133,11 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     guard.start("names", lambda: candidates.run(guard.stop))
     guard.start("http", lambda: public.run(guard.stop))
     guard.start("events", lambda: private.run(guard.stop))
-    return guard.wait()
+    outputs.start(guard.stop)
+    try:
+        return guard.wait()
+    finally:
+        dispatcher.close()
 
 
 def capacities(wanted: Mapping[str, ModelServing]) -> dict[str, Capacity]:

@@ -22,6 +22,15 @@ def sentences(cameras: Sequence[str], before: Level, after: Level, why: str) -> 
     return tuple(f"{change} {why}" for change in _changes(named(cameras), before, after))
 
 
+def given_up(left: Level, because: str) -> str:
+    """Return what a camera is left with and why: "at most 3 frames/s because the host CPU was 96 % busy"."""
+    if left.suspended:
+        return f"suspended because {because}"
+    parts = ["keyframes only"] if left.keyframes_only else []
+    parts += ["the smaller input"] if left.smaller else []
+    return f"{', '.join([*parts, f'at most {left.rate:.3g} frames/s'])} because {because}"
+
+
 def named(cameras: Sequence[str]) -> str:
     """Return some names in words: "gate", "gate and yard", "gate and 33 others"."""
     if len(cameras) > _NAMED:

@@ -112,6 +112,10 @@ class Tracker:
         """Return the leaving of all if no frame came for a minute; to be asked while a camera is not live."""
         if self._last is None or now - self._last < _ABSENCE:
             return ()
+        return self.end(now)
+
+    def end(self, now: float) -> tuple[Crossing, ...]:
+        """Forget everybody, and return their leaving."""
         self._present, events = expire(self._present, tuple(self._present), now)
         self._engines.clear()
         self._ids.clear()

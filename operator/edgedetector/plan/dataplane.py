@@ -7,14 +7,17 @@ from typing import Any, Final
 from edgedetector.api import names
 from edgedetector.api.dataplane import (
     Decoder,
+    Degradation,
     DetectorCamera,
     DetectorConfig,
     DetectorModel,
     FrameRate,
+    MotionGate,
     Tensor,
+    Zone,
     to_json,
 )
-from edgedetector.api.edgedetector import CameraSpec, EdgeDetector, ModelSpec, TensorSpec
+from edgedetector.api.edgedetector import CameraSpec, DetectorSpec, EdgeDetector, ModelSpec, TensorSpec
 from edgedetector.plan.common import COMPONENT_DETECTOR, config_map, detector_metadata
 
 # Decoders whose outputs are laid out alike.
@@ -46,6 +49,7 @@ def detector_config(detector: EdgeDetector) -> DetectorConfig:
         models=tuple(_model(model) for model in spec.models),
         cameras=tuple(_camera(camera, every_model) for camera in spec.cameras),
         suspended=spec.suspend,
+        degradation=_degradation(spec),
     )
 
 
@@ -69,6 +73,26 @@ def _camera(camera: CameraSpec, every_model: tuple[str, ...]) -> DetectorCamera:
         models=camera.models or every_model,
         frame_rate=FrameRate(minimum=minimum, target=camera.frame_rate.target, maximum=maximum),
         priority=camera.priority,
+        confidence=camera.confidence,
+        classes=camera.classes,
+        zones=tuple(
+            Zone(zone.name, tuple((corner.x, corner.y) for corner in zone.polygon), zone.kind.lower())
+            for zone in camera.zones
+        ),
+        motion_gate=MotionGate(camera.motion_gate.enabled, camera.motion_gate.interval.total_seconds()),
+    )
+
+
+def _degradation(spec: DetectorSpec) -> Degradation:
+    wanted, headroom = spec.degradation, spec.tuning.headroom
+    return Degradation(
+        enabled=wanted.enabled,
+        steps=tuple(wanted.steps),
+        protected_priority=wanted.protected_priority,
+        react_after=wanted.react_after.total_seconds(),
+        recover_after=wanted.recover_after.total_seconds(),
+        accelerator_headroom=float(headroom.accelerator),
+        cpu_headroom=float(headroom.cpu),
     )
 
 

@@ -42,6 +42,13 @@ class CameraView:
     detecting: bool = False
     replica: str = ""
     """Inference pod that serves it."""
+    degraded: str = ""
+    """What it gives up under overload and why; empty: nothing."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether the degradation ladder suspended it, which nobody has to mend."""
+        return self.state == SUSPENDED and bool(self.degraded)
 
     @property
     def changed(self) -> datetime | None:
@@ -86,7 +93,7 @@ def _view(name: str, reported: list[tuple[str, CameraState]], held: dict[str, tu
     if best is None:
         return CameraView(name, CONNECTING, conditions.REASON_PENDING, "no inference pod has taken the camera yet")
     detecting = best.detecting and best.state == LIVE
-    return CameraView(name, best.state, best.reason, best.message, best.since, detecting, pod)
+    return CameraView(name, best.state, best.reason, best.message, best.since, detecting, pod, best.degraded)
 
 
 def _rank(entry: tuple[str, CameraState]) -> tuple[bool, int]:

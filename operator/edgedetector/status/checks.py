@@ -15,6 +15,7 @@ from edgedetector.api import conditions, names
 from edgedetector.observe import words
 from edgedetector.status import workloads
 from edgedetector.status.cameras import BROKEN, CONNECTING, LIVE, SUSPENDED, UNAUTHORIZED
+from edgedetector.status.degradation import degraded
 from edgedetector.status.scaling import scaling_ready
 from edgedetector.status.unserved import spec_served, tuning_active
 from edgedetector.status.view import Running, Verdict, View, blocked, fine, progressing, unknown
@@ -156,15 +157,17 @@ def streams(cameras: Sequence[CameraView], now: datetime) -> Verdict:
     """Judge the cameras alone, whatever is planned for them."""
     if not cameras:
         return fine(conditions.REASON_NO_CAMERAS, "no cameras are configured")
-    if all(camera.state == SUSPENDED for camera in cameras):
+    if all(camera.state == SUSPENDED and not camera.paused for camera in cameras):
         return _suspended()
     broken = [camera for camera in cameras if _needs_somebody(camera, now)]
     if broken:
         return blocked(_camera_reason(broken), _cameras(broken, len(cameras)))
-    waiting = [camera for camera in cameras if not (camera.state == LIVE and camera.detecting)]
+    waiting = [camera for camera in cameras if not (camera.paused or (camera.state == LIVE and camera.detecting))]
     if waiting:
         return progressing(conditions.REASON_STREAMS_CONNECTING, _cameras(waiting, len(cameras)))
-    return fine(conditions.REASON_STREAMS_LIVE, f"{count(len(cameras), 'camera')} live and detecting")
+    paused = sum(camera.paused for camera in cameras)
+    said = f"; {count(paused, 'camera')} suspended under overload" if paused else ""
+    return fine(conditions.REASON_STREAMS_LIVE, f"{count(len(cameras) - paused, 'camera')} live and detecting{said}")
 
 
 def _needs_somebody(camera: CameraView, now: datetime) -> bool:
@@ -221,6 +224,7 @@ GATING: Final[tuple[tuple[str, Callable[[Running], Verdict]], ...]] = (
 INFORMING: Final[tuple[tuple[str, Callable[[View], Verdict]], ...]] = (
     (conditions.SCALING_READY, scaling_ready),
     (conditions.MONITORING_READY, monitoring_ready),
+    (conditions.DEGRADED, degraded),
     (conditions.TUNING_ACTIVE, tuning_active),
     (conditions.SPEC_SERVED, spec_served),
 )

@@ -11,7 +11,7 @@ from edgedetector.status import remedies
 from edgedetector.status.checks import GATING, INFORMING, streams_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from edgedetector.api.errors import OperatorError
     from edgedetector.status.view import Running, Verdict, View
@@ -142,4 +142,13 @@ def told(judged: Iterable[Condition], before: Iterable[Json]) -> tuple[tuple[Con
             mended = condition.is_true and old.get(condition.type, {}).get("reason") in remedies.REMEDIES
             if broken or mended:
                 found.append((condition, broken))
-    return tuple(found)
+    return (*tuple(found), *_steps(judged, old))
+
+
+def _steps(judged: Iterable[Condition], old: Mapping[str, Json]) -> Iterator[tuple[Condition, bool]]:
+    """Yield the condition Degraded at each step of the ladder, which changes nothing but its message."""
+    for condition in judged:
+        before = old.get(conditions.DEGRADED, {})
+        told = condition.is_true or before.get("status") == conditions.TRUE
+        if condition.type == conditions.DEGRADED and told and condition.message[:MAX_MESSAGE] != before.get("message"):
+            yield condition, condition.is_true

@@ -149,6 +149,7 @@ def _camera(camera: CameraView, longest: int) -> Json:
         since=camera.since if camera.changed else "",  # the API server refuses what is no time
         detecting=camera.detecting,
         replica=camera.replica,
+        degraded=camera.degraded[:longest],
     )
 
 

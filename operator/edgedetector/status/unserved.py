@@ -13,9 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from edgedetector.api.edgedetector import (
-        DegradationSpec,
         DetectorSpec,
-        FrameRateSpec,
         OutputsSpec,
         TuningSpec,
     )
@@ -46,21 +44,13 @@ def unserved(spec: DetectorSpec) -> Iterator[str]:
 
     The API server fills in defaults, so a field counts as set if it differs from its default.
     """
-    named = {name: None for camera in spec.cameras for name in _differing(camera.frame_rate, "target")}
-    for name in named:
-        yield f"spec.cameras[].frameRate.{name}"
-    if any(camera.priority for camera in spec.cameras):
-        yield "spec.cameras[].priority"
     # The mode has a condition of its own; with tuning off nothing is wanted of the rest.
     if spec.tuning.mode != TUNING_OFF:
         yield from (f"spec.tuning.{name}" for name in _differing(spec.tuning, "mode"))
-    # Switched off it is served: nothing gives way.
-    if spec.degradation.enabled:
-        yield from (f"spec.degradation.{name}" for name in _differing(spec.degradation))
     yield from (f"spec.outputs.{name}" for name in _differing(spec.outputs))
 
 
-def _differing(value: FrameRateSpec | TuningSpec | DegradationSpec | OutputsSpec, *skipped: str) -> list[str]:
+def _differing(value: TuningSpec | OutputsSpec, *skipped: str) -> list[str]:
     """Return the keys whose values are not their defaults."""
     usual = type(value)()
     named = [field.name for field in fields(value) if field.name not in skipped]

@@ -11,6 +11,7 @@ import json
 import subprocess
 import sys
 import tarfile
+import types
 import typing
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,8 @@ def full(kind: Any) -> Any:
         return kind(**{field.name: full(hints[field.name]) for field in dataclasses.fields(kind)})
     if typing.get_origin(kind) is tuple:
         return (full(typing.get_args(kind)[0]), full(typing.get_args(kind)[0]))
+    if isinstance(kind, types.UnionType):
+        return full(typing.get_args(kind)[0])
     if typing.get_origin(kind) is dict:
         return {"key": "value"}
     return {str: "text", int: 7, float: 2.5, bool: True}[kind]

@@ -6,7 +6,7 @@ import itertools
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,6 +23,8 @@ from edgedetector.detector.events import Hub
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.inference import Model
 from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.outputs.outputs import Outputs
+from edgedetector.detector.presence import Crossing
 from edgedetector.detector.reading import Reading
 from edgedetector.detector.source import Clocks, Frame, SourceError, frames
 from edgedetector.triton.errors import TritonError, UnavailableError
@@ -72,6 +74,7 @@ class Stream:
 
     def __init__(self) -> None:
         self.arrived = CLOCKS.monotonic()
+        self.keyframes_only = False
         self.items: queue.Queue[int | SourceError] = queue.Queue()
         self.opened = 0
 
@@ -98,6 +101,7 @@ class Bench:
     def __init__(self, config: DetectorCamera = CONFIG) -> None:
         self.triton, self.stream, self.hub = Triton(), Stream(), Hub()
         self.metrics, self.guard = Metrics(), Guard()
+        self.told: list[tuple[str, str, str, str]] = []
         self.dispatcher = Dispatcher(
             self.triton,
             regions=None,
@@ -109,13 +113,17 @@ class Bench:
         self.camera = Camera(
             config,
             "rtsp://media/s1",
-            make_stream=lambda _due, _on_decode: self.stream,
+            make_stream=lambda _due: self.stream,
             offers=self.dispatcher,
             hub=self.hub,
             metrics=self.metrics,
+            outputs=self,
             jitter=lambda: 0.0,
         )
         self.camera.configure(config, {"any": MODEL})
+
+    def publish(self, camera: str, model: str, events: Sequence[Crossing]) -> None:
+        self.told += [(camera, model, event.kind, event.zone) for event in events]
 
     def count(self, result: str) -> int:
         labels = {"camera": "gate", "result": result}
@@ -213,10 +221,11 @@ def test_the_time_of_a_state_does_not_follow_a_wall_clock_that_is_being_set() ->
     camera = Camera(
         CONFIG,
         "rtsp://media/s1",
-        make_stream=lambda _due, _on_decode: Stream(),
+        make_stream=lambda _due: Stream(),
         offers=Bench().dispatcher,
         hub=Hub(),
         metrics=Metrics(),
+        outputs=Outputs((), lambda *_: None),
         clocks=clocks,
     )
     first = camera.state()

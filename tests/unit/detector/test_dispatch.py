@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from bench.calibration import tritonserver
@@ -18,8 +19,9 @@ from edgedetector.detector.camera import CLOCKS
 from edgedetector.detector.cpu import Stopwatch
 from edgedetector.detector.detection import Detection
 from edgedetector.detector.dispatch import Dispatcher, Shot
+from edgedetector.detector.frame import Frame
 from edgedetector.detector.guard import Guard
-from edgedetector.detector.inference import Model
+from edgedetector.detector.inference import Decoded, Model
 from edgedetector.detector.metrics import Metrics
 from edgedetector.triton.client import Client
 from edgedetector.triton.shared_memory import DIRECTORY, Regions
@@ -59,14 +61,10 @@ OUTPUTS = (Tensor("boxes", (1, 4), "FP32"), Tensor("scores", (1,), "FP32"), Tens
 MODEL = Model(DetectorModel("any", (Tensor("image", (48, 64, 3), "UINT8"),), OUTPUTS, Decoder("none", ("x",), 0.1), 4))
 
 
-class Picture:
-    """A frame of one grey."""
-
-    def __init__(self, grey: int) -> None:
-        self.grey = grey
-
-    def image(self) -> np.ndarray:
-        return np.full((48, 64, 3), self.grey, np.uint8)
+def picture(grey: int) -> Frame:
+    """A frame of one grey, which is its time stamp too."""
+    pixels = np.full((48, 64, 3), grey, np.uint8)
+    return Frame(av.VideoFrame.from_ndarray(pixels, format="rgb24"), grey, time.monotonic(), time.time())
 
 
 @dataclass
@@ -77,8 +75,10 @@ class Owner:
     errors: list[Exception] = field(default_factory=list)
     fates: list[Outcome] = field(default_factory=list)
 
-    def found(self, shot: Shot, _model: str, detections: tuple[Detection, ...], _seconds: float) -> None:
-        self.results.append((shot.frame.grey, detections[0]))
+    confidence: float | None = None
+
+    def found(self, shot: Shot, _model: str, decoded: Decoded, _seconds: float) -> None:
+        self.results.append((shot.frame.pts or 0, decoded.detections[0]))
 
     def failed(self, _shot: Shot, _model: str, error: Exception) -> None:
         self.errors.append(error)
@@ -120,7 +120,7 @@ def test_frames_of_all_cameras_come_back_to_their_own_and_share_requests(client:
     dispatcher.configure({"any": MODEL}, {"any": Capacity(4, 2)}, dict.fromkeys(owners, 0))
     for turn in range(20):
         for number, (name, owner) in enumerate(owners.items()):
-            shot = Shot(owner, Picture(number * 10 + turn % 10), 1)
+            shot = Shot(owner, picture(number * 10 + turn % 10), 1)
             dispatcher.offer(name, ("any",), shot, arrived=time.monotonic(), wait=PATIENCE)
         settle(owners, turn + 1)
     assert len(regions() - before) == (2 if shared else 0)

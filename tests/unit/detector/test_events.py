@@ -22,7 +22,9 @@ IMAGE = np.random.default_rng(1).integers(0, 256, (120, 160, 3), np.uint8)
 
 def result(camera: str = "gate", *, image: np.ndarray = IMAGE, pts: int = 7) -> Result:
     found = (Detection("person", 0.75, (10.0, 20.0, 50.0, 100.0)),)
-    return Result(camera, "people", image, pts, 1_800_000_000.25, 0.03, 0.02, found)
+    return Result(
+        camera, "people", image.shape[1], image.shape[0], lambda: image, pts, 1_800_000_000.25, 0.03, 0.02, found
+    )
 
 
 @pytest.fixture
@@ -119,7 +121,12 @@ def test_pictures_of_a_removed_camera_are_gone(hub: Hub) -> None:
 
 
 def test_the_public_server_has_figures_and_no_pictures() -> None:
-    server, stop = web.public(("127.0.0.1", 0), state=lambda: "{}", exposition=lambda: b"up 1\n"), threading.Event()
+    server, stop = (
+        web.public(
+            ("127.0.0.1", 0), state=lambda: "{}", exposition=lambda: b"up 1\n", greet=lambda _source, _text: "{}"
+        ),
+        threading.Event(),
+    )
     thread = threading.Thread(target=server.run, args=(stop,))
     thread.start()
     base = f"http://127.0.0.1:{server.server_address[1]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,7 @@ from edgedetector.detector.guard import Guard
 from edgedetector.detector.liveness import Finding
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.opening import SourceError
+from edgedetector.detector.outputs.outputs import Outputs
 from edgedetector.detector.reading import Reading
 from edgedetector.detector.repository import Paths
 
@@ -74,6 +75,9 @@ class World:
         self.cooperation = Cooperation("10.0.0.1", "yard-1", boot="a", clock=lambda: self.now)
         self.hold = threading.Event()
         self.dispatched: list[tuple[set[str], dict[str, int]]] = []
+        self.measured: list[set[str]] = []
+        self.online: dict[str, bool] = {}
+        self.forgotten: list[tuple[str, bool]] = []
         self.metrics, self.hub = Metrics(), Hub()
         self.fleet = Fleet(
             self.paths,
@@ -84,16 +88,25 @@ class World:
             cooperation=self.cooperation,
             candidates=Candidates(self.cooperation.list),
             dispatch=lambda models, cameras: self.dispatched.append((set(models), dict(cameras))),
+            overload=lambda cameras, _wanted: self.measured.append({camera.name for camera in cameras}),
+            outputs=self,
         )
+
+    def serve(self, online: Mapping[str, bool]) -> None:
+        self.online = dict(online)
+
+    def forget(self, camera: str, *, removed: bool) -> None:
+        self.forgotten.append((camera, removed))
 
     def _make(self, config: DetectorCamera, url: str) -> Camera:
         made = Camera(
             config,
             url,
-            make_stream=lambda _due, _on_decode: Dead(self.hold),
+            make_stream=lambda _due: Dead(self.hold),
             offers=Nobody(),
             hub=self.hub,
             metrics=self.metrics,
+            outputs=Outputs((), lambda *_: None),
         )
         self.made.append(made)
         return made

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgedetector.api.dataplane import Decoder, DetectorModel, Tensor
@@ -30,6 +30,7 @@ def frame(image: np.ndarray, form: str = "yuv420p") -> Frame:
 
 
 @given(width=st.integers(1, 300), height=st.integers(1, 200), to=st.tuples(st.integers(1, 300), st.integers(1, 200)))
+@example(width=255, height=1, to=(1, 64))
 def test_a_frame_of_any_size_is_scaled_to_any_size(width: int, height: int, to: tuple[int, int]) -> None:
     made = frame(np.full((height, width, 3), (200, 100, 50), np.uint8), "yuv444p")
     scaled = Scaler().render(made.picture, *to)

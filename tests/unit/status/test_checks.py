@@ -284,7 +284,7 @@ GATING: list[tuple[str, Break, str, str, str, str]] = [
 
 def test_when_nothing_is_wrong_every_condition_holds_and_nothing_is_under_way() -> None:
     found = judged(healthy())
-    absent = {c.RECONCILING, c.STALLED, c.TUNING_ACTIVE}
+    absent = {c.RECONCILING, c.STALLED, c.DEGRADED, c.TUNING_ACTIVE}
     assert {name: entry.status for name, entry in found.items()} == {
         name: "False" if name in absent else "True" for name in found
     }
@@ -454,3 +454,41 @@ def test_during_a_trial_a_model_may_serve_what_is_on_trial() -> None:
     models = (ModelState("people", "Ready", serving_id="trial"),)
     trial = state(view.accepted.id, models=models, probe_id="trial", probe_outcome="Running")
     assert judged(said(view, trial))[c.MODEL_READY].is_true
+
+
+def gives_way(sentence: str, *, state: str = "Live") -> dict[str, c.Condition]:
+    base = healthy()
+    cameras = tuple(
+        dataclasses.replace(camera, degraded=sentence, state=state, detecting=state == "Live")
+        for camera in base.cameras
+    )
+    return judged(dataclasses.replace(base, cameras=cameras))
+
+
+def test_what_cameras_give_up_is_told_in_a_sentence_and_holds_up_nothing() -> None:
+    found = gives_way("at most 3 frames/s because the host CPU was 96 % busy")
+    assert found[c.DEGRADED].is_true
+    assert found[c.DEGRADED].message.endswith(": at most 3 frames/s because the host CPU was 96 % busy")
+    assert found[c.READY].is_true
+
+
+def test_a_camera_that_the_ladder_suspended_is_no_fault_of_anybody() -> None:
+    found = gives_way("suspended because 40 % of the frames were skipped", state="Suspended")
+    assert found[c.READY].is_true
+    assert "suspended under overload" in found[c.READY].message
+
+
+def test_each_step_of_the_ladder_is_an_event_and_its_end_too() -> None:
+    one = gives_way("at most 3 frames/s because the host CPU was 96 % busy")
+    two = gives_way("at most 1 frames/s because the host CPU was 96 % busy")
+    none = judged(healthy())
+    assert [kind for kind, _ in steps(none, none)] == []
+    assert steps(none, one) == [(one[c.DEGRADED], True)]
+    assert steps(one, one) == []
+    assert steps(one, two) == [(two[c.DEGRADED], True)]
+    assert steps(two, none) == [(none[c.DEGRADED], False)]
+
+
+def steps(before: dict[str, c.Condition], now: dict[str, c.Condition]) -> list[tuple[c.Condition, bool]]:
+    standing = compose.timed(before.values(), (), 1, "2026-01-01T00:00:00Z")
+    return [(condition, warning) for condition, warning in compose.told(now.values(), standing)]

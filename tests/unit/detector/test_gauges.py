@@ -1,0 +1,83 @@
+"""The node's processors and Triton's queues, from what they print."""
+
+from __future__ import annotations
+
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgedetector.detector.gauges import Gauges, Queued, Ticks, busy, queue_share, queued, ticks
+
+TEXT = """# HELP nv_inference_queue_duration_us Cumulative inference queuing duration in microseconds
+nv_inference_queue_duration_us{model="a",version="1"} %d
+nv_inference_queue_duration_us{model="b",version="1"} 50
+nv_inference_request_duration_us{model="a",version="1"} %d
+nv_inference_request_duration_us{model="b",version="1"} 50
+nv_inference_exec_count{model="a",version="1"} 7
+"""
+
+
+def test_the_kernels_own_figures_are_understood() -> None:
+    found = ticks(Path("/proc/stat").read_text())
+    assert found is not None
+    assert 0 < found.busy < found.total
+
+
+@given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**6), st.integers(0, 10**6))
+def test_a_share_is_one_of_the_time_that_passed(start: int, rest: int, worked: int, waited: int) -> None:
+    before = Ticks(start, start + rest)
+    now = Ticks(start + worked, start + rest + worked + waited)
+    share = busy(before, now)
+    assert share == (worked / (worked + waited) if worked + waited else None)
+
+
+def test_the_line_of_all_processors_counts_and_iowait_is_idle() -> None:
+    assert ticks("cpu0 9 9 9 9 9 9 9 9 9 9\ncpu 10 1 2 100 7 3 4 5 10 0\n") == Ticks(25, 132)
+    assert ticks("intr 5\n") is None
+
+
+def test_models_are_added_up_and_a_restart_says_nothing() -> None:
+    before, now = queued(TEXT % (100, 200)), queued(TEXT % (400, 600))
+    assert before == Queued(150.0, 250.0)
+    assert queue_share(before, now) == 300 / 400
+    assert queue_share(now, before) is None
+    assert queue_share(now, now) is None
+
+
+def test_it_asks_triton_and_knows_nothing_while_nobody_answers() -> None:
+    figures = [(100, 200), (175, 300)]
+
+    class Metrics(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write((TEXT % figures.pop(0)).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Metrics)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    gauges = Gauges(f"http://127.0.0.1:{server.server_port}/metrics")
+    try:
+        assert [gauges.queue_share(), gauges.queue_share()] == [None, 0.75]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert gauges.queue_share() is None
+    assert Gauges("").queue_share() is None
+
+
+def test_a_node_that_does_not_say_is_not_known() -> None:
+    def broken() -> str:
+        raise OSError
+
+    lines = iter(["cpu 1 0 0 9 0 0 0 0\n", "cpu 6 0 0 14 0 0 0 0\n"])
+    gauges = Gauges("", stat=lambda: next(lines))
+    assert [gauges.host_cpu(), gauges.host_cpu()] == [None, 0.5]
+    assert Gauges("", stat=broken).host_cpu() is None

@@ -1,0 +1,134 @@
+"""What presses on a replica is measured, and its cameras are told what to give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from edgedetector.api.dataplane import Degradation, FrameRate
+from edgedetector.detector.camera import Asked, Sample
+from edgedetector.detector.gauges import Gauges
+from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.overload import Overload, quantile, settings, skipped
+from edgedetector.detector.rates import Room
+
+WANTED = Degradation(steps=("ReduceFrameRate", "KeyframesOnly", "PauseCameras", "SomethingNewer"))
+
+
+@dataclass
+class Node(Gauges):
+    """A node that is as busy as the test says."""
+
+    cpu: float | None = 0.1
+    queue: float | None = None
+
+    def host_cpu(self) -> float | None:
+        return self.cpu
+
+    def queue_share(self) -> float | None:
+        return self.queue
+
+
+@dataclass
+class Cam:
+    name: str
+    priority: int = 0
+    frame_rate: FrameRate = field(default_factory=lambda: FrameRate(1.0, 5.0, 5.0))
+    load: tuple[int, int] = (0, 0)
+    found: tuple[Sample, ...] = ()
+    asked: list[Asked] = field(default_factory=list)
+    rooms: list[Room] = field(default_factory=list)
+
+    def samples(self, since: float) -> Sequence[Sample]:
+        return tuple(sample for sample in self.found if sample.at >= since)
+
+    def ask(self, asked: Asked, room: Room, _now: float) -> None:
+        self.asked.append(asked)
+        self.rooms.append(room)
+
+
+class World:
+    def __init__(self, *cameras: Cam) -> None:
+        self.cameras = cameras
+        self.node, self.metrics, self.ready, self.now = Node(), Metrics(), True, 100.0
+        self.overload = Overload(self.node, self.metrics, lambda: self.ready)
+
+    def run(self, seconds: int, wanted: Degradation = WANTED) -> None:
+        for _ in range(seconds):
+            self.now += 1.0
+            self.overload.round(self.cameras, wanted, self.now)
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
+
+
+def test_a_busy_node_takes_from_the_lowest_priority_first_and_gives_back() -> None:
+    low, high = Cam("yard"), Cam("gate", priority=9)
+    world = World(low, high)
+    world.run(5)
+    assert {*low.asked, *high.asked} == {Asked()}
+    world.node.cpu = 0.97
+    world.run(8)
+    assert low.asked[-1].ceiling is not None
+    assert low.asked[-1].ceiling < 5.0
+    assert low.asked[-1].sentence.endswith("because the host CPU was 96 % busy")
+    assert high.asked[-1] == Asked()
+    assert (world.metric("edgedetector_pressure_ratio", signal="HostCpu") or 0.0) > 1.0
+    assert world.metric("edgedetector_degradation_moves_total", direction="down", signal="HostCpu")
+    world.run(200)
+    assert not low.asked[-1].suspended, "a busy processor alone suspends nobody"
+    world.node.cpu = 0.1
+    world.run(600)
+    assert low.asked[-1] == Asked()
+    assert world.metric("edgedetector_degradation_moves_total", direction="up", signal="")
+
+
+def test_frames_that_come_too_late_suspend_in_the_end_but_not_the_protected() -> None:
+    low, high = Cam("yard"), Cam("gate", priority=100)
+    world = World(low, high)
+    for _ in range(300):
+        low.load, high.load = (low.load[0] + 5, low.load[1] + 4), (high.load[0] + 5, high.load[1])
+        world.run(1)
+    assert low.asked[-1].suspended
+    assert low.asked[-1].sentence.startswith("suspended because")
+    assert not high.asked[-1].suspended
+
+
+def test_while_a_model_is_loaded_late_frames_say_nothing_of_load() -> None:
+    low = Cam("yard")
+    world = World(low)
+    world.ready = False
+    for _ in range(20):
+        low.load = (low.load[0] + 5, low.load[1] + 5)
+        low.found = (Sample(world.now, 9.0, 0),)
+        world.run(1)
+    assert {*low.asked} == {Asked()}
+
+
+def test_switched_off_nothing_gives_way_and_nothing_rises() -> None:
+    low = Cam("yard")
+    world = World(low)
+    world.node.cpu = 0.99
+    world.run(20, replace(WANTED, enabled=False))
+    assert {*low.asked} == {Asked()}
+    assert {*low.rooms} == {Room.HOLD}
+
+
+def test_it_measures_once_a_second_however_often_it_is_called() -> None:
+    low = Cam("yard")
+    world = World(low)
+    for _ in range(10):
+        world.now += 0.25
+        world.overload.round(world.cameras, WANTED, world.now)
+    assert len(low.asked) == 3
+
+
+def test_a_step_of_a_newer_operator_is_passed_over() -> None:
+    assert len(settings(WANTED).steps) == 3
+
+
+def test_shares_are_of_what_was_offered_in_between() -> None:
+    assert skipped({"a": (10, 5)}, {"a": (20, 6), "b": (100, 100)}) == 0.1
+    assert skipped({"a": (10, 5)}, {"a": (10, 5)}) is None
+    assert quantile([float(value) for value in range(1, 101)], 0.99) == 99.0
+    assert quantile([3.0], 0.99) == 3.0

@@ -139,7 +139,9 @@ def lose_kinds() -> LostKinds:
             for definition in definitions:
                 server.delete(definition)
             bare.until("nothing serves them", lambda: not any(server.get(path) for path in optional))
-            bare.until("the condition says so", lambda: condition()["status"] == conditions.FALSE)
+            # One after the other they stop being served, and the operator may look in between.
+            both = "PrometheusRule and ServiceMonitor"
+            bare.until("the condition names both", lambda: both in condition().get("message", ""))
             missing, started = condition(), time.monotonic()
             more = {**obj, "spec": {**obj["spec"], "cameras": [GATE, DOCK]}}
             server.apply(more)

@@ -178,20 +178,20 @@ class FrameRateSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """A corner, in shares of the picture's width and height, 0 to 1, from its upper left."""
-
-    x: float
-    y: float
-
-
-@dataclass(frozen=True, slots=True)
 class ZoneSpec:
     """A part of the picture that alone counts, that does not count, or that is only watched."""
 
     name: str
-    polygon: tuple[Point, ...]
+    polygon: tuple[tuple[float, ...], ...]
+    """Corners x, y in shares of the picture's width and height, 0 to 1, from its upper left. Not as objects: an
+    unquoted key `y` is a truth value in YAML 1.1."""
     kind: ZoneKind = "Include"
+
+    @property
+    def area(self) -> float:
+        """Area as a share of the picture (the shoelace formula); what crosses itself counts with both signs."""
+        corners = zip(self.polygon, (*self.polygon[1:], *self.polygon[:1]), strict=True)
+        return abs(sum(one[0] * two[1] - two[0] * one[1] for one, two in corners)) / 2
 
 
 @dataclass(frozen=True, slots=True)

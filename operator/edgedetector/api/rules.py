@@ -8,13 +8,17 @@ refused where it is used, by Triton or by the API server when a child is applied
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import urls
 from edgedetector.api.errors import InvalidSpecError
 
 if TYPE_CHECKING:
     from edgedetector.api.edgedetector import CameraSpec, DetectorSpec, ModelSpec
+
+
+SMALLEST_ZONE: Final = 1e-6
+"""Share of the picture that a zone must have: below any camera's pixel. The data plane has the same bound."""
 
 
 def check(spec: DetectorSpec) -> None:
@@ -66,6 +70,12 @@ def _broken_by_camera(camera: CameraSpec, where: str) -> Iterator[tuple[str, str
         yield where, "needs exactly one of url and urlSecretRef", "keep one of the two"
     if camera.substream_url and camera.substream_url_secret_ref:
         yield where, "has substreamUrl and substreamUrlSecretRef", "keep one of the two"
+    for zone in camera.zones:
+        if any(len(corner) != 2 or not all(0 <= share <= 1 for share in corner) for corner in zone.polygon):  # noqa: PLR2004
+            remedy = "write corners as [x, y], shares of the picture between 0 and 1"
+            yield f"{where}.zones[{zone.name}].polygon", "has a corner outside of the picture", remedy
+        elif zone.area < SMALLEST_ZONE:
+            yield f"{where}.zones[{zone.name}].polygon", "has no area", "give it three corners that lie on no line"
     yield from _misfit(urls.CAMERA, where, "url", camera.url)
     yield from _misfit(urls.CAMERA, where, "substreamUrl", camera.substream_url)
 

@@ -75,10 +75,7 @@ def _camera(camera: CameraSpec, every_model: tuple[str, ...]) -> DetectorCamera:
         priority=camera.priority,
         confidence=camera.confidence,
         classes=camera.classes,
-        zones=tuple(
-            Zone(zone.name, tuple((corner.x, corner.y) for corner in zone.polygon), zone.kind.lower())
-            for zone in camera.zones
-        ),
+        zones=tuple(Zone(zone.name, zone.polygon, zone.kind.lower()) for zone in camera.zones),
         motion_gate=MotionGate(camera.motion_gate.enabled, camera.motion_gate.interval.total_seconds()),
     )
 

@@ -15,6 +15,7 @@ from edgedetector.api.dataplane import (
     to_json,
 )
 from edgedetector.api.edgedetector import CameraSpec, EdgeDetector, ModelSpec, TensorSpec
+from edgedetector.plan import outputs
 from edgedetector.plan.common import COMPONENT_DETECTOR, config_map, detector_metadata
 
 # Decoders whose outputs are laid out alike.
@@ -46,6 +47,7 @@ def detector_config(detector: EdgeDetector) -> DetectorConfig:
         models=tuple(_model(model) for model in spec.models),
         cameras=tuple(_camera(camera, every_model) for camera in spec.cameras),
         suspended=spec.suspend,
+        outputs=outputs.config(detector),
     )
 
 

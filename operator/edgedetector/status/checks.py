@@ -15,6 +15,7 @@ from edgedetector.api import conditions, names
 from edgedetector.observe import words
 from edgedetector.status import workloads
 from edgedetector.status.cameras import BROKEN, CONNECTING, LIVE, SUSPENDED, UNAUTHORIZED
+from edgedetector.status.outputs import outputs_delivered
 from edgedetector.status.scaling import scaling_ready
 from edgedetector.status.unserved import spec_served, tuning_active
 from edgedetector.status.view import Running, Verdict, View, blocked, fine, progressing, unknown
@@ -223,6 +224,7 @@ INFORMING: Final[tuple[tuple[str, Callable[[View], Verdict]], ...]] = (
     (conditions.MONITORING_READY, monitoring_ready),
     (conditions.TUNING_ACTIVE, tuning_active),
     (conditions.SPEC_SERVED, spec_served),
+    (conditions.OUTPUTS_DELIVERED, outputs_delivered),
 )
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         DegradationSpec,
         DetectorSpec,
         FrameRateSpec,
-        OutputsSpec,
         TuningSpec,
     )
 
@@ -57,10 +56,9 @@ def unserved(spec: DetectorSpec) -> Iterator[str]:
     # Switched off it is served: nothing gives way.
     if spec.degradation.enabled:
         yield from (f"spec.degradation.{name}" for name in _differing(spec.degradation))
-    yield from (f"spec.outputs.{name}" for name in _differing(spec.outputs))
 
 
-def _differing(value: FrameRateSpec | TuningSpec | DegradationSpec | OutputsSpec, *skipped: str) -> list[str]:
+def _differing(value: FrameRateSpec | TuningSpec | DegradationSpec, *skipped: str) -> list[str]:
     """Return the keys whose values are not their defaults."""
     usual = type(value)()
     named = [field.name for field in fields(value) if field.name not in skipped]

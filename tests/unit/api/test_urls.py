@@ -105,12 +105,16 @@ def test_plain_http_goes_to_private_addresses_alone(address: ipaddress.IPv4Addre
     assert (urls.WEBHOOK.misfit("url", f"http://{address}:80") is None) == private
 
 
-@pytest.mark.parametrize("host", ["sink", "sink.site-a.svc", "sink.site-a.svc.cluster.local", "172.31.0.9", "[fd12::1]"])
+@pytest.mark.parametrize(
+    "host", ["sink", "sink.site-a.svc", "sink.site-a.svc.cluster.local", "172.31.0.9", "[fd12::1]"]
+)
 def test_a_webhook_inside_needs_no_encryption(host: str) -> None:
     assert urls.WEBHOOK.misfit("url", f"http://{host}:8080/x") is None
 
 
-@pytest.mark.parametrize("host", ["example.com", "sink.site-a", "172.32.0.9", "8.8.8.8", "svc.example.com", "[2400::1]"])
+@pytest.mark.parametrize(
+    "host", ["example.com", "sink.site-a", "172.32.0.9", "8.8.8.8", "svc.example.com", "[2400::1]"]
+)
 def test_a_webhook_elsewhere_does(host: str) -> None:
     assert urls.WEBHOOK.misfit("url", f"http://{host}/x") == (urls.PLAIN_PROBLEM, urls.PLAIN_REMEDY)
     assert urls.WEBHOOK.misfit("url", f"https://{host}/x") is None

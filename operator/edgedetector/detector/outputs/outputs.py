@@ -1,7 +1,7 @@
 """Where detections go: a queue and a thread for each sink, so that a dead one harms nobody.
 
-Sinks may be exchanged while we run. A new one waits for the end of the old one of its name, takes over its queue, and
-knows who is in the picture.
+Sinks may be exchanged while we run. A new one waits for the end of the old one of its name, takes over what that left
+in its queue, and knows who is in the picture. The old one gets nothing any more from the moment of the exchange.
 """
 
 from __future__ import annotations
@@ -132,8 +132,7 @@ class Outputs:
                 old.stop.set()
         for name, running in self._sinks.items():
             if running.thread is None:
-                old_one = before.get(name)
-                self._start(running, after=old_one.thread if old_one else None)
+                self._start(running, after=before.get(name))
 
     def close(self, timeout: float) -> None:
         """End every sink, and give them so many seconds in all."""
@@ -158,24 +157,25 @@ class Outputs:
 
     def _of(self, sink: Sink) -> _Running:
         known = self._sinks.get(sink.name)
-        if known is None:
-            return _Running(sink, Mailbox(self._queue))
-        return known if known.sink is sink else _Running(sink, known.mailbox)
+        return known if known and known.sink is sink else _Running(sink, Mailbox(self._queue))
 
-    def _start(self, running: _Running, *, after: threading.Thread | None) -> threading.Thread:
-        args = (running.sink, running.mailbox, running.stop, after)
-        running.thread = threading.Thread(target=self._keep, args=args, name=running.sink.name, daemon=True)
-        running.thread.start()
-        return running.thread
+    def _start(self, running: _Running, *, after: _Running | None) -> threading.Thread:
+        running.thread = thread = threading.Thread(
+            target=self._keep, args=(running, after), name=running.sink.name, daemon=True
+        )
+        thread.start()
+        return thread
 
-    def _keep(self, sink: Sink, mailbox: Mailbox, stop: threading.Event, after: threading.Thread | None) -> None:
-        """Run a sink until `stop`: one that raises is an error of ours, and no reason to detect nothing."""
-        if after:
-            after.join()  # Two of a name would share a spool, or a name at the broker.
-        backoff = Backoff(first=1.0)
+    def _keep(self, running: _Running, after: _Running | None) -> None:
+        """Run a sink until it is stopped: one that raises is an error of ours, and no reason to detect nothing."""
+        if after and after.thread:
+            after.thread.join()  # Two of a name would share a spool, or a name at the broker.
+            if dropped := running.mailbox.inherit(after.mailbox):
+                self._count(running.sink.name, "dropped", dropped)
+        sink, stop, backoff = running.sink, running.stop, Backoff(first=1.0)
         while not stop.is_set():
             try:
-                sink.run(mailbox, lambda: self._scene, stop)
+                sink.run(running.mailbox, lambda: self._scene, stop)
             except Exception as error:
                 log.exception("output %s failed; it starts again", sink.name)
                 self._tell(sink.name, failing(f"it failed with {type(error).__name__}; the detector's log has more"))

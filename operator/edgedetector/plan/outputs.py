@@ -18,8 +18,9 @@ from edgedetector.plan.common import volume_name
 
 _SPOOL: Final = {"name": "spool", "mountPath": names.DIR_SPOOL}
 _SPOOL_SPARE: Final = 16 << 20
-"""Bytes for the database's log and pages. Twice the spool and this never fill the volume, even beside a damaged spool
-that was set aside: the kubelet evicts a pod whose volume is above its limit."""
+"""Bytes for the database's log. The kubelet evicts a pod whose volume is above its limit, so that it is never reached:
+the database is at most a quarter larger than its events (a test holds it to that), and a damaged one may lie beside it.
+"""
 
 
 def config(detector: EdgeDetector) -> OutputsConfig:
@@ -62,7 +63,7 @@ def volumes(detector: EdgeDetector) -> list[dict[str, Any]]:
     ]
     webhook = detector.spec.outputs.webhook
     if webhook:
-        limit = format_bytes(Decimal(2 * _bytes(webhook) + _SPOOL_SPARE))
+        limit = format_bytes(Decimal(5 * _bytes(webhook) // 2 + _SPOOL_SPARE))
         found.append({"name": _SPOOL["name"], "emptyDir": {"sizeLimit": limit}})
     return found
 

@@ -22,6 +22,7 @@ MONITORING_READY: Final = "MonitoringReady"
 DEGRADED: Final = "Degraded"
 TUNING_ACTIVE: Final = "TuningActive"
 SPEC_SERVED: Final = "SpecServed"
+OUTPUTS_DELIVERED: Final = "OutputsDelivered"
 
 ALL_TYPES: Final = (
     READY,
@@ -36,6 +37,7 @@ ALL_TYPES: Final = (
     DEGRADED,
     TUNING_ACTIVE,
     SPEC_SERVED,
+    OUTPUTS_DELIVERED,
 )
 
 TRUE: Final = "True"
@@ -102,6 +104,9 @@ REASON_MONITORING_CONFIGURED: Final = "MonitoringConfigured"
 REASON_MONITORING_NOT_INSTALLED: Final = "MonitoringNotInstalled"
 # Degraded
 REASON_GIVING_WAY: Final = "GivingWay"
+# OutputsDelivered
+REASON_OUTPUTS_DELIVERED: Final = "OutputsDelivered"
+REASON_OUTPUT_FAILING: Final = "OutputFailing"
 # TuningActive, SpecServed
 REASON_OFF: Final = "Off"
 REASON_NOT_SERVED_YET: Final = "NotServedYet"

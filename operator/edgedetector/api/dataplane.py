@@ -174,6 +174,52 @@ class Degradation:
 
 
 @dataclass(frozen=True, slots=True)
+class MqttConfig:
+    """An MQTT broker. Secrets are named, never carried: they are mounted at /secrets/<name>/, possibly missing."""
+
+    url: str = field(default="", repr=False)
+    """Empty: none."""
+    prefix: str = ""
+    """All topics begin with this."""
+    discovery: str = ""
+    """Home Assistant's prefix; empty: no discovery."""
+    qos: int = 0
+    snapshots: bool = False
+    credentials_secret: str = ""
+    ca_secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookConfig:
+    """An HTTP server that takes events."""
+
+    url: str = field(default="", repr=False)
+    """Empty: none."""
+    timeout_seconds: float = 2.0
+    token_secret: str = ""
+    signature_secret: str = ""
+    spool_bytes: int = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class EventsConfig:
+    """Events and pictures of the pod itself."""
+
+    stdout: bool = False
+    token_secret: str = ""
+    """Empty: they are served on loopback alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputsConfig:
+    """Where detections go."""
+
+    mqtt: MqttConfig = field(default_factory=MqttConfig)
+    webhook: WebhookConfig = field(default_factory=WebhookConfig)
+    events: EventsConfig = field(default_factory=EventsConfig)
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorConfig:
     """Content of detector.json."""
 
@@ -190,6 +236,7 @@ class DetectorConfig:
     cameras: tuple[DetectorCamera, ...] = ()
     suspended: bool = False
     degradation: Degradation = field(default_factory=Degradation)
+    outputs: OutputsConfig = field(default_factory=OutputsConfig)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +308,19 @@ class CameraState:
 
 
 @dataclass(frozen=True, slots=True)
+class OutputState:
+    """Whether an output delivers. Without figures, since status must not change at rest."""
+
+    name: str
+    """mqtt, webhook or stdout."""
+    ok: bool = True
+    reason: str = ""
+    """Reason of the condition that tells of it, if it is not ok."""
+    message: str = ""
+    """Without any secret, and without the URL, which may hold one."""
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorState:
     """Answer of GET /state of the detector container."""
 
@@ -273,6 +333,8 @@ class DetectorState:
     """Running, Expired, Failed or empty."""
     models: tuple[ModelState, ...] = ()
     cameras: tuple[CameraState, ...] = ()
+    outputs: tuple[OutputState, ...] = ()
+    """Those that are configured."""
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal, Self, get_args
 from edgedetector.api import rules
 from edgedetector.api.decode import decode
 from edgedetector.api.pods import LocalObject, Resources, Toleration
-from edgedetector.api.quantities import Fraction
+from edgedetector.api.quantities import Fraction, Quantity
 
 KIND: Final = "EdgeDetector"
 PLURAL: Final = "edgedetectors"
@@ -294,31 +294,60 @@ class DegradationSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class DiscoverySpec:
+    """Whether Home Assistant finds the counts by itself, and below which topic it looks."""
+
+    enabled: bool = True
+    prefix: str = "homeassistant"
+
+
+@dataclass(frozen=True, slots=True)
 class MqttOutput:
     """Detections to an MQTT broker; the Secret holds username and password, the CA Secret ca.crt."""
 
     url: str = field(repr=False)
     topic_prefix: str = "edgedetector"
     qos: int = 0
+    discovery: DiscoverySpec = field(default_factory=DiscoverySpec)
+    snapshots: bool = False
+    """Send a picture of each object that comes. Personal data, hence off."""
     credentials_secret_ref: LocalObject | None = None
     ca_secret_ref: LocalObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
+class SpoolSpec:
+    """What waits on disk for a receiver that does not answer; the oldest is dropped first."""
+
+    size_limit: Quantity = field(default_factory=lambda: Quantity("16Mi"))
+
+
+@dataclass(frozen=True, slots=True)
 class WebhookOutput:
-    """Detections as HTTP POST requests; the Secret's key `token` is sent as a bearer token."""
+    """Detections as HTTP POST requests: key `token` of one Secret is sent, key `key` of the other signs."""
 
     url: str = field(repr=False)
     timeout: timedelta = timedelta(seconds=2)
+    token_secret_ref: LocalObject | None = None
+    signature_secret_ref: LocalObject | None = None
+    spool: SpoolSpec = field(default_factory=SpoolSpec)
+
+
+@dataclass(frozen=True, slots=True)
+class EventsOutput:
+    """Events and pictures of the pod itself: on loopback, unless the Secret's key `token` is asked for."""
+
+    stdout: bool = False
     token_secret_ref: LocalObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OutputsSpec:
-    """Where detections go, besides metrics and the events on loopback."""
+    """Where detections go, besides metrics."""
 
     mqtt: MqttOutput | None = None
     webhook: WebhookOutput | None = None
+    events: EventsOutput = field(default_factory=EventsOutput)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,9 @@ OPERATOR: Final = "edgedetector-operator"  # LABEL_NAME of the operator's pods, 
 # With the value "true" on a pod of the detector's namespace: a NetworkPolicy lets it ask Triton for inferences.
 LABEL_TRITON_CLIENT: Final = f"{GROUP}/triton-client"
 
+# With the value "true" on a pod of any namespace: a NetworkPolicy lets it ask for events, where a token guards them.
+LABEL_EVENTS_CLIENT: Final = f"{GROUP}/events-client"
+
 # A pod annotation that changes makes the kubelet refresh ConfigMap volumes in 0.2 s instead of 60-80 s.
 ANNOTATION_REFRESH: Final = f"{GROUP}/refresh"
 
@@ -50,7 +53,7 @@ CONTAINER_EXPORTER: Final = "exporter"
 PORT_TRITON_GRPC: Final = 8001
 PORT_TRITON_METRICS: Final = 8002
 PORT_DETECTOR: Final = 9090  # /metrics, /state, /healthz
-PORT_DETECTOR_EVENTS: Final = 9091  # loopback only: /events, /snapshot/...; pictures are personal data
+PORT_DETECTOR_EVENTS: Final = 9091  # /events, /snapshot/...: personal data, on loopback unless a token guards them
 PORT_GO2RTC_API: Final = 1984
 PORT_GO2RTC_RTSP: Final = 8554
 PORT_EXPORTER: Final = 9400
@@ -69,6 +72,7 @@ DIR_AUTHORITIES: Final = "/etc/edgedetector/authorities"  # /etc/edgedetector/au
 DIR_RUN: Final = "/run/edgedetector"  # memory volume shared by the containers of the Triton pod
 DIR_GO2RTC: Final = "/run/go2rtc"  # memory volume of the media pod
 DIR_SECRETS: Final = "/secrets"  # /secrets/<secret name>/<key>
+DIR_SPOOL: Final = "/var/spool/edgedetector"  # events that wait for the webhook's server
 
 FILE_ACCEPTED: Final = "accepted.json"  # keys of ConfigMap NAME-serving
 FILE_PROBE: Final = "probe.json"
@@ -77,6 +81,11 @@ FILE_MEDIA: Final = "media.json"  # key of ConfigMap NAME-media
 FILE_FETCH_REPORT: Final = "problems.json"  # in DIR_FETCH_REPORT
 FILE_AUTHORITY: Final = "ca.crt"
 FILE_ADMIN_KEY: Final = "admin-key"  # in DIR_RUN, mode 0600
+
+KEY_USERNAME: Final = "username"  # keys of Secrets
+KEY_PASSWORD: Final = "password"  # noqa: S105 - the name of a key
+KEY_TOKEN: Final = "token"  # noqa: S105 - the name of a key
+KEY_SIGNATURE: Final = "key"
 
 # Triton's --grpc-restricted-protocol=...:admin=KEY is answered by this gRPC header.
 RESTRICTED_PROTOCOL_HEADER: Final = "triton-grpc-protocol-admin"

@@ -43,6 +43,14 @@ FORBIDDEN_HOST: Final = (
 )
 """A host that means the pod itself, its node, or the cloud's metadata service."""
 
+NEAR_HOST: Final = (
+    # A Service beside the pod, or one by its full name; RFC 1918 and RFC 4193.
+    r"(?i)^[a-z]+://([a-z0-9_-]+|([a-z0-9_-]+[.])+svc([.]cluster[.]local)?"
+    r"|10([.][0-9]+){3}|192[.]168([.][0-9]+){2}|172[.](1[6-9]|2[0-9]|3[01])([.][0-9]+){2}"
+    rf"|\[f[cd][0-9a-f:]+\]){_END}"
+)
+"""A usual host that is in the cluster or on the site for sure: plain http:// to it is not read by strangers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -53,6 +61,8 @@ class Kind:
     remedy: str
     host: str
     """What is to be named instead of a forbidden host."""
+    near: str = ""
+    """Hosts to which http:// may go; empty: any."""
 
     def misfit(self, field: str, url: str) -> tuple[str, str] | None:
         """Return what is wrong with the address in `field`, and what helps; None if nothing is."""
@@ -60,10 +70,14 @@ class Kind:
             return self.problem, self.remedy.format(field=field)
         if not re.match(USUAL_HOST, url) or re.match(FORBIDDEN_HOST, url):
             return HOST_PROBLEM, self.host
+        if self.near and url.startswith("http://") and not re.match(self.near, url):
+            return PLAIN_PROBLEM, PLAIN_REMEDY
         return None
 
 
 HOST_PROBLEM: Final = "must not point to loopback, link-local or metadata addresses, nor to one in an unusual notation"
+PLAIN_PROBLEM: Final = "must not be plain http:// to a host that may lie outside of cluster and site"
+PLAIN_REMEDY: Final = "write https://, a Service as NAME.NAMESPACE.svc, or a private address"
 
 CAMERA: Final = Kind(
     pattern=f"^(rtsp|rtsps|http|https)://{_HOST}{_PORT}([/?]{_CHARACTER}*)?$",
@@ -94,4 +108,5 @@ WEBHOOK: Final = Kind(
     problem="must be http:// or https:// with a host, an optional port and path, without user name",
     remedy="put a token into tokenSecretRef",
     host="name the server",
+    near=NEAR_HOST,
 )

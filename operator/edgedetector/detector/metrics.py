@@ -104,6 +104,13 @@ class Metrics:
             ["signal"],
             registry=registry,
         )
+        self.reports = Counter(
+            "edgedetector_output_reports",
+            "Reports by output and what became of them: queued = sent + dropped + refused + failed + waiting; retried:"
+            " attempts.",
+            ["sink", "result"],
+            registry=registry,
+        )
         self.models = Gauge(
             "edgedetector_model_state", "1 for the present state.", ["model", "state"], registry=registry
         )
@@ -113,6 +120,15 @@ class Metrics:
             ["accepted", "probe", "outcome"],
             registry=registry,
         )
+
+    def add_output(self, sink: str) -> None:
+        """Let an output's counters begin at 0, so that their first increase is not lost."""
+        for result in ("queued", "sent", "dropped", "refused", "failed", "retried"):
+            self.reports.labels(sink, result)
+
+    def reported(self, sink: str, result: str, number: int) -> None:
+        """Count what became of reports; see `outputs.Count`."""
+        self.reports.labels(sink, result).inc(number)
 
     def add_camera(self, camera: str, rate: float) -> None:
         """Let a camera's counters begin at 0, so that their first increase is not lost."""

@@ -37,6 +37,8 @@ class Paths:
     fetched: Path = Path(names.DIR_FETCHED)
     report: Path = Path(names.DIR_FETCH_REPORT)
     authorities: Path = Path(names.DIR_AUTHORITIES)
+    secrets: Path = Path(names.DIR_SECRETS)
+    spool: Path = Path(names.DIR_SPOOL)
 
     @classmethod
     def under(cls, root: Path) -> Paths:

@@ -24,9 +24,9 @@ from edgedetector.detector.fleet import Fleet
 from edgedetector.detector.gauges import Gauges
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.metrics import Metrics
-from edgedetector.detector.outputs.outputs import Outputs
 from edgedetector.detector.overload import Overload
 from edgedetector.detector.probing import Prober
+from edgedetector.detector.publishing import Publisher
 from edgedetector.detector.reader import Reader
 from edgedetector.detector.repository import Paths, Repository
 from edgedetector.detector.serving import Serving
@@ -60,7 +60,6 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         clock=time.monotonic,
     )
     dispatcher.sweep()
-    outputs = Outputs((), lambda _sink, _result, _number: None)
 
     def make_camera(config: DetectorCamera, url: str) -> Camera:
         def make_stream(due: Callable[[float], bool]) -> Reader:
@@ -74,7 +73,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
             )
 
         return Camera(
-            config, url, make_stream=make_stream, offers=dispatcher, hub=hub, metrics=metrics, outputs=outputs
+            config, url, make_stream=make_stream, offers=dispatcher, hub=hub, metrics=metrics, outputs=publisher
         )
 
     overload = Overload(
@@ -83,6 +82,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         ready=lambda: all(model.state == "Ready" for model in serving.states),
     )
     own, pod = environment.get("POD_IP", "127.0.0.1"), environment.get("POD_NAME", "")
+    publisher = Publisher(paths, pod, picture=lambda camera: web.newest(hub, camera), metrics=metrics)
     cooperation = Cooperation(own, pod, boot=secrets.token_hex(8), clock=time.monotonic)
     candidates = Candidates(cooperation.list)
     cooperation.on_stranger = candidates.again
@@ -96,7 +96,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         candidates=candidates,
         dispatch=lambda models, cameras: dispatcher.configure(models, capacities(serving.wanted), cameras),
         overload=lambda cameras, wanted: overload.round(cameras, wanted, time.monotonic()),
-        outputs=outputs,
+        outputs=publisher,
     )
 
     def greet(source: str, text: str) -> str:
@@ -109,21 +109,22 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         deadline = time.monotonic() + FAREWELL
         while not cooperation.done and time.monotonic() < deadline:
             time.sleep(0.05)
+        publisher.close()
         guard.stop.set()
 
     def show() -> None:
-        known = state(serving, fleet)
+        known = state(serving, fleet, publisher)
         metrics.show(known.cameras, known.models, (known.accepted_id, known.probe_id, known.probe_outcome))
 
     port = int(environment.get("DETECTOR_PORT", names.PORT_DETECTOR))
     events_port = int(environment.get("DETECTOR_EVENTS_PORT", names.PORT_DETECTOR_EVENTS))
     public = web.public(
         (environment.get("DETECTOR_ADDRESS", ""), port),
-        state=lambda: to_json(state(serving, fleet)),
+        state=lambda: to_json(state(serving, fleet, publisher)),
         exposition=metrics.exposition,
         greet=greet,
     )
-    private = web.private(("127.0.0.1", events_port), hub)
+    private = web.private((publisher.address, events_port), hub, lambda: publisher.token)
     for signum in (signal.SIGTERM, signal.SIGINT):
         # In a thread of its own: a handler runs between two instructions of the main thread, whatever locks it holds.
         signal.signal(signum, lambda *_: threading.Thread(target=leave, name="leave", daemon=True).start())
@@ -133,7 +134,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     guard.start("names", lambda: candidates.run(guard.stop))
     guard.start("http", lambda: public.run(guard.stop))
     guard.start("events", lambda: private.run(guard.stop))
-    outputs.start(guard.stop)
+    guard.start("outputs", lambda: publisher.run(guard.stop))
     try:
         return guard.wait()
     finally:
@@ -145,7 +146,7 @@ def capacities(wanted: Mapping[str, ModelServing]) -> dict[str, Capacity]:
     return {name: capacity(model) for name, model in wanted.items()}
 
 
-def state(serving: Serving, fleet: Fleet) -> DetectorState:
+def state(serving: Serving, fleet: Fleet, publisher: Publisher) -> DetectorState:
     """Return the answer of GET /state."""
     trial = serving.trial
     return DetectorState(
@@ -155,6 +156,7 @@ def state(serving: Serving, fleet: Fleet) -> DetectorState:
         probe_outcome=trial.outcome if trial else "",
         models=serving.states,
         cameras=fleet.states(),
+        outputs=publisher.states(),
     )
 
 

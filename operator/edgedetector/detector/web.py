@@ -1,4 +1,4 @@
-"""HTTP of the detector: figures for everybody in the cluster, greetings between replicas, pictures on loopback only."""
+"""HTTP of the detector: figures for all in the cluster, greetings between replicas, pictures for those who may."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from edgedetector.detector import picture
 from edgedetector.detector.events import Hub, Result
+from edgedetector.detector.outputs.secretfiles import SecretFile, allowed
 from edgedetector.detector.probing import LONGEST, PATH
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Answer:
     status: HTTPStatus = HTTPStatus.OK
 
 
+UNAUTHORIZED: Final = Answer(b"Authorization: Bearer ... is missing or wrong\n", "text/plain", HTTPStatus.UNAUTHORIZED)
 NOT_FOUND: Final = Answer(b"not found\n", "text/plain", HTTPStatus.NOT_FOUND)
 
 
@@ -47,6 +49,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", answer.kind)
         self.send_header("Content-Length", str(len(answer.body)))
         self.send_header("Cache-Control", "no-store")
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            self.send_header("WWW-Authenticate", "Bearer")
         self.end_headers()
         self.wfile.write(answer.body)
 
@@ -119,20 +123,38 @@ def _length(stated: str | None) -> int:
     return int(stated) if stated is not None and stated.isdecimal() else 0
 
 
-def private(address: tuple[str, int], hub: Hub) -> Server:
-    """Return the server of /events and /snapshot/CAMERA.{jpg,json}, for an address on loopback."""
+def private(address: tuple[str, int], hub: Hub, token: Callable[[], SecretFile | None] = lambda: None) -> Server:
+    """Return the server of /events and /snapshot/CAMERA.{jpg,json}.
+
+    Parameters
+    ----------
+    token
+        Returns what a client must have; None: only clients on loopback are answered, whatever the server's address.
+        Asked for each request and, while events flow, for each turn: a token that is changed ends old listeners.
+    """
 
     class Private(_Handler):
+        def permitted(self) -> bool:
+            return allowed(self.headers.get("Authorization"), token(), self.client_address[0])
+
         def do_GET(self) -> None:
             url = urlsplit(self.path)
-            if url.path == "/events":
-                _stream(self, hub, digest=parse_qs(url.query).get("digest") == ["1"])
+            if not self.permitted():
+                self.send(UNAUTHORIZED)
+            elif url.path == "/events":
+                _stream(self, hub, self.permitted, digest=parse_qs(url.query).get("digest") == ["1"])
             elif found := _SNAPSHOT.fullmatch(url.path):
                 self.send(_snapshot(hub, found[1], found[3]))
             else:
                 self.send(NOT_FOUND)
 
     return Server(address, Private)
+
+
+def newest(hub: Hub, camera: str) -> bytes | None:
+    """Return the newest picture of a camera with its boxes as JPEG, None if there is none."""
+    results = hub.latest(camera)
+    return picture.jpeg(picture.annotate(results)) if results else None
 
 
 def _snapshot(hub: Hub, camera: str, kind: str) -> Answer:
@@ -151,7 +173,7 @@ def _together(results: Sequence[Result]) -> dict[str, Any]:
     return {"camera": documents[0]["camera"], "frame": documents[0]["frame"], "detections": found}
 
 
-def _stream(handler: _Handler, hub: Hub, *, digest: bool) -> None:
+def _stream(handler: _Handler, hub: Hub, permitted: Callable[[], bool], *, digest: bool) -> None:
     """Send server-sent events until the listener goes; events that it was too slow for are counted, never hidden."""
     handler.send_response(HTTPStatus.OK)
     handler.send_header("Content-Type", "text/event-stream")
@@ -161,7 +183,7 @@ def _stream(handler: _Handler, hub: Hub, *, digest: bool) -> None:
     handler.close_connection = True
     with hub.listen(digest=digest) as listener:
         handler.wfile.write(b": listening\n\n")
-        while True:
+        while permitted():
             events, dropped = hub.take(listener, _KEEPALIVE)
             lines = [f"data: {event}\n\n" for event in events] or [": nothing new\n\n"]
             if dropped:

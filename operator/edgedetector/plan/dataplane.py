@@ -18,6 +18,7 @@ from edgedetector.api.dataplane import (
     to_json,
 )
 from edgedetector.api.edgedetector import CameraSpec, DetectorSpec, EdgeDetector, ModelSpec, TensorSpec
+from edgedetector.plan import outputs
 from edgedetector.plan.common import COMPONENT_DETECTOR, config_map, detector_metadata
 
 # Decoders whose outputs are laid out alike.
@@ -50,6 +51,7 @@ def detector_config(detector: EdgeDetector) -> DetectorConfig:
         cameras=tuple(_camera(camera, every_model) for camera in spec.cameras),
         suspended=spec.suspend,
         degradation=_degradation(spec),
+        outputs=outputs.config(detector),
     )
 
 

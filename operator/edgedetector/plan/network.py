@@ -11,7 +11,7 @@ from typing import Any, Final
 from edgedetector.api import names
 from edgedetector.api.edgedetector import Destinations, EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile, ExporterSpec
-from edgedetector.plan import destinations
+from edgedetector.plan import destinations, outputs
 from edgedetector.plan.common import detector_metadata, detector_selector, profile_metadata, profile_selector
 from edgedetector.plan.destinations import pods_of, rule
 from edgedetector.plan.settings import Settings
@@ -37,6 +37,10 @@ def triton_policy(detector: EdgeDetector, settings: Settings) -> dict[str, Any] 
         *_scrapes(settings, names.PORT_DETECTOR, names.PORT_TRITON_METRICS),
         _from([{"podSelector": {"matchLabels": {names.LABEL_TRITON_CLIENT: "true"}}}], names.PORT_TRITON_GRPC),
     ]
+    if outputs.served(detector):
+        # Of any namespace: who watches cameras is seldom where they are, and the token is what counts.
+        watching = {"namespaceSelector": {}, "podSelector": {"matchLabels": {names.LABEL_EVENTS_CLIENT: "true"}}}
+        ingress.append(_from([watching], names.PORT_DETECTOR_EVENTS))
     egress = [
         *_name_servers(settings),
         rule([_pods(detector, names.COMPONENT_MEDIA)], [names.PORT_GO2RTC_RTSP]),
@@ -127,12 +131,12 @@ def _model_servers(detector: EdgeDetector) -> list[dict[str, Any]]:
 
 
 def _outputs(detector: EdgeDetector) -> list[dict[str, Any]]:
-    outputs = detector.spec.outputs
+    wanted = detector.spec.outputs
     found: dict[str, tuple[int, ...]] = {}
-    if outputs.mqtt:
-        found[outputs.mqtt.url] = MQTT_PORTS
-    if outputs.webhook:
-        found[outputs.webhook.url] = WEBHOOK_PORTS
+    if wanted.mqtt:
+        found[wanted.mqtt.url] = MQTT_PORTS
+    if wanted.webhook:
+        found[wanted.webhook.url] = WEBHOOK_PORTS
     return [
         entry
         for url, ports in found.items()

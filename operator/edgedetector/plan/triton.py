@@ -7,7 +7,7 @@ from typing import Any, Final
 from edgedetector.api import names
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
-from edgedetector.plan import scaling, sources
+from edgedetector.plan import outputs, scaling, sources
 from edgedetector.plan.common import (
     COMPONENT_REPLICAS,
     RESTRICTED,
@@ -84,6 +84,7 @@ def service(detector: EdgeDetector) -> dict[str, Any]:
         "grpc": names.PORT_TRITON_GRPC,
         "metrics": names.PORT_TRITON_METRICS,
         "detector": names.PORT_DETECTOR,
+        **({"events": names.PORT_DETECTOR_EVENTS} if outputs.served(detector) else {}),
     }
     return {
         "apiVersion": "v1",
@@ -180,7 +181,10 @@ def _detector(detector: EdgeDetector, profile: AcceleratorProfile, settings: Set
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", "edgedetector.detector", "run"],
         "env": field_environment(POD_NAME="metadata.name", POD_NAMESPACE="metadata.namespace", POD_IP="status.podIP"),
-        "ports": [_port("detector", names.PORT_DETECTOR)],
+        "ports": [
+            _port("detector", names.PORT_DETECTOR),
+            *([_port("events", names.PORT_DETECTOR_EVENTS)] if outputs.served(detector) else []),
+        ],
         "startupProbe": {**health, "periodSeconds": 1, "failureThreshold": 60},
         "readinessProbe": {**health, "periodSeconds": 5, "failureThreshold": 3},
         "livenessProbe": {**health, "periodSeconds": 10, "failureThreshold": 6},
@@ -194,6 +198,7 @@ def _detector(detector: EdgeDetector, profile: AcceleratorProfile, settings: Set
             _DETECTOR,
             {"name": "detector-tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of this container alone
             *sources.mounts(detector),
+            *outputs.mounts(detector),
         ],
     }
 
@@ -208,6 +213,7 @@ def _volumes(detector: EdgeDetector, profile: AcceleratorProfile) -> list[dict[s
         {"name": "serving", "configMap": {"name": names.serving(detector.name)}},
         {"name": "detector", "configMap": {"name": names.detector_config(detector.name)}},
         *sources.volumes(detector),
+        *outputs.volumes(detector),
     ]
 
 

@@ -16,6 +16,7 @@ from edgedetector.observe import words
 from edgedetector.status import workloads
 from edgedetector.status.cameras import BROKEN, CONNECTING, LIVE, SUSPENDED, UNAUTHORIZED
 from edgedetector.status.degradation import degraded
+from edgedetector.status.outputs import outputs_delivered
 from edgedetector.status.scaling import scaling_ready
 from edgedetector.status.unserved import spec_served, tuning_active
 from edgedetector.status.view import Running, Verdict, View, blocked, fine, progressing, unknown
@@ -227,6 +228,7 @@ INFORMING: Final[tuple[tuple[str, Callable[[View], Verdict]], ...]] = (
     (conditions.DEGRADED, degraded),
     (conditions.TUNING_ACTIVE, tuning_active),
     (conditions.SPEC_SERVED, spec_served),
+    (conditions.OUTPUTS_DELIVERED, outputs_delivered),
 )
 
 

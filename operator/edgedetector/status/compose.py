@@ -23,7 +23,12 @@ MAX_MESSAGE: Final = 4096
 
 
 # Whose transitions are worth an Event. What Ready hangs on is told by Ready's own.
-TOLD: Final = (conditions.READY, conditions.SCALING_READY, conditions.MONITORING_READY)
+TOLD: Final = (
+    conditions.READY,
+    conditions.SCALING_READY,
+    conditions.MONITORING_READY,
+    conditions.OUTPUTS_DELIVERED,
+)
 
 
 def judge(view: View) -> tuple[Condition, ...]:

@@ -46,6 +46,11 @@ REMEDIES: Final[Mapping[str, str]] = {
     c.REASON_CAMERAS_FAILING: "mend the camera, its network or its URL",
     c.REASON_CAMERA_UNAUTHORIZED: "correct the user name and password in the camera's Secret",
     c.REASON_SECRET_MISSING: "create it, with that key, in this namespace or correct its name in the specification",
+    # Outputs
+    c.REASON_OUTPUT_FAILING: (
+        "mend the server or correct spec.outputs; the webhook's events wait on disk as far as there is room, others are"
+        " lost meanwhile"
+    ),
     # Scaling and monitoring
     c.REASON_METRICS_UNAVAILABLE: "install or mend metrics-server; until then the number of replicas stays as it is",
     c.REASON_SCALING_FAILED: "kubectl describe the HorizontalPodAutoscaler; the number of replicas stays as it is",

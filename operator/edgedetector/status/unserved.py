@@ -12,11 +12,7 @@ from edgedetector.status.view import Verdict, View, fine, progressing
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from edgedetector.api.edgedetector import (
-        DetectorSpec,
-        OutputsSpec,
-        TuningSpec,
-    )
+    from edgedetector.api.edgedetector import DetectorSpec, TuningSpec
 
 TUNING_OFF: Final = "Off"
 
@@ -44,13 +40,13 @@ def unserved(spec: DetectorSpec) -> Iterator[str]:
 
     The API server fills in defaults, so a field counts as set if it differs from its default.
     """
-    # The mode has a condition of its own; with tuning off nothing is wanted of the rest.
+    # The mode has a condition of its own; with tuning off nothing is wanted of the rest. The headroom is kept free by
+    # the degradation ladder.
     if spec.tuning.mode != TUNING_OFF:
-        yield from (f"spec.tuning.{name}" for name in _differing(spec.tuning, "mode"))
-    yield from (f"spec.outputs.{name}" for name in _differing(spec.outputs))
+        yield from (f"spec.tuning.{name}" for name in _differing(spec.tuning, "mode", "headroom"))
 
 
-def _differing(value: TuningSpec | OutputsSpec, *skipped: str) -> list[str]:
+def _differing(value: TuningSpec, *skipped: str) -> list[str]:
     """Return the keys whose values are not their defaults."""
     usual = type(value)()
     named = [field.name for field in fields(value) if field.name not in skipped]

@@ -211,10 +211,13 @@ def test_addresses_are_judged_alike(path: str, field: str, kind: urls.Kind) -> N
     value = f"self.{field}"
     tests = [f"{value}.matches(r'{kind.pattern}')", f"{value}.matches(r'{urls.USUAL_HOST}')"]
     tests.append(f"!{value}.matches(r'{urls.FORBIDDEN_HOST}')")
+    if kind.near:
+        tests.append(f"!{value}.startsWith('http://') || {value}.matches(r'{kind.near}')")
     assert [rule["rule"] for rule in mine] == [guard + test for test in tests]
     host = f"{field} {urls.HOST_PROBLEM}; {kind.host}"
     syntax = f"{field} {kind.problem}; {kind.remedy.format(field=field)}"
-    assert [rule["message"] for rule in mine] == [syntax, host, host]
+    plain = [f"{field} {urls.PLAIN_PROBLEM}; {urls.PLAIN_REMEDY}"] if kind.near else []
+    assert [rule["message"] for rule in mine] == [syntax, host, host, *plain]
 
 
 def test_every_address_is_judged() -> None:

@@ -104,7 +104,7 @@ def test_the_name_of_another_object_could_be_one(plural: str) -> None:
 def test_the_name_of_a_secret_is_judged_without_being_repeated() -> None:
     """Somebody writes the password itself there: a pattern would make the API server repeat it."""
     references = {path: s for path, s in spec_fields("edgedetectors").items() if path.endswith("SecretRef")}
-    assert len(references) == 6
+    assert len(references) == 8
     for path, schema in references.items():
         rules = {rule["fieldPath"]: rule for rule in schema["x-kubernetes-validations"]}
         assert set(rules) == {f".{name}" for name in schema["properties"]}, path

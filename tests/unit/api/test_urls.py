@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedetector.api import urls
+from edgedetector.detector.outputs.post import refusal
 
 KINDS = {"rtsp": urls.CAMERA, "https": urls.MODEL, "mqtt": urls.MQTT, "http": urls.WEBHOOK}
 ADDRESSES = st.one_of(
@@ -88,6 +89,35 @@ def test_what_passes_has_the_host_that_it_shows(url: str) -> None:
 def test_ordinary_names_pass(host: str) -> None:
     assert urls.CAMERA.misfit("url", f"rtsp://{host}:554/Streaming/Channels/101?transport=tcp&x=%20") is None
     assert urls.CAMERA.misfit("url", f"http://{host}/video.mjpg") is None
+
+
+@given(st.from_regex(r"http://[a-z0-9.:\[\]-]{1,30}(:[1-9][0-9]{1,3})?(/x)?", fullmatch=True))
+def test_plain_http_that_passes_goes_nowhere_that_the_sender_refuses(url: str) -> None:
+    if urls.WEBHOOK.misfit("url", url) is None:
+        assert refusal(url) == ""
+
+
+@given(st.ip_addresses(v=4))
+def test_plain_http_goes_to_private_addresses_alone(address: ipaddress.IPv4Address) -> None:
+    if urls.WEBHOOK.misfit("url", f"http://{address}/x") is None:
+        assert address.is_private
+    private = any(address in ipaddress.ip_network(n) for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+    assert (urls.WEBHOOK.misfit("url", f"http://{address}:80") is None) == private
+
+
+@pytest.mark.parametrize(
+    "host", ["sink", "sink.site-a.svc", "sink.site-a.svc.cluster.local", "172.31.0.9", "[fd12::1]"]
+)
+def test_a_webhook_inside_needs_no_encryption(host: str) -> None:
+    assert urls.WEBHOOK.misfit("url", f"http://{host}:8080/x") is None
+
+
+@pytest.mark.parametrize(
+    "host", ["example.com", "sink.site-a", "172.32.0.9", "8.8.8.8", "svc.example.com", "[2400::1]"]
+)
+def test_a_webhook_elsewhere_does(host: str) -> None:
+    assert urls.WEBHOOK.misfit("url", f"http://{host}/x") == (urls.PLAIN_PROBLEM, urls.PLAIN_REMEDY)
+    assert urls.WEBHOOK.misfit("url", f"https://{host}/x") is None
 
 
 def test_a_misfit_says_what_helps_and_not_what_it_was() -> None:

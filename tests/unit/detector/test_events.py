@@ -8,6 +8,8 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,6 +18,7 @@ import pytest
 from edgedetector.detector import web
 from edgedetector.detector.events import _QUEUE, Hub, Result
 from edgedetector.detector.inference import Detection
+from edgedetector.detector.outputs.secretfiles import SecretFile
 
 IMAGE = np.random.default_rng(1).integers(0, 256, (120, 160, 3), np.uint8)
 
@@ -136,6 +139,81 @@ def test_the_public_server_has_figures_and_no_pictures() -> None:
         for path in ("/events", "/snapshot/gate.jpg"):
             with pytest.raises(urllib.error.HTTPError, match="404"):
                 urllib.request.urlopen(base + path, timeout=10)
+    finally:
+        stop.set()
+        thread.join()
+
+
+@pytest.fixture
+def guarded(hub: Hub, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A server on every address, with a token."""
+    (tmp_path / "token").write_text("first")
+    server, stop = web.private(("", 0), hub, lambda: SecretFile(tmp_path / "token")), threading.Event()
+    thread = threading.Thread(target=server.run, args=(stop,))
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", tmp_path / "token"
+    stop.set()
+    thread.join()
+
+
+def ask(url: str, token: str | None = None) -> int:
+    headers = {"Authorization": f"Bearer {token}"} if token is not None else {}
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+@pytest.mark.parametrize("path", ["/events", "/snapshot/gate.jpg", "/snapshot/gate.json", "/snapshot/other.jpg", "/"])
+def test_whoever_lacks_the_token_learns_nothing_not_even_what_there_is(
+    guarded: tuple[str, Path], hub: Hub, path: str
+) -> None:
+    base, _ = guarded
+    hub.publish(result())
+    assert [ask(base + path, token) for token in (None, "", "firs", "second")] == [401] * 4
+    assert ask(base + path, "first") == (200 if "gate" in path or path == "/events" else 404)
+
+
+def test_a_token_that_is_rotated_holds_from_the_next_request(guarded: tuple[str, Path], hub: Hub) -> None:
+    base, token = guarded
+    hub.publish(result())
+    token.write_text("second")
+    assert [ask(f"{base}/snapshot/gate.jpg", one) for one in ("first", "second")] == [401, 200]
+    token.unlink()
+    assert ask(f"{base}/snapshot/gate.jpg", "second") == 401
+
+
+def test_a_token_that_is_rotated_ends_those_who_listen_with_the_old_one(guarded: tuple[str, Path], hub: Hub) -> None:
+    base, token = guarded
+    request = urllib.request.Request(f"{base}/events", headers={"Authorization": "Bearer first"})
+    with urllib.request.urlopen(request, timeout=30) as stream:
+        stream.readline()
+        token.write_text("second")
+        hub.publish(result())
+        hub.publish(result())
+        rest = stream.read()
+    assert rest.count(b"data: ") <= 2
+
+
+def test_without_a_token_only_the_pod_itself_is_answered_whatever_the_address(hub: Hub) -> None:
+    """The token is taken from the specification a while before the pod is replaced."""
+    server, stop = web.private(("", 0), hub), threading.Event()
+    thread = threading.Thread(target=server.run, args=(stop,))
+    thread.start()
+    hub.publish(result())
+
+    def asked_from(address: str) -> int:
+        connection = HTTPConnection("127.0.0.1", server.server_address[1], timeout=10, source_address=(address, 0))
+        connection.request("GET", "/snapshot/gate.jpg")
+        answer = connection.getresponse()
+        assert answer.status != 401 or answer.headers["WWW-Authenticate"] == "Bearer"
+        connection.close()
+        return answer.status
+
+    try:
+        # Another address of this machine stands for one elsewhere.
+        assert (asked_from("127.0.0.2"), asked_from("127.0.0.1")) == (401, 200)
     finally:
         stop.set()
         thread.join()

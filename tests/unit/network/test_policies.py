@@ -237,6 +237,18 @@ def test_outputs_open_the_way_to_where_they_go(outputs: dict[str, Any], destinat
     assert not judge(some, flow(some, "site-a/triton", METADATA, port), blocks_match_pods=True).allowed
 
 
+def test_events_are_for_those_who_are_meant_to_watch_and_only_where_a_token_guards_them() -> None:
+    watcher = Pod("lab", "watcher", frozenset({"10.0.3.9"}), {"edgedetector.dev/events-client": "true"})
+    guarded = {"events": {"tokenSecretRef": {"name": "viewers"}}}
+    closed, open_ = world(minimal(cameras=CAMERAS)), world(minimal(cameras=CAMERAS, outputs=guarded))
+    closed, open_ = (replace(some, pods=(*some.pods, watcher)) for some in (closed, open_))
+    assert judge(open_, flow(open_, "lab/watcher", "site-a/triton", 9091)).allowed
+    assert not judge(open_, flow(open_, "lab/watcher", "site-a/triton", 9090), blocks_match_pods=True).allowed
+    assert not judge(open_, flow(open_, "site-a/web", "site-a/triton", 9091), blocks_match_pods=True).allowed
+    assert not judge(open_, flow(open_, INTERNET, "site-a/triton", 9091), blocks_match_pods=True).allowed
+    assert not judge(closed, flow(closed, "lab/watcher", "site-a/triton", 9091), blocks_match_pods=True).allowed
+
+
 def fetching(url: str, **models: Any) -> dict[str, Any]:
     """A specification whose model comes over HTTPS."""
     spec = minimal(cameras=CAMERAS, networkPolicy={"models": models})

@@ -44,12 +44,9 @@ def test_defaults_are_nothing_that_somebody_set() -> None:
 @pytest.mark.parametrize(
     ("spec", "named"),
     [
-        ({"outputs": {"mqtt": {"url": "mqtt://broker"}}}, "spec.outputs.mqtt"),
-        ({"outputs": {"webhook": {"url": "https://here"}}}, "spec.outputs.webhook"),
-        ({"tuning": {"mode": "Auto", "headroom": {"cpu": "30%"}}}, "spec.tuning.headroom"),
-        ({"outputs": {"webhook": {"url": "https://here"}, "mqtt": {"url": "mqtt://broker"}},
-          "tuning": {"bounds": {"instances": {"max": 2}}}},
-         "spec.tuning.bounds, spec.outputs.mqtt, spec.outputs.webhook"),
+        ({"tuning": {"mode": "Auto", "bounds": {"instances": {"max": 2}}}}, "spec.tuning.bounds"),
+        ({"tuning": {"bounds": {"instances": {"max": 2}}, "objective": {"latency": {"max": "30ms"}}}},
+         "spec.tuning.objective, spec.tuning.bounds"),
     ],
 )  # fmt: skip
 def test_what_is_set_and_without_effect_is_named(spec: dict[str, Any], named: str) -> None:
@@ -63,7 +60,9 @@ def test_what_is_set_and_without_effect_is_named(spec: dict[str, Any], named: st
     [
         {"degradation": {"steps": ["PauseCameras"], "protectedPriority": 5, "reactAfter": "9s"}},
         {"cameras": [{"name": "gate", "url": "rtsp://a/1", "frameRate": {"minimum": 2, "maximum": 9}, "priority": 3}]},
-        {"tuning": {"mode": "Off", "headroom": {"cpu": "30%"}}},
+        {"tuning": {"mode": "Off", "bounds": {"instances": {"max": 2}}}},
+        {"tuning": {"headroom": {"cpu": "30%"}}},
+        {"outputs": {"mqtt": {"url": "mqtt://broker"}, "webhook": {"url": "https://here"}}},
     ],
 )
 def test_what_is_served_and_what_is_switched_off_are_not_named(spec: dict[str, Any]) -> None:
@@ -80,5 +79,5 @@ def test_tuning_says_that_it_does_nothing(mode: str, reason: str) -> None:
 
 
 def test_what_is_without_effect_takes_nothing_from_readiness() -> None:
-    found = judged(outputs={"mqtt": {"url": "mqtt://broker"}}, tuning={"mode": "Recommend"})
+    found = judged(degradation={"reactAfter": "9s"}, tuning={"mode": "Recommend"})
     assert [found[name].status for name in (c.READY, c.RECONCILING, c.STALLED)] == ["True", "False", "False"]

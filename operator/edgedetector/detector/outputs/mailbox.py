@@ -36,6 +36,17 @@ class Mailbox:
             self._woken = False
             return [self._reports.popleft() for _ in range(min(most, len(self._reports)))]
 
+    def inherit(self, other: Mailbox) -> int:
+        """Take over what another mailbox still has, as older than all that is here; return how many were dropped."""
+        older = other.take(len(other), 0.0)
+        with self._changed:
+            room = max(0, self._limit - len(self._reports))
+            kept = older[len(older) - min(room, len(older)) :]
+            self._reports.extendleft(reversed(kept))
+            self._woken = True
+            self._changed.notify_all()
+        return len(older) - len(kept)
+
     def __len__(self) -> int:
         with self._changed:
             return len(self._reports)

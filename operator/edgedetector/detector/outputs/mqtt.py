@@ -24,6 +24,7 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edgedetector.detector.outputs.backoff import Backoff
+from edgedetector.detector.outputs.health import FINE, Tell, failing, lacking
 from edgedetector.detector.outputs.mailbox import Mailbox
 from edgedetector.detector.outputs.outputs import Count
 from edgedetector.detector.outputs.reports import Report, Scene
@@ -89,7 +90,9 @@ class Connection:
         self._client.on_connect = self._connected
         self._client.on_disconnect = self._disconnected
         self._client.on_publish = self._acknowledged
-        self._client.on_message = lambda _client, _data, found: on_message(found.topic, found.payload, found.retain)
+        self._client.on_message = lambda _client, _data, found: on_message(
+            found.topic, bytes(found.payload), found.retain
+        )
         self._done = 0
         at = urlsplit(broker.url)
         try:
@@ -188,6 +191,7 @@ class Mqtt:
         qos: int = 0,
         picture: Callable[[str], bytes | None] | None = None,
         backoff: Backoff | None = None,
+        tell: Tell = lambda _name, _trouble: None,
     ) -> None:
         self._broker = broker
         self._topics = topics
@@ -195,6 +199,7 @@ class Mqtt:
         self._qos = qos
         self._picture = picture
         self._backoff = backoff or Backoff(first=1.0)
+        self._tell = tell
         self._again: list[Message] = []
 
     def run(self, mailbox: Mailbox, scene: Callable[[], Scene], stop: threading.Event) -> None:
@@ -207,14 +212,18 @@ class Mqtt:
                 if str(error) != said:
                     log.warning("mqtt: no connection: %s", error)
                 said = str(error)
+                missing = isinstance(error, MissingSecretError)
+                self._tell(self.name, lacking(said) if missing else failing(f"no connection to the broker: {said}"))
                 self._count(self.name, "retried", 1)
                 stop.wait(self._backoff.failed())
                 continue
             said = ""
             self._backoff.succeeded()
+            self._tell(self.name, FINE)
             self._use(session, mailbox, scene, stop)
             if not stop.is_set():
                 log.warning("mqtt: connection lost: %s", session.connection.why)
+                self._tell(self.name, failing(f"the broker ended the connection: {session.connection.why}"))
                 stop.wait(self._backoff.failed())
 
     def _use(self, session: _Session, mailbox: Mailbox, scene: Callable[[], Scene], stop: threading.Event) -> None:
@@ -340,5 +349,6 @@ def _client(broker: Broker) -> paho.Client:
         try:
             client.tls_set_context(ssl.create_default_context(cafile=broker.authority))
         except OSError:
-            raise MissingSecretError(f"{broker.authority} holds no certificates") from None
+            authority = SecretFile(broker.authority) if broker.authority else "the system"
+            raise MissingSecretError(f"{authority} holds no certificates") from None
     return client

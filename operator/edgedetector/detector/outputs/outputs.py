@@ -1,4 +1,8 @@
-"""Where detections go: a queue and a thread for each sink, so that a dead one harms nobody."""
+"""Where detections go: a queue and a thread for each sink, so that a dead one harms nobody.
+
+Sinks may be exchanged while we run. A new one waits for the end of the old one of its name, takes over what that left
+in its queue, and knows who is in the picture. The old one gets nothing any more from the moment of the exchange.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
 
 from edgedetector.detector.outputs.backoff import Backoff
+from edgedetector.detector.outputs.health import Tell, failing
 from edgedetector.detector.outputs.mailbox import Mailbox
 from edgedetector.detector.outputs.reports import Report, Scene, part, serve, tell
 from edgedetector.detector.presence import Crossing
@@ -38,6 +44,16 @@ class Sink(Protocol):
         """Deliver until `stop` is set."""
 
 
+@dataclass(slots=True)
+class _Running:
+    """A sink with its queue; `thread` is None until it is started."""
+
+    sink: Sink
+    mailbox: Mailbox
+    stop: threading.Event = field(default_factory=threading.Event)
+    thread: threading.Thread | None = None
+
+
 class Outputs:
     """Turns crossings into reports and hands them to every sink. For several threads; never waits for a sink."""
 
@@ -49,10 +65,13 @@ class Outputs:
         queue: int = QUEUE,
         epoch: Callable[[float], float] = lambda at: time.time() - (time.monotonic() - at),
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        tell: Tell = lambda _name, _trouble: None,
     ) -> None:
         """Take what turns a monotonic time into one since the epoch, and what makes ids."""
-        self._sinks = [(sink, Mailbox(queue)) for sink in sinks]
+        self._queue = queue
+        self._sinks = {sink.name: _Running(sink, Mailbox(queue)) for sink in sinks}
         self._count = count
+        self._tell = tell
         self._epoch = epoch
         self._new_id = new_id
         self._lock = threading.Lock()
@@ -94,13 +113,34 @@ class Outputs:
 
     def start(self, stop: threading.Event) -> tuple[threading.Thread, ...]:
         """Start a thread for each sink; they end some seconds after `stop` is set."""
-        threads = tuple(
-            threading.Thread(target=self._keep, args=(sink, mailbox, stop), name=sink.name, daemon=True)
-            for sink, mailbox in self._sinks
-        )
+        for running in self._sinks.values():
+            running.stop = stop
+        return tuple(self._start(running, after=None) for running in self._sinks.values())
+
+    def use(self, sinks: Sequence[Sink]) -> None:
+        """Have these sinks run and no others. Returns at once; from one thread at a time.
+
+        Of two calls with the same sink nothing is noticed. One of a known name replaces its predecessor.
+        """
+        with self._lock:
+            before, self._sinks = self._sinks, {sink.name: self._of(sink) for sink in sinks}
+            if not self._sinks:
+                # Nobody is told of comings from now on, so that nobody could be told of goings.
+                self._scene = replace(self._scene, things={}, labels={})
+        for name, old in before.items():
+            if old is not self._sinks.get(name):
+                old.stop.set()
+        for name, running in self._sinks.items():
+            if running.thread is None:
+                self._start(running, after=before.get(name))
+
+    def close(self, timeout: float) -> None:
+        """End every sink, and give them so many seconds in all."""
+        threads = [running.thread for running in self._sinks.values() if running.thread]
+        self.use(())
+        end = time.monotonic() + timeout
         for thread in threads:
-            thread.start()
-        return threads
+            thread.join(max(0.0, end - time.monotonic()))
 
     @property
     def scene(self) -> Scene:
@@ -109,18 +149,34 @@ class Outputs:
 
     def _post(self, reports: Sequence[Report]) -> None:
         # Under the lock, or two threads could post a camera's reports in another order than they were made.
-        for sink, mailbox in self._sinks:
-            if dropped := mailbox.put(reports):
-                self._count(sink.name, "dropped", dropped)
+        for name, running in self._sinks.items():
+            if dropped := running.mailbox.put(reports):
+                self._count(name, "dropped", dropped)
             if reports:
-                self._count(sink.name, "queued", len(reports))
+                self._count(name, "queued", len(reports))
 
-    def _keep(self, sink: Sink, mailbox: Mailbox, stop: threading.Event) -> None:
-        """Run a sink until `stop`: one that raises is an error of ours, and no reason to detect nothing."""
-        backoff = Backoff(first=1.0)
+    def _of(self, sink: Sink) -> _Running:
+        known = self._sinks.get(sink.name)
+        return known if known and known.sink is sink else _Running(sink, Mailbox(self._queue))
+
+    def _start(self, running: _Running, *, after: _Running | None) -> threading.Thread:
+        running.thread = thread = threading.Thread(
+            target=self._keep, args=(running, after), name=running.sink.name, daemon=True
+        )
+        thread.start()
+        return thread
+
+    def _keep(self, running: _Running, after: _Running | None) -> None:
+        """Run a sink until it is stopped: one that raises is an error of ours, and no reason to detect nothing."""
+        if after and after.thread:
+            after.thread.join()  # Two of a name would share a spool, or a name at the broker.
+            if dropped := running.mailbox.inherit(after.mailbox):
+                self._count(running.sink.name, "dropped", dropped)
+        sink, stop, backoff = running.sink, running.stop, Backoff(first=1.0)
         while not stop.is_set():
             try:
-                sink.run(mailbox, lambda: self._scene, stop)
-            except Exception:
+                sink.run(running.mailbox, lambda: self._scene, stop)
+            except Exception as error:
                 log.exception("output %s failed; it starts again", sink.name)
+                self._tell(sink.name, failing(f"it failed with {type(error).__name__}; the detector's log has more"))
                 stop.wait(backoff.failed())

@@ -34,6 +34,8 @@ class Answer:
     wait: float = 0.0
     """Seconds that it asks us to wait."""
     error: str = ""
+    secret: bool = False
+    """Whether `error` is about a Secret, and nothing was sent."""
 
     @property
     def verdict(self) -> Verdict:

@@ -11,7 +11,7 @@ _LOOPBACK = "127.0.0.1"
 
 
 class MissingSecretError(OSError):
-    """A Secret's key is not there or empty. The message names the file, never what is in it."""
+    """A Secret's key is not there or empty. The message names Secret and key, never what is in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,11 @@ class SecretFile:
     """A key of a mounted Secret."""
 
     path: Path
+    """/secrets/<name>/<key>."""
+
+    def __str__(self) -> str:
+        """Return Secret and key in words."""
+        return f"key {self.path.name} of Secret {self.path.parent.name}"
 
     def read(self) -> str:
         """Return the key's value without white space around it, which editors add.
@@ -31,9 +36,9 @@ class SecretFile:
         try:
             value = self.path.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
-            raise MissingSecretError(f"{self.path} cannot be read") from None
+            raise MissingSecretError(f"{self} cannot be read") from None
         if not value or not value.isprintable():
-            raise MissingSecretError(f"{self.path} is empty or holds more than one line")
+            raise MissingSecretError(f"{self} is empty or holds more than one line")
         return value
 
 
@@ -42,13 +47,19 @@ def address(token: SecretFile | None) -> str:
     return "" if token else _LOOPBACK
 
 
-def allowed(authorization: str | None, token: SecretFile | None) -> bool:
+def allowed(authorization: str | None, token: SecretFile | None, client: str = _LOOPBACK) -> bool:
     """Return whether a request with this Authorization header may see events and pictures.
 
-    Without a token everybody may, since the server is on loopback. A token that cannot be read lets nobody in.
+    Without a token everybody may who is in the pod, whatever address the server has: a token that is taken from the
+    specification is gone before the pod is replaced. A token that cannot be read lets nobody in.
+
+    Parameters
+    ----------
+    client
+        Address of the other side.
     """
     if token is None:
-        return True
+        return client == _LOOPBACK
     try:
         expected = token.read()
     except MissingSecretError:

@@ -16,6 +16,7 @@ from typing import Final
 
 from edgedetector.detector.outputs import cloudevents
 from edgedetector.detector.outputs.backoff import Backoff
+from edgedetector.detector.outputs.health import FINE, Tell, Trouble, failing, lacking
 from edgedetector.detector.outputs.mailbox import Mailbox
 from edgedetector.detector.outputs.outputs import Count
 from edgedetector.detector.outputs.post import Answer, Poster
@@ -66,6 +67,7 @@ class Sender:
     count: Callable[[str, int], None]
     backoff: Backoff
     epoch: Callable[[], float] = time.time
+    tell: Callable[[Trouble], None] = lambda _trouble: None
     _trying: int = 0
     """Number of the event that the server answered with an error of its own."""
     _tries: int = 0
@@ -92,8 +94,10 @@ class Sender:
         now = self.epoch()
         try:
             headers = self.identity.headers(event, now)
-        except (MissingSecretError, ValueError) as error:
-            return Answer(0, error=str(error) if isinstance(error, MissingSecretError) else "the key is not base64")
+        except MissingSecretError as error:
+            return Answer(0, error=str(error), secret=True)
+        except ValueError:
+            return Answer(0, error=f"{self.identity.key} is not base64", secret=True)
         return self.poster.post(event.body, headers, now)
 
     def _hopeless(self, event: Spooled, answer: Answer) -> bool:
@@ -109,6 +113,7 @@ class Sender:
         if said != self._said:
             log.warning("webhook: %s", said or "events are delivered again")
         self._said = said
+        self.tell(lacking(said) if answer.secret else failing(f"events are not taken: {said}") if said else FINE)
 
 
 class Webhook:
@@ -123,18 +128,32 @@ class Webhook:
     name = "webhook"
 
     def __init__(
-        self, open_spool: Callable[[], Spool], make_poster: Callable[[], Poster], identity: Identity, count: Count
+        self,
+        open_spool: Callable[[], Spool],
+        make_poster: Callable[[], Poster],
+        identity: Identity,
+        count: Count,
+        *,
+        tell: Tell = lambda _name, _trouble: None,
     ) -> None:
         self._open_spool = open_spool
         self._make_poster = make_poster
         self._identity = identity
         self._count = count
+        self._tell = tell
 
     def run(self, mailbox: Mailbox, _scene: Callable[[], Scene], stop: threading.Event) -> None:
         """Deliver until `stop` is set; what is not delivered then stays on disk."""
         spool, poster = self._open_spool(), self._make_poster()
         done, news = threading.Event(), threading.Event()
-        sender = Sender(poster, spool, self._identity, lambda what, n: self._count(self.name, what, n), Backoff())
+        sender = Sender(
+            poster,
+            spool,
+            self._identity,
+            lambda what, n: self._count(self.name, what, n),
+            Backoff(),
+            tell=lambda trouble: self._tell(self.name, trouble),
+        )
         thread = threading.Thread(target=_deliver, args=(sender, news, done), name="webhook-sender", daemon=True)
         thread.start()
         try:
@@ -158,6 +177,7 @@ class Webhook:
         except OSError as error:
             log.error("webhook: %s", error)  # noqa: TRY400 - the message says it all
             self._count(self.name, "failed", len(reports))
+            self._tell(self.name, failing(str(error)))
             return
         if dropped:
             self._count(self.name, "dropped", dropped)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.detector.outputs.broker import wait_for
 from tests.unit.detector.outputs.made import Tally, crossing, report
 
 from edgedetector.detector.outputs.backoff import Backoff
@@ -89,6 +90,47 @@ def test_a_mailbox_gives_the_newest_in_order_and_counts_the_rest(puts: list[int]
         taken += found
     assert taken == every[dropped:]
     assert len(taken) <= limit
+
+
+@given(st.integers(0, 9), st.integers(0, 9), st.integers(1, 9))
+def test_what_is_inherited_is_older_and_the_first_to_be_dropped(left: int, here: int, limit: int) -> None:
+    old, new = Mailbox(limit), Mailbox(limit)
+    every = [report(str(number)) for number in range(left + here)]
+    dropped = old.put(every[:left]) + new.put(every[left:])
+    dropped += new.inherit(old)
+    assert len(old) == 0
+    taken = new.take(limit, 0.0)
+    assert dropped + len(taken) == len(every)
+    assert taken == every[dropped:] or here > limit
+
+
+def test_sinks_are_exchanged_without_a_report_being_lost_or_told_twice() -> None:
+    outputs = Outputs((), Tally())
+    rounds = [Collecting(0) for _ in range(20)]
+    for number, sink in enumerate(rounds):
+        outputs.use([sink])
+        outputs.publish("gate", "people", [crossing("enter", number)])
+    last = Collecting(0)
+    outputs.use([last])
+    outputs.publish("gate", "people", [crossing("enter", 99)])
+    assert last.full.wait(20)
+    wait_for(lambda: sum(len(one.reports) for one in (*rounds, last)) == 21, lambda: [o.reports for o in rounds])
+    outputs.close(20)
+    told = [one.after.id for sink in (*rounds, last) for one in sink.reports]
+    assert len(set(told)) == 21
+    assert len(outputs.scene.things) == 0
+
+
+def test_an_exchanged_sink_gets_nothing_any_more() -> None:
+    """It may send what is not to be sent any longer, or to whom nothing is to be sent."""
+    for _ in range(20):
+        outputs, old, new = Outputs((), Tally()), Collecting(1), Collecting(1)
+        outputs.use([old])
+        outputs.use([new])
+        outputs.publish("gate", "people", [crossing("enter", 1)])
+        assert new.full.wait(20)
+        outputs.close(20)
+        assert old.reports == []
 
 
 def test_a_camera_that_goes_to_another_replica_ends_its_objects_here() -> None:

@@ -11,7 +11,9 @@ from edgedetector.detector.outputs.secretfiles import MissingSecretError, Secret
 
 def test_without_a_token_everything_stays_on_loopback() -> None:
     assert address(None) == "127.0.0.1"
-    assert allowed(None, None)
+    assert allowed(None, None, "127.0.0.1")
+    assert not allowed(None, None, "10.0.0.7")
+    assert not allowed("Bearer anything", None, "10.0.0.7")
 
 
 def test_with_a_token_only_those_who_have_the_present_one_are_let_in(tmp_path: Path) -> None:

@@ -131,3 +131,14 @@ def test_a_full_disk_is_an_error_that_changes_nothing(tmp_path: Path) -> None:
 def test_a_place_that_cannot_be_written_is_an_error_of_the_disk(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="spool"):
         Spool(tmp_path / "absent" / "spool", Bound())
+
+
+@pytest.mark.parametrize("limit", [1 << 20, 8 << 20])
+def test_the_files_outgrow_the_bound_by_what_the_plan_allows_for(tmp_path: Path, limit: int) -> None:
+    """See plan/outputs.py: a volume above its limit ends the pod."""
+    spool, body, most = Spool(tmp_path / "spool", Bound(limit // 256, limit)), b"x" * 500, 0
+    for number in range(3 * limit // (256 * len(body))):
+        spool.append([(f"{number}-{index}".rjust(36), body) for index in range(256)])
+        most = max(most, sum(file.stat().st_size for file in tmp_path.iterdir()))
+    assert spool.used[1] > limit - len(body), "full"
+    assert most <= 1.25 * limit + (8 << 20)

@@ -28,7 +28,9 @@ _COLUMNS = (
     Column("client_ms", "client CPU ms", 13, ".3f"),
     Column("triton_ms", "Triton CPU ms", 13, ".3f"),
     Column("saved", "CPU saved", 9, ".0%"),
+    *(Column(f"stage:{name}", name, 8, ".3f") for name in ("convert", "prepare", "request", "boxes")),
 )
+"""The stages are CPU milliseconds a frame, of the thread that does them; the client's others are gRPC's threads."""
 
 
 def run(*, rounds: int, seconds: float) -> dict[str, Any]:
@@ -61,7 +63,7 @@ def run(*, rounds: int, seconds: float) -> dict[str, Any]:
 
 def _turn(feeder: Feeder, triton: site.Triton, seconds: float) -> dict[str, float]:
     roots = {"client": os.getpid(), "triton": triton.pid}
-    before = processes.snapshot(roots)
+    stages, before = feeder.stages(), processes.snapshot(roots)
     fed = feeder.run(seconds)
     after = processes.snapshot(roots)
     if not fed.ages or fed.errors:
@@ -74,6 +76,7 @@ def _turn(feeder: Feeder, triton: site.Triton, seconds: float) -> dict[str, floa
         "frame_ms": fed.seconds / len(fed.ages) * 1e3,
         "client_ms": used["client"] * spent / len(fed.ages) * 1e3,
         "triton_ms": of(["triton"], used) * spent / len(fed.ages) * 1e3,
+        **{f"stage:{key}": (v - stages.get(key, 0.0)) / len(fed.ages) * 1e3 for key, v in feeder.stages().items()},
         "p50_ms": percentile(fed.ages, 0.5),
         "p99_ms": percentile(fed.ages, 0.99),
     }

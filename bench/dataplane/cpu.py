@@ -52,8 +52,8 @@ def run(*, counts: tuple[int, ...], rounds: int, seconds: float) -> dict[str, An
     """Measure and print a table a number of cameras."""
     with _ground(max(counts)) as ground:
         rows = [row for count in counts for row in _compare(ground, count, rounds, seconds)]
-    missed = [text for row in rows for text in _missed(row)]
-    return {"rows": rows, "missed": missed, "ffmpeg": tools.ffmpeg_version(), "tools": list(tools.OTHERS)}
+    short = [text for row in rows for text in missed(row)]
+    return {"rows": rows, "missed": short, "ffmpeg": tools.ffmpeg_version(), "tools": list(tools.OTHERS)}
 
 
 @contextlib.contextmanager
@@ -136,7 +136,7 @@ def _inferred(counters: Mapping[str, Any]) -> int:
     return sum(counters["inferred"].values())
 
 
-def _missed(row: Mapping[str, Any]) -> list[str]:
+def missed(row: Mapping[str, Any]) -> list[str]:
     """Return what a row should have reached and did not."""
     count, found = row["cameras"], []
     if row["rate"] < _ENOUGH * RATE * count:

@@ -67,8 +67,8 @@ class Feeder:
 
     def __init__(self, client: Client, served: Served, room: Capacity, frames: Sequence[Frame], cameras: int) -> None:
         self._served, self._frames = served, frames
-        self._guard, self.metrics = Guard(), Metrics()
-        self._dispatcher = pipeline.dispatcher(client, self._guard, self.metrics)
+        self._guard, self._metrics = Guard(), Metrics()
+        self._dispatcher = pipeline.dispatcher(client, self._guard, self._metrics)
         self._names = [f"cam{number}" for number in range(cameras)]
         self._dispatcher.configure({served.name: served.model()}, {served.name: room}, dict.fromkeys(self._names, 0))
         self._back: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -107,6 +107,10 @@ class Feeder:
         if trouble := self._guard.failed or self._dispatcher.trouble:
             raise RuntimeError(trouble)
         return fed
+
+    def stages(self) -> dict[str, float]:
+        """Return CPU seconds by stage so far."""
+        return pipeline.stages(self._metrics)
 
     def _offer(self, name: str, number: int) -> None:
         known, now = self._frames[number % len(self._frames)], time.monotonic()

@@ -80,6 +80,12 @@ def dispatcher(client: Client, guard: Guard, metrics: Metrics, regions: Regions 
     )
 
 
+def stages(metrics: Metrics) -> dict[str, float]:
+    """Return CPU seconds by stage."""
+    samples = [sample for family in metrics.cpu.collect() for sample in family.samples]
+    return {sample.labels["stage"]: sample.value for sample in samples if sample.name.endswith("_total")}
+
+
 class Pipeline:
     """Streams that are read and inferred with one model.
 
@@ -121,15 +127,10 @@ class Pipeline:
             "inferred": {camera.name: results.get(camera.name, 0) for camera in self.cameras},
             "offered": self.offers.offered(),
             "states": {camera.name: str(camera.state().state) for camera in self.cameras},
-            "stages": self._stages(),
+            "stages": stages(self.metrics),
             "ages": [round(age * 1e3, 3) for age in ages],
             "trouble": self.dispatcher.trouble or self.guard.failed,
         }
-
-    def _stages(self) -> dict[str, float]:
-        """Return CPU seconds by stage."""
-        samples = [sample for family in self.metrics.cpu.collect() for sample in family.samples]
-        return {s.labels["stage"]: round(s.value, 4) for s in samples if s.name.endswith("_total")}
 
     def close(self) -> None:
         """Stop to read, and remove the shared memory; a reader ends with its stream's next packet."""

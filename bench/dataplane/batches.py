@@ -52,7 +52,7 @@ def run(*, rounds: int, seconds: float) -> dict[str, Any]:
         for number in range(rounds):
             for size in sorted(SIZES, reverse=bool(number % 2)):
                 turns[size].append(_turn(feeders[size], triton, seconds))
-    rows = [{"batch": size, **medians(found)} for size, found in turns.items()]
+    rows: list[dict[str, Any]] = [{"batch": size, **medians(found)} for size, found in turns.items()]
     for row in rows:
         total, single = (entry["client_ms"] + entry["triton_ms"] for entry in (row, rows[0]))
         row["saved"] = round(1.0 - total / single, 3)

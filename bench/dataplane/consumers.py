@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.dataplane import processes, site
@@ -53,7 +54,7 @@ def run(*, cameras: int, rounds: int, seconds: float) -> dict[str, Any]:
         for number in range(rounds):
             for case in _ALL[number % 3 :] + _ALL[: number % 3]:
                 turns[case.name].append(ground.turn(case, seconds))
-    rows = [{"case": name, **medians(found)} for name, found in turns.items()]
+    rows: list[dict[str, Any]] = [{"case": name, **medians(found)} for name, found in turns.items()]
     for row in rows:
         row["against_readers"] = ratio(row["cores"], rows[-1]["cores"])
     print(table(_COLUMNS, rows), flush=True)
@@ -64,7 +65,7 @@ def run(*, cameras: int, rounds: int, seconds: float) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Ground:
-    home: Any
+    home: Path
     cameras: site.Cameras
     media: site.Media
     count: int

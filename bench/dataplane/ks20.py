@@ -200,7 +200,5 @@ def _difference(last: Mapping[str, float], first: Mapping[str, float]) -> dict[s
 
 
 def _live(counters: Mapping[str, Any], count: int) -> bool:
-    return (
-        sum(state == "Live" for state in counters["states"].values()) == count
-        and min(counters["inferred"].values()) > 0
-    )
+    live = [name for name, state in counters["states"].items() if state == "Live" and counters["inferred"][name]]
+    return len(live) == count

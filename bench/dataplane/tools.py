@@ -69,10 +69,10 @@ def analyzer() -> Analyzer | None:
     libraries.mkdir(exist_ok=True)
     for name in ("libb64.so.0d", "libcudart.so.12"):
         stem, _, suffix = name.partition(".")
-        for found in installed.glob(f"{stem}-*.{suffix}*"):
+        for library in installed.glob(f"{stem}-*.{suffix}*"):
             link = libraries / name
             link.unlink(missing_ok=True)
-            link.symlink_to(found)
+            link.symlink_to(library)
     found = Analyzer(binary, libraries, PERF_ANALYZER.partition("==")[2])
     try:
         subprocess.run([binary, "--version"], env=found.environment, check=True, capture_output=True)

@@ -2,8 +2,8 @@
 
 The arguments are Frigate's defaults (`frigate/ffmpeg_presets.py` at 00b5120: preset-rtsp-generic, default scale; the
 global and the detect output arguments of its configuration reference). Each frame that is due is read, converted to
-RGB and scaled to the model's input, and no more: what Frigate's inference costs is left out, in its favour.
-Task: streams (name -> URL), ffmpeg, rate, width, height, size.
+RGB and scaled to the model's input; with `http` it goes to Triton as `opencv_http` sends it, without it no further.
+Task: streams (name -> URL), ffmpeg, rate, width, height, size; http and model, if it is to infer.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 from bench.dataplane.agents.answering import answer, task
+from bench.dataplane.agents.http import Triton
 
 prepared: dict[str, int] = {}
 
@@ -36,8 +37,11 @@ def command(url: str, wanted: dict[str, Any]) -> list[str]:
 def follow(name: str, pipe: Any, wanted: dict[str, Any]) -> None:
     width, height, size = wanted["width"], wanted["height"], wanted["size"]
     planes, image = np.empty((height * 3 // 2, width), np.uint8), np.empty((size, size, 3), np.uint8)
+    triton = Triton(wanted["http"], wanted["model"]) if "http" in wanted else None
     while pipe.readinto(planes.reshape(-1)) == planes.size:
         cv2.resize(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420), (size, size), dst=image)
+        if triton is not None:
+            triton.infer(image)
         prepared[name] += 1
 
 

@@ -13,14 +13,14 @@ from typing import Any
 os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "rtsp_transport;tcp"
 
 import cv2
-import tritonclient.http as triton
 from bench.dataplane.agents.answering import answer, task
+from bench.dataplane.agents.http import Triton
 
 inferred: dict[str, int] = {}
 
 
 def follow(name: str, url: str, wanted: dict[str, Any]) -> None:
-    client = triton.InferenceServerClient(wanted["http"])
+    triton = Triton(wanted["http"], wanted["model"])
     capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG)
     number = 0
     while capture.grab():
@@ -29,10 +29,7 @@ def follow(name: str, url: str, wanted: dict[str, Any]) -> None:
             continue
         _, picture = capture.retrieve()
         image = cv2.resize(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), (wanted["size"], wanted["size"]))
-        tensor = triton.InferInput("image", [1, *image.shape], "UINT8")
-        tensor.set_data_from_numpy(image[None])
-        result = client.infer(wanted["model"], [tensor])
-        if result.as_numpy("boxes") is not None:
+        if triton.infer(image) is not None:
             inferred[name] += 1
 
 

@@ -20,12 +20,12 @@ STREAM = [
 GOOD = {"cameras": 30, "utilisation": 0.5, "skipped": 0.001, "growth": 0.0}
 
 
-def test_go2rtc_counts_for_ours_alone_and_triton_for_nobody() -> None:
+def test_go2rtc_counts_for_ours_alone_and_triton_for_all() -> None:
     used = {"agent": 0.2, "agent/ffmpeg": 0.5, "go2rtc": 0.1, "triton": 0.3, "triton/stub": 0.4}
     ours, theirs = (cpu.figures(name, used, frames=50, seconds=10.0) for name in ("ours", "ffmpeg_pipe"))
     assert ours["cores"] == pytest.approx(0.8)
     assert theirs["cores"] == pytest.approx(0.7)
-    assert ours["triton"] == pytest.approx(0.7)
+    assert (ours["whole"], theirs["whole"]) == (pytest.approx(1.5), pytest.approx(1.4))
     assert (ours["rate"], ours["process:agent/ffmpeg"]) == (5.0, 0.5)
 
 
@@ -37,6 +37,8 @@ def test_go2rtc_counts_for_ours_alone_and_triton_for_nobody() -> None:
         ({"contender": "ours", "cameras": 8, "rate": 20.0, "cores": 0.1, "against_ours": 1.0}, "20.0 frames/s"),
         ({"contender": "opencv_http", "cameras": 8, "rate": 40.0, "cores": 0.1, "against_ours": 0.9}, "0.9 times"),
         ({"contender": "opencv_http", "cameras": 8, "rate": 40.0, "cores": 0.1, "against_ours": 1.2}, ""),
+        ({"contender": "ffmpeg_http", "cameras": 8, "rate": 40.0, "cores": 0.1, "against_ours": 1.0}, "1.0 times"),
+        ({"contender": "ffmpeg_pipe", "cameras": 8, "rate": 40.0, "cores": 0.1, "against_ours": 0.7}, ""),
     ],
 )
 def test_less_work_more_cpu_and_a_cheaper_rival_are_said(row: dict, said: str) -> None:

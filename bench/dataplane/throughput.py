@@ -139,7 +139,10 @@ class Loop:
 
     def _send(self, client: Any, number: int, request: tuple[list[Any], list[Any]]) -> None:
         inputs, outputs = request
-        back = lambda _result, error: self._back.put((number, error))  # noqa: E731 - it carries the number
+
+        def back(result: Any, error: Exception | None) -> None:  # noqa: ARG001 - called by these names
+            self._back.put((number, error))
+
         client.async_infer(self._served.name, inputs, back, outputs=outputs)
 
     def _answered(self) -> int:

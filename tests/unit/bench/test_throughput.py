@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from bench.dataplane import models, site, throughput
+from bench.dataplane import site, throughput
 from bench.dataplane.feeder import Feeder, pictures
 from bench.media_topology import video
 

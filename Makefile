@@ -7,7 +7,7 @@ BIN := .venv/bin
 HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export HOME
 
-.PHONY: help demo test check lint unit unit-again format down kubeconfig golden soak faults bench-control-path bench-media-topology bench-calibration bench-reconcile
+.PHONY: help demo test check lint unit unit-again format down kubeconfig golden soak faults bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,3 +73,11 @@ bench-calibration: ## the emulated accelerator against the reference's ladder
 bench-reconcile: ## up to 1,000 EdgeDetectors on a bare API server: times, calls, memory
 	@hack/bootstrap.sh
 	@$(BIN)/python -m bench.reconcile
+
+bench-shared-memory: ## tensors in shared memory against tensors in the gRPC message: time and client CPU
+	@hack/bootstrap.sh
+	@PYTHONPATH=operator $(BIN)/python -m bench.shared_memory
+
+bench-dataplane: ## CPU a camera against OpenCV and ffmpeg pipes, batches, perf_analyzer, the emulated KS20; PARTS="cpu ks20"
+	@hack/bootstrap.sh
+	@PYTHONPATH=operator $(BIN)/python -m bench.dataplane $(PARTS)

@@ -1,0 +1,91 @@
+"""What the parts of the benchmark conclude from their figures, and what they are asked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+from bench.dataplane import __main__ as command
+from bench.dataplane import cpu, ks20, models, processes
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+STREAM = [
+    {"in_flight": 1, "rate": 120.0, "p99_ms": 7.0},
+    {"in_flight": 2, "rate": 170.0, "p99_ms": 9.0},
+    {"in_flight": 3, "rate": 175.0, "p99_ms": 16.0},
+]
+GOOD = {"cameras": 30, "utilisation": 0.5, "skipped": 0.001, "growth": 0.0}
+
+
+def test_go2rtc_counts_for_ours_alone_and_triton_for_all() -> None:
+    used = {"agent": 0.2, "agent/ffmpeg": 0.5, "go2rtc": 0.1, "triton": 0.3, "triton/stub": 0.4}
+    ours, theirs = (cpu.figures(name, used, frames=50, seconds=10.0) for name in ("ours", "ffmpeg_pipe"))
+    assert ours["cores"] == pytest.approx(0.8)
+    assert theirs["cores"] == pytest.approx(0.7)
+    assert (ours["whole"], theirs["whole"]) == (pytest.approx(1.5), pytest.approx(1.4))
+    assert (ours["rate"], ours["process:agent/ffmpeg"]) == (5.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"contender": "ours", "cameras": 35, "rate": 175.0, "cores": 1.1, "against_ours": 1.0}, ""),
+        ({"contender": "ours", "cameras": 35, "rate": 175.0, "cores": 1.3, "against_ours": 1.0}, "1.30 cores"),
+        ({"contender": "ours", "cameras": 8, "rate": 20.0, "cores": 0.1, "against_ours": 1.0}, "20.0 frames/s"),
+        ({"contender": "opencv_http", "cameras": 8, "rate": 40.0, "cores": 0.1, "against_ours": 0.9}, "0.9 times"),
+        ({"contender": "opencv_http", "cameras": 8, "rate": 40.0, "cores": 0.1, "against_ours": 1.2}, ""),
+        ({"contender": "ffmpeg_http", "cameras": 8, "rate": 40.0, "cores": 0.1, "against_ours": 1.0}, "1.0 times"),
+        ({"contender": "ffmpeg_pipe", "cameras": 8, "rate": 40.0, "cores": 0.1, "against_ours": 0.7}, ""),
+    ],
+)
+def test_less_work_more_cpu_and_a_cheaper_rival_are_said(row: dict, said: str) -> None:
+    found = cpu.missed(row)
+    assert (said in found[0] and len(found) == 1) if said else found == []
+
+
+def test_one_stream_is_judged_where_the_device_gets_what_it_takes() -> None:
+    assert ks20.missed(STREAM, [GOOD]) == []
+    slow = [{**row, "p99_ms": row["p99_ms"] + 2.0} for row in STREAM]
+    assert ks20.missed(slow, [GOOD]) == ["one stream: p99 11.00 ms, goal 10.0 ms"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("utilisation", 0.81), ("skipped", 0.02), ("growth", 0.2)])
+def test_each_promise_of_thirty_cameras_is_judged_and_none_of_thirty_five(key: str, value: float) -> None:
+    bad = {**GOOD, key: value}
+    assert len(ks20.missed(STREAM, [bad])) == 1
+    assert ks20.missed(STREAM, [{**bad, "cameras": 35}]) == []
+
+
+@pytest.mark.parametrize("served", [models.Served("any", 2, 8, 4.0, 2.0), models.Served("any", emulated=True)])
+def test_triton_and_the_data_plane_are_told_of_the_same_model(served: models.Served) -> None:
+    config = text_format.Parse(served.config, model_config_pb2.ModelConfig())
+    seen = served.seen
+    assert (config.name, config.max_batch_size) == (seen.name, seen.max_batch_size)
+    assert config.instance_group[0].count == served.instances
+    for told, known in zip((*config.input, *config.output), (*seen.inputs, *seen.outputs), strict=True):
+        assert (told.name, tuple(told.dims)) == (known.name, known.dims)
+        assert model_config_pb2.DataType.Name(told.data_type) == f"TYPE_{known.data_type}"
+    assert served.model().preparation.layout.shape(640, 360) == models.IMAGE.dims
+
+
+def test_the_cpu_of_a_child_is_told_apart_from_its_parents() -> None:
+    code = "sum(range(3_000_000)); print(flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as child:
+        child.stdout.readline()
+        used = processes.snapshot({"us": os.getpid()}).used
+        child.communicate(b"\n")
+    (name,) = {name for name, pid in used if pid == child.pid}
+    assert name.startswith("us/python")
+    assert used[name, child.pid] > 0.0
+    assert used["us", os.getpid()] > 0.0
+
+
+def test_parts_are_chosen_by_name_and_all_without_one() -> None:
+    assert command.options(["cpu", "ks20", "--duration", "600"]).parts == ["cpu", "ks20"]
+    assert command.options([]).parts == []
+    with pytest.raises(SystemExit):
+        command.options(["gpu"])

@@ -166,6 +166,10 @@ class MediaCamera:
     credentials_secret: str = ""
     """Secret with the keys `username` and `password`, mounted at /secrets/<name>/, possibly missing."""
     input_template: str = ""
+    camera: str = ""
+    """Name of the camera, for people and metrics; the stream's id says nothing."""
+    role: str = ""
+    """`main` or `sub`: which of the camera's streams it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,8 @@ def _streams(camera: CameraSpec, template: str) -> tuple[MediaCamera, ...]:
             url_secret_key=secret.key if secret else "url",
             credentials_secret=credentials,
             input_template=template,
+            camera=camera.name,
+            role=role,
         )
-        for stream, (url, secret) in zip(camera_streams(camera), sources, strict=False)
+        for stream, role, (url, secret) in zip(camera_streams(camera), ("main", "sub"), sources, strict=False)
     )

@@ -135,6 +135,20 @@ class DetectorCamera:
 
 
 @dataclass(frozen=True, slots=True)
+class Decoding:
+    """How streams are opened and decoded: the profile's `decoding`, as far as it may be used."""
+
+    options: dict[str, str] = field(default_factory=dict)
+    """FFmpeg's input options, above the detector's own."""
+    hardware: str = ""
+    """Kind of device that decodes, as FFmpeg names it; empty: software."""
+    device: str = ""
+    """Which of them; empty: the first."""
+    decoders: dict[str, str] = field(default_factory=dict)
+    """Codec -> decoder by name."""
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorConfig:
     """Content of detector.json."""
 
@@ -150,6 +164,7 @@ class DetectorConfig:
     models: tuple[DetectorModel, ...] = ()
     cameras: tuple[DetectorCamera, ...] = ()
     suspended: bool = False
+    decoding: Decoding = field(default_factory=Decoding)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,9 @@ ANNOTATION_REFRESH: Final = f"{GROUP}/refresh"
 # How many inference pods a suspended detector comes back with, on their Deployment.
 ANNOTATION_REPLICAS: Final = f"{GROUP}/replicas-before-suspension"
 
+# Of how streams are decoded, on inference pods: what they read once, so that a change replaces them.
+ANNOTATION_DECODING: Final = f"{GROUP}/decoding"
+
 # To what the maximum of replicas was lowered and when, on their autoscaler.
 ANNOTATION_CAPPED: Final = f"{GROUP}/capped"
 

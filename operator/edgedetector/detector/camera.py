@@ -222,6 +222,8 @@ class Camera:
                 self._pacer = self._pacer.admitted(frame.arrived)
             wait = self._pacer.interval
         self._count_undecoded(reading)
+        if not self._stop.is_set():
+            self._metrics.decoding(self.name, reading)
         self._count("read")
         if not wanted or not models:
             self._count("skipped")

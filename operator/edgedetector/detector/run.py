@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import DetectorCamera, DetectorConfig, DetectorState, ModelServing, to_json
+from edgedetector.api.dataplane import Decoding, DetectorCamera, DetectorConfig, DetectorState, ModelServing, to_json
 from edgedetector.detector import web
 from edgedetector.detector.batching import Capacity, capacity
 from edgedetector.detector.camera import CLOCKS, Camera
@@ -23,6 +23,7 @@ from edgedetector.detector.events import Hub
 from edgedetector.detector.fleet import Fleet
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.opening import Opening
 from edgedetector.detector.probing import Prober
 from edgedetector.detector.reader import Reader
 from edgedetector.detector.repository import Paths, Repository
@@ -59,7 +60,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
 
     def make_camera(config: DetectorCamera, url: str) -> Camera:
         def make_stream(due: Callable[[float], bool], on_decode: Callable[[Spent], None]) -> Reader:
-            return Reader(url, CLOCKS, due=due, on_decode=on_decode, budget=Budget())
+            return Reader(url, CLOCKS, opening=_opening(paths), due=due, on_decode=on_decode, budget=Budget())
 
         return Camera(config, url, make_stream=make_stream, offers=dispatcher, hub=hub, metrics=metrics)
 
@@ -131,6 +132,13 @@ def state(serving: Serving, fleet: Fleet) -> DetectorState:
         models=serving.states,
         cameras=fleet.states(),
     )
+
+
+def _opening(paths: Paths) -> Opening:
+    """Return how streams are opened; pods are replaced when it changes (`names.ANNOTATION_DECODING`)."""
+    config = Document(paths.detector / names.FILE_DETECTOR, DetectorConfig).read()
+    decoding = config.decoding if config else Decoding()
+    return Opening(decoding.options, decoding.hardware, decoding.device, decoding.decoders)
 
 
 def _triton_url(paths: Paths) -> str:

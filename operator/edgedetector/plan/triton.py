@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Final
 
 from edgedetector.api import names
+from edgedetector.api.dataplane import Decoding, to_json
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.plan import scaling, sources
@@ -18,11 +20,13 @@ from edgedetector.plan.common import (
     environment,
     field_environment,
     memory_volume,
+    merged_environment,
     pod_security_context,
     present,
     requests,
     resources,
 )
+from edgedetector.plan.dataplane import decoding
 from edgedetector.plan.settings import Facts, Settings
 
 # HTTP is off and the rest of the control API needs a key that only this pod has: whoever can load a python model can
@@ -59,7 +63,7 @@ def deployment(detector: EdgeDetector, profile: AcceleratorProfile, settings: Se
         },
         "revisionHistoryLimit": 2,
         "template": {
-            "metadata": {"labels": detector_labels(detector, names.COMPONENT_TRITON)},
+            "metadata": {"labels": detector_labels(detector, names.COMPONENT_TRITON), **_decoding_note(profile)},
             "spec": _pod(detector, profile, settings),
         },
     }
@@ -128,6 +132,15 @@ def _pod(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings
     ) | {"automountServiceAccountToken": False, "enableServiceLinks": False}
 
 
+def _decoding_note(profile: AcceleratorProfile) -> dict[str, Any]:
+    """Return the annotation by which pods follow a profile whose decoding changes; software has none."""
+    found = decoding(profile)
+    if found == Decoding():
+        return {}
+    digest = hashlib.sha256(to_json(found).encode()).hexdigest()[:16]
+    return {"annotations": {names.ANNOTATION_DECODING: digest}}
+
+
 def _model_repository(detector: EdgeDetector, settings: Settings) -> dict[str, Any]:
     return {
         "name": names.CONTAINER_MODEL_REPOSITORY,
@@ -174,12 +187,14 @@ def _triton(detector: EdgeDetector, profile: AcceleratorProfile, settings: Setti
 def _detector(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> dict[str, Any]:
     health = {"httpGet": {"path": "/healthz", "port": "detector"}, "timeoutSeconds": 5}
     asked = resources(detector.spec.resources.detector, requests("100m", "256Mi"))
+    asked, variables = _for_decoding(asked, profile)
+    own = field_environment(POD_NAME="metadata.name", POD_NAMESPACE="metadata.namespace", POD_IP="status.podIP")
     return {
         "name": names.CONTAINER_DETECTOR,
         "image": settings.detector_image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", "edgedetector.detector", "run"],
-        "env": field_environment(POD_NAME="metadata.name", POD_NAMESPACE="metadata.namespace", POD_IP="status.podIP"),
+        "env": merged_environment(variables, own),
         "ports": [_port("detector", names.PORT_DETECTOR)],
         "startupProbe": {**health, "periodSeconds": 1, "failureThreshold": 60},
         "readinessProbe": {**health, "periodSeconds": 5, "failureThreshold": 3},
@@ -196,6 +211,22 @@ def _detector(detector: EdgeDetector, profile: AcceleratorProfile, settings: Set
             *sources.mounts(detector),
         ],
     }
+
+
+def _for_decoding(asked: dict[str, Any], profile: AcceleratorProfile) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the detector container's resources and variables with what hardware decoding needs.
+
+    A device plugin gives a device to the one container that requests it, and a second request is a second device. So
+    where Triton's own device decodes, only Triton's container requests it, and the pod's runtime gives it to this one
+    too, by the profile's variables. A device of another kind, or a share of one, is requested here.
+    """
+    if not profile.spec.decodes_in_hardware:
+        return asked, []
+    spec = profile.spec.decoding
+    if spec.resource.name and not spec.on_accelerator:
+        device = {spec.resource.name: str(spec.resource.count)}
+        asked = {**asked, **{kind: {**asked.get(kind, {}), **device} for kind in ("requests", "limits")}}
+    return asked, environment(spec.environment)
 
 
 def _volumes(detector: EdgeDetector, profile: AcceleratorProfile) -> list[dict[str, Any]]:

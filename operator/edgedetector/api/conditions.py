@@ -18,6 +18,7 @@ MEDIA_READY: Final = "MediaReady"
 STREAMS_READY: Final = "StreamsReady"
 SCALING_READY: Final = "ScalingReady"
 MONITORING_READY: Final = "MonitoringReady"
+SHARED_MEMORY_READY: Final = "SharedMemoryReady"
 # Informational: these never gate Ready.
 DEGRADED: Final = "Degraded"
 TUNING_ACTIVE: Final = "TuningActive"
@@ -33,6 +34,7 @@ ALL_TYPES: Final = (
     STREAMS_READY,
     SCALING_READY,
     MONITORING_READY,
+    SHARED_MEMORY_READY,
     DEGRADED,
     TUNING_ACTIVE,
     SPEC_SERVED,
@@ -100,6 +102,8 @@ REASON_REPLICAS_CAPPED: Final = "ReplicasCapped"
 # MonitoringReady
 REASON_MONITORING_CONFIGURED: Final = "MonitoringConfigured"
 REASON_MONITORING_NOT_INSTALLED: Final = "MonitoringNotInstalled"
+# SharedMemoryReady
+REASON_SHARED_MEMORY_UNAVAILABLE: Final = "SharedMemoryUnavailable"
 # TuningActive, SpecServed
 REASON_OFF: Final = "Off"
 REASON_NOT_SERVED_YET: Final = "NotServedYet"

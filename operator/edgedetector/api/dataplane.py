@@ -250,6 +250,8 @@ class DetectorState:
     """Running, Expired, Failed or empty."""
     models: tuple[ModelState, ...] = ()
     cameras: tuple[CameraState, ...] = ()
+    transport: str = ""
+    """Why tensors travel in messages although they should lie in shared memory; empty: they lie where they should."""
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:

@@ -16,6 +16,7 @@ from edgedetector.observe import words
 from edgedetector.status import workloads
 from edgedetector.status.cameras import BROKEN, CONNECTING, LIVE, SUSPENDED, UNAUTHORIZED
 from edgedetector.status.scaling import scaling_ready
+from edgedetector.status.shared_memory import shared_memory_ready
 from edgedetector.status.unserved import spec_served, tuning_active
 from edgedetector.status.view import Running, Verdict, View, blocked, fine, progressing, unknown
 from edgedetector.status.workloads import NAMED, count, listed
@@ -221,6 +222,7 @@ GATING: Final[tuple[tuple[str, Callable[[Running], Verdict]], ...]] = (
 INFORMING: Final[tuple[tuple[str, Callable[[View], Verdict]], ...]] = (
     (conditions.SCALING_READY, scaling_ready),
     (conditions.MONITORING_READY, monitoring_ready),
+    (conditions.SHARED_MEMORY_READY, shared_memory_ready),
     (conditions.TUNING_ACTIVE, tuning_active),
     (conditions.SPEC_SERVED, spec_served),
 )

@@ -23,7 +23,7 @@ MAX_MESSAGE: Final = 4096
 
 
 # Whose transitions are worth an Event. What Ready hangs on is told by Ready's own.
-TOLD: Final = (conditions.READY, conditions.SCALING_READY, conditions.MONITORING_READY)
+TOLD: Final = (conditions.READY, conditions.SCALING_READY, conditions.MONITORING_READY, conditions.SHARED_MEMORY_READY)
 
 
 def judge(view: View) -> tuple[Condition, ...]:

@@ -79,6 +79,7 @@ FILE_DETECTOR: Final = "detector.json"  # key of ConfigMap NAME-detector
 FILE_MEDIA: Final = "media.json"  # key of ConfigMap NAME-media
 FILE_FETCH_REPORT: Final = "problems.json"  # in DIR_FETCH_REPORT
 FILE_AUTHORITY: Final = "ca.crt"
+FILE_LEAVING: Final = "leaving"  # in DIR_RUN: the detector is told to end; then after how many seconds Triton may
 FILE_ADMIN_KEY: Final = "admin-key"  # in DIR_RUN, mode 0600
 
 # Triton's --grpc-restricted-protocol=...:admin=KEY is answered by this gRPC header.

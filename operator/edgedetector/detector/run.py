@@ -20,6 +20,7 @@ from edgedetector.detector.cpu import Budget, Spent, Stopwatch
 from edgedetector.detector.dispatch import Dispatcher
 from edgedetector.detector.documents import Document
 from edgedetector.detector.events import Hub
+from edgedetector.detector.farewell import Farewell
 from edgedetector.detector.fleet import Fleet
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.metrics import Metrics
@@ -32,7 +33,7 @@ from edgedetector.triton.client import Client
 from edgedetector.triton.shared_memory import Regions
 
 FAREWELL: Final = 8.0
-"""Seconds for the other replicas to take over; the pod's grace period is longer."""
+"""Seconds for the other replicas to take over; the pod's grace period, and what Triton waits for us, is longer."""
 _LOOPBACK: Final = f"127.0.0.1:{names.PORT_TRITON_GRPC}"
 
 
@@ -45,6 +46,8 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         POD_NAME and POD_IP; ports for a run outside a pod: DETECTOR_ADDRESS, DETECTOR_PORT, DETECTOR_EVENTS_PORT.
     """
     guard, hub, metrics = Guard(), Hub(), Metrics()
+    farewell = Farewell(paths.run / names.FILE_LEAVING)
+    farewell.none()
     url = _triton_url(paths)
     client = Client(url, key=Repository(paths).key())
     serving = Serving(paths, client, pod=environment.get("POD_NAME", ""))
@@ -85,21 +88,23 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
 
     def leave() -> None:
         """Offer the cameras to the other replicas, and end when they have them."""
+        farewell.leaving()
         cooperation.leave()
         deadline = time.monotonic() + FAREWELL
         while not cooperation.done and time.monotonic() < deadline:
             time.sleep(0.05)
+        farewell.left(several=_several(paths))
         guard.stop.set()
 
     def show() -> None:
-        known = state(serving, fleet)
+        known = state(serving, fleet, dispatcher.trouble)
         metrics.show(known.cameras, known.models, (known.accepted_id, known.probe_id, known.probe_outcome))
 
     port = int(environment.get("DETECTOR_PORT", names.PORT_DETECTOR))
     events_port = int(environment.get("DETECTOR_EVENTS_PORT", names.PORT_DETECTOR_EVENTS))
     public = web.public(
         (environment.get("DETECTOR_ADDRESS", ""), port),
-        state=lambda: to_json(state(serving, fleet)),
+        state=lambda: to_json(state(serving, fleet, dispatcher.trouble)),
         exposition=metrics.exposition,
         greet=greet,
     )
@@ -121,7 +126,7 @@ def capacities(wanted: Mapping[str, ModelServing]) -> dict[str, Capacity]:
     return {name: capacity(model) for name, model in wanted.items()}
 
 
-def state(serving: Serving, fleet: Fleet) -> DetectorState:
+def state(serving: Serving, fleet: Fleet, transport: str) -> DetectorState:
     """Return the answer of GET /state."""
     trial = serving.trial
     return DetectorState(
@@ -131,6 +136,7 @@ def state(serving: Serving, fleet: Fleet) -> DetectorState:
         probe_outcome=trial.outcome if trial else "",
         models=serving.states,
         cameras=fleet.states(),
+        transport=transport,
     )
 
 
@@ -139,6 +145,11 @@ def _opening(paths: Paths) -> Opening:
     config = Document(paths.detector / names.FILE_DETECTOR, DetectorConfig).read()
     decoding = config.decoding if config else Decoding()
     return Opening(decoding.options, decoding.hardware, decoding.device, decoding.decoders)
+
+
+def _several(paths: Paths) -> bool:
+    config = Document(paths.detector / names.FILE_DETECTOR, DetectorConfig).read()
+    return config is not None and bool(config.replicas_host)
 
 
 def _triton_url(paths: Paths) -> str:

@@ -29,6 +29,7 @@ from edgedetector.plan.common import (
 from edgedetector.plan.dataplane import decoding
 from edgedetector.plan.settings import Facts, Settings
 
+EXIT_SECONDS: Final = 10
 # HTTP is off and the rest of the control API needs a key that only this pod has: whoever can load a python model can
 # run code. `$$(` is Kubernetes' escape for `$(`. Strict readiness is off because a model that loads would take the pod
 # out of the Services. The exit time-out is shorter than the pod's grace: after a load that failed, Triton 24.10 waits
@@ -36,12 +37,31 @@ from edgedetector.plan.settings import Facts, Settings
 _START: Final = (
     "exec tritonserver "
     f"--model-repository={names.DIR_MODELS} --model-control-mode=explicit --exit-on-error=false "
-    "--strict-readiness=false --exit-timeout-secs=10 --allow-http=false "
+    f"--strict-readiness=false --exit-timeout-secs={EXIT_SECONDS} --allow-http=false "
     f"--allow-grpc=true --grpc-port={names.PORT_TRITON_GRPC} "
     f"--allow-metrics=true --metrics-port={names.PORT_TRITON_METRICS} "
     "--grpc-restricted-protocol=model-repository,shared-memory,trace,logging:"
     f'admin="$$(cat {names.DIR_RUN}/{names.FILE_ADMIN_KEY})" "$@"'
 )
+# What is sent after a pod was told to end still needs its Triton: the detector serves its cameras until the other
+# replicas have them (8 s at most), and clients of the Service do not know yet. Both containers are told at once, so
+# Triton's waits: as long as the detector's says that it is leaving (an empty file), and then until the second that it
+# names. If it does not leave, Triton alone is started again, and nobody waits. With the exit time-out it fits the
+# pod's grace.
+DRAIN_SECONDS: Final = 10
+GRACE_SECONDS: Final = 30
+DRAIN: Final = f"""\
+sleep 1; leaving={names.DIR_RUN}/{names.FILE_LEAVING}; [ -e "$leaving" ] || exit 0
+waited=1
+while [ "$waited" -lt {DRAIN_SECONDS} ]; do
+  [ -s "$leaving" ] && read -r least <"$leaving" && [ "$waited" -ge "$least" ] && exit 0
+  sleep 1 || exit 0
+  waited=$((waited + 1))
+done
+"""
+# Since this release memory of clients is refused unless it is allowed; an older server does not know the option.
+_CLIENT_SHM_RELEASE: Final = "26.04"
+_CLIENT_SHM: Final = "--allow-client-shm=true"
 _STARTUP_SECONDS: Final = 300  # the first start of a vendor's server reads gigabytes of libraries from a slow disk
 
 _MODELS: Final = {"name": "models", "mountPath": names.DIR_MODELS}
@@ -128,7 +148,7 @@ def _pod(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings
         tolerations=[toleration.manifest() for toleration in (*device.tolerations, *spec.tolerations)],
         priorityClassName=spec.priority_class_name,
         imagePullSecrets=[{"name": reference.name} for reference in spec.image_pull_secrets],
-        terminationGracePeriodSeconds=30,
+        terminationGracePeriodSeconds=GRACE_SECONDS,
     ) | {"automountServiceAccountToken": False, "enableServiceLinks": False}
 
 
@@ -167,12 +187,13 @@ def _triton(detector: EdgeDetector, profile: AcceleratorProfile, settings: Setti
         image=settings.image(triton.image),
         imagePullPolicy="IfNotPresent",
         command=["/bin/sh", "-c", _START, "tritonserver"],
-        args=list(triton.arguments),
+        args=[*_shared_memory_argument(triton.version), *triton.arguments],
         env=environment(triton.environment),
         ports=[_port("grpc", names.PORT_TRITON_GRPC), _port("metrics", names.PORT_TRITON_METRICS)],
         startupProbe={**health, "periodSeconds": 1, "failureThreshold": _STARTUP_SECONDS},
         readinessProbe={**health, "periodSeconds": 5, "failureThreshold": 3},
         livenessProbe={**health, "periodSeconds": 10, "failureThreshold": 6},
+        lifecycle={"preStop": {"exec": {"command": ["/bin/sh", "-c", DRAIN]}}},
         resources=limits,
         securityContext=dict(RESTRICTED),
         volumeMounts=[
@@ -182,6 +203,11 @@ def _triton(detector: EdgeDetector, profile: AcceleratorProfile, settings: Setti
             {"name": "triton-tmp", "mountPath": "/tmp"},  # noqa: S108 - a volume of this container alone
         ],
     )
+
+
+def _shared_memory_argument(version: str) -> list[str]:
+    # Releases are YY.MM, which compare as text.
+    return [_CLIENT_SHM] if version >= _CLIENT_SHM_RELEASE else []
 
 
 def _detector(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> dict[str, Any]:

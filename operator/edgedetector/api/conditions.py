@@ -18,6 +18,7 @@ MEDIA_READY: Final = "MediaReady"
 STREAMS_READY: Final = "StreamsReady"
 SCALING_READY: Final = "ScalingReady"
 MONITORING_READY: Final = "MonitoringReady"
+SHARED_MEMORY_READY: Final = "SharedMemoryReady"
 # Informational: these never gate Ready.
 DEGRADED: Final = "Degraded"
 TUNING_ACTIVE: Final = "TuningActive"
@@ -34,6 +35,7 @@ ALL_TYPES: Final = (
     STREAMS_READY,
     SCALING_READY,
     MONITORING_READY,
+    SHARED_MEMORY_READY,
     DEGRADED,
     TUNING_ACTIVE,
     SPEC_SERVED,
@@ -107,6 +109,8 @@ REASON_GIVING_WAY: Final = "GivingWay"
 # OutputsDelivered
 REASON_OUTPUTS_DELIVERED: Final = "OutputsDelivered"
 REASON_OUTPUT_FAILING: Final = "OutputFailing"
+# SharedMemoryReady
+REASON_SHARED_MEMORY_UNAVAILABLE: Final = "SharedMemoryUnavailable"
 # TuningActive, SpecServed
 REASON_OFF: Final = "Off"
 REASON_NOT_SERVED_YET: Final = "NotServedYet"

@@ -220,6 +220,20 @@ class OutputsConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Decoding:
+    """How streams are opened and decoded: the profile's `decoding`, as far as it may be used."""
+
+    options: dict[str, str] = field(default_factory=dict)
+    """FFmpeg's input options, above the detector's own."""
+    hardware: str = ""
+    """Kind of device that decodes, as FFmpeg names it; empty: software."""
+    device: str = ""
+    """Which of them; empty: the first."""
+    decoders: dict[str, str] = field(default_factory=dict)
+    """Codec -> decoder by name."""
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorConfig:
     """Content of detector.json."""
 
@@ -237,6 +251,7 @@ class DetectorConfig:
     suspended: bool = False
     degradation: Degradation = field(default_factory=Degradation)
     outputs: OutputsConfig = field(default_factory=OutputsConfig)
+    decoding: Decoding = field(default_factory=Decoding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +268,10 @@ class MediaCamera:
     credentials_secret: str = ""
     """Secret with the keys `username` and `password`, mounted at /secrets/<name>/, possibly missing."""
     input_template: str = ""
+    camera: str = ""
+    """Name of the camera, for people and metrics; the stream's id says nothing."""
+    role: str = ""
+    """`main` or `sub`: which of the camera's streams it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +354,8 @@ class DetectorState:
     cameras: tuple[CameraState, ...] = ()
     outputs: tuple[OutputState, ...] = ()
     """Those that are configured."""
+    transport: str = ""
+    """Why tensors travel in messages although they should lie in shared memory; empty: they lie where they should."""
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:

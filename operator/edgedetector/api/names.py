@@ -35,6 +35,9 @@ ANNOTATION_REFRESH: Final = f"{GROUP}/refresh"
 # How many inference pods a suspended detector comes back with, on their Deployment.
 ANNOTATION_REPLICAS: Final = f"{GROUP}/replicas-before-suspension"
 
+# Of how streams are decoded, on inference pods: what they read once, so that a change replaces them.
+ANNOTATION_DECODING: Final = f"{GROUP}/decoding"
+
 # To what the maximum of replicas was lowered and when, on their autoscaler.
 ANNOTATION_CAPPED: Final = f"{GROUP}/capped"
 
@@ -80,6 +83,7 @@ FILE_DETECTOR: Final = "detector.json"  # key of ConfigMap NAME-detector
 FILE_MEDIA: Final = "media.json"  # key of ConfigMap NAME-media
 FILE_FETCH_REPORT: Final = "problems.json"  # in DIR_FETCH_REPORT
 FILE_AUTHORITY: Final = "ca.crt"
+FILE_LEAVING: Final = "leaving"  # in DIR_RUN: the detector is told to end; then after how many seconds Triton may
 FILE_ADMIN_KEY: Final = "admin-key"  # in DIR_RUN, mode 0600
 
 KEY_USERNAME: Final = "username"  # keys of Secrets

@@ -86,6 +86,25 @@ class MediaSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class DecodingSpec:
+    """How detectors decode streams. Hardware is used where the capability `hardwareDecode` is verified."""
+
+    options: Mapping[str, str] = field(default_factory=dict)
+    """FFmpeg's input options."""
+    hardware: str = ""
+    """Kind of device as FFmpeg names it, e.g. cuda or vaapi."""
+    device: str = ""
+    decoders: Mapping[str, str] = field(default_factory=dict)
+    """Codec -> decoder by name, for hardware that FFmpeg has as decoders of their own."""
+    on_accelerator: bool = False
+    """It is Triton's own device, which the pod's runtime gives to the detector's container too."""
+    environment: tuple[EnvironmentVariable, ...] = ()
+    """What makes the runtime give the device to a container that does not request it."""
+    resource: AcceleratorResource = field(default_factory=AcceleratorResource)
+    """What the detector's container requests, where decoding is done elsewhere than on Triton's device."""
+
+
+@dataclass(frozen=True, slots=True)
 class ExporterFile:
     """A file that the exporter finds at `path`."""
 
@@ -161,12 +180,18 @@ class ProfileSpec:
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()
     pod_security: PodSecurity = field(default_factory=PodSecurity)
+    decoding: DecodingSpec = field(default_factory=DecodingSpec)
     exporter: ExporterSpec | None = None
     capabilities: tuple[Capability, ...] = ()
 
     def can(self, capability: str) -> bool:
         """Whether `capability` is supported and somebody has seen it work."""
         return any(item.name == capability and item.supported and item.verified for item in self.capabilities)
+
+    @property
+    def decodes_in_hardware(self) -> bool:
+        """Whether detectors are to decode with what `decoding` names."""
+        return self.can("hardwareDecode") and bool(self.decoding.hardware or self.decoding.decoders)
 
 
 @dataclass(frozen=True, slots=True)

@@ -352,6 +352,8 @@ class Camera:
                 self._pacer = self._pacer.admitted(frame.arrived)
             wait = self._pacer.interval
         self._count_undecoded(reading)
+        if not self._stop.is_set():
+            self._metrics.decoding(self.name, reading)
         self._count("read")
         if not wanted or not models or not self._moves(frame):
             self._count("skipped")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import av.error
+import av
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,10 @@ Plane = npt.NDArray[np.uint8]
 """[height, width]."""
 
 _KEPT: Final = 8
-"""Set-up scalers that are kept: a camera with two models of two input sizes, and the sizes before a change."""
+"""Set-up converters that are kept: two models of two input sizes, and the sizes before a change."""
+_LINEAR: Final = cv2.INTER_LINEAR
+_HALVED: Final = frozenset({"yuv420p", "yuvj420p"})
+"""Planar formats of 8 bits whose colours have half the width and height: what nearly all cameras send."""
 _PLANAR: Final = ("yuv4", "yuvj4", "nv12", "nv21", "gray")
 """Beginnings of pixel formats whose first plane is the luma, a byte a pixel where the format says 8 bits."""
 _BYTE: Final = 8
@@ -36,36 +39,54 @@ class Clocks:
 
 
 class Scaler:
-    """Frames to RGB of a wanted size, straight from YUV, by swscale.
+    """Frames to RGB of a wanted size. For one thread.
 
-    For one thread. A scaler that is set up is used again while sizes and formats stay: to set one up costs more than to
-    scale a small frame.
+    A frame of other size is scaled in YUV, as planes of which two are a quarter of the size, and made RGB when it is
+    small: a third to a seventh of what swscale takes for both in one pass, and of what scaling in RGB takes (1280x720
+    to 640x360: 0.2 ms against 0.7 to 1.0 ms).
     """
 
     def __init__(self) -> None:
-        self._made: dict[tuple[str, int, int, int, int], Any] = {}
+        # Set up for one size and format each; to set one up costs more than to convert a small frame.
+        self._made: dict[tuple[str, int, int], Any] = {}
 
     def render(self, picture: Any, width: int, height: int) -> Image:
         """Return `picture` (`av.VideoFrame`) as RGB [height, width, 3].
 
         A view of memory that belongs to the array alone, whose rows may be padded; copy it into place.
         """
-        key = (picture.format.name, picture.width, picture.height, width, height)
+        if (picture.width, picture.height) == (width, height):
+            return self._rgb(picture)
+        if picture.format.name in _HALVED and not (width % 2 or height % 2 or picture.width % 2 or picture.height % 2):
+            return self._rgb(_scaled(picture, width, height))
+        return np.asarray(cv2.resize(self._rgb(picture), (width, height), interpolation=_LINEAR), dtype=np.uint8)
+
+    def of(self, frame: Frame) -> Render:
+        """Return what `Preparation.render_into` wants: the frame's pixels by width and height."""
+        return lambda width, height: self.render(frame.picture, width, height)
+
+    def _rgb(self, picture: Any) -> Image:
+        key = picture.format.name, picture.width, picture.height
         reformatter = self._made.get(key)
         if reformatter is None:
             if len(self._made) >= _KEPT:
                 self._made.clear()
             reformatter = self._made[key] = VideoReformatter()
-        try:
-            return _pixels(reformatter.reformat(picture, width, height, "rgb24", threads=1), 3)
-        except av.error.ArgumentError:
-            # What swscale refuses, e.g. 255 x 1 to 1 x 64: nobody's camera, but a frame that anybody can send.
-            pixels = picture.to_ndarray(format="rgb24", threads=1)
-            return np.asarray(cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
+        # One thread: PyAV's default starts one for each CPU with every frame, and their time is on nobody's clock.
+        return _pixels(reformatter.reformat(picture, format="rgb24", threads=1), 3)
 
-    def of(self, frame: Frame) -> Render:
-        """Return what `Preparation.render_into` wants: the frame's pixels by width and height."""
-        return lambda width, height: self.render(frame.picture, width, height)
+
+def _scaled(picture: Any, width: int, height: int) -> Any:
+    """Return a picture of planar YUV with halved colours in another size; all sizes are even."""
+    small = np.empty((height * 3 // 2, width), np.uint8)
+    colours = small[height:].reshape(2, height // 2, width // 2)
+    for index, out in enumerate((small[:height], colours[0], colours[1])):
+        plane = picture.planes[index]
+        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+        cv2.resize(rows, out.shape[::-1], dst=out, interpolation=_LINEAR)
+    made = av.VideoFrame.from_ndarray(small, format=picture.format.name)
+    made.colorspace, made.color_range = picture.colorspace, picture.color_range
+    return made
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from prometheus_client.process_collector import ProcessCollector
 from edgedetector.api.dataplane import CameraState, ModelState
 from edgedetector.detector.cpu import Spent
 from edgedetector.detector.lifecycle import State
+from edgedetector.detector.reading import Reading
 
 # Seconds. From a fast device (8 ms) over the default objective (50 ms) to a camera that is hopelessly behind.
 _BUCKETS: Final = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
@@ -29,6 +30,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self._models_shown: tuple[tuple[str, str], ...] = ()
+        self._decoding_shown: dict[str, tuple[str, str, str]] = {}
         self._serving_shown: tuple[str, str, str] | None = None
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
         self.registry = registry = CollectorRegistry()
@@ -65,6 +67,18 @@ class Metrics:
         self.target = Gauge(
             "edgedetector_camera_target_frame_rate",
             "Frames a second that are asked for.",
+            ["camera"],
+            registry=registry,
+        )
+        self.decoder = Gauge(
+            "edgedetector_camera_decoder_info",
+            "1 for what decodes the stream: software, or hardware or a decoder by name.",
+            ["camera", "codec", "decoder"],
+            registry=registry,
+        )
+        self.fallback = Gauge(
+            "edgedetector_camera_decoder_fallback",
+            "1 if the stream is decoded in software though the profile asks for hardware.",
             ["camera"],
             registry=registry,
         )
@@ -137,6 +151,15 @@ class Metrics:
         self.target.labels(camera).set(rate)
         self.rungs.labels(camera).set(0)
 
+    def decoding(self, camera: str, reading: Reading) -> None:
+        """Show what decodes a camera's stream."""
+        if self._decoding_shown.get(camera) == (reading.codec, reading.decoder, reading.fallback):
+            return
+        self._decoding_shown[camera] = reading.codec, reading.decoder, reading.fallback
+        self.decoder.remove_by_labels({"camera": camera})
+        self.decoder.labels(camera, reading.codec, reading.decoder).set(1)
+        self.fallback.labels(camera).set(bool(reading.fallback))
+
     def spent(self, stage: str, spent: Spent) -> None:
         """Count what a piece of work took."""
         self.stages.labels(stage).inc(spent.wall)
@@ -144,9 +167,12 @@ class Metrics:
 
     def remove_camera(self, camera: str) -> None:
         """Drop the series of a camera that was removed."""
+        self._decoding_shown.pop(camera, None)
         per_camera = (self.frames, self.detections, self.age, self.inference, self.state, self.opened, self.target)
         for metric in (*per_camera, self.rungs):
             metric.remove_by_labels({"camera": camera})
+        for gauge in (self.decoder, self.fallback):
+            gauge.remove_by_labels({"camera": camera})
 
     def show(self, cameras: Iterable[CameraState], models: Iterable[ModelState], serving: tuple[str, str, str]) -> None:
         """Set the gauges of states; `serving` is accepted id, probe id and outcome."""

@@ -22,6 +22,8 @@ _OPTIONS: Final = {
     "analyzeduration": "1000000",
     "fpsprobesize": "0",
 }
+SOFTWARE: Final = "software"
+"""`Opened.decoder` where nothing else decodes."""
 _PROBES: Final = ("h264", "hevc")
 """Codecs with which a device is tried: what cameras send."""
 _LARGEST: Final = 7680 * 4320
@@ -159,7 +161,7 @@ def _decoder(container: Any, opening: Opening, refused: str) -> Opened:
         return Opened(container, stream, _single(context), opening.hardware)
     if opening.hardware and not refused:
         refused = f"{opening.hardware}: does not decode {context.name}"
-    return Opened(container, stream, _single(context), "software", refused)
+    return Opened(container, stream, _single(context), SOFTWARE, refused)
 
 
 def _named(name: str, like: Any) -> Any:

@@ -22,11 +22,17 @@ from edgedetector.detector.cpu import Budget, Spent, Stopwatch, Tell
 from edgedetector.detector.frame import Clocks, Frame
 from edgedetector.detector.health import Stillness
 from edgedetector.detector.lifecycle import SILENCE
-from edgedetector.detector.opening import Opened, Opening, SourceError, open_stream, silent, translate
+from edgedetector.detector.opening import SOFTWARE, Opened, Opening, SourceError, open_stream, silent, translate
 from edgedetector.detector.reading import Reading, Tally
 
+HARDWARE_AGAIN: Final = 600.0
+"""Seconds for which hardware that failed is not tried again: a session in software costs CPU, each try some frames."""
 UNDECODABLE: Final = 10.0
 """Seconds of damaged packets without one picture after which the stream is given up: five keyframe intervals."""
+
+
+class _HardwareFailedError(Exception):
+    """What decodes in place of software does not; the message says what and why."""
 
 
 def _always(_now: float) -> bool:
@@ -78,6 +84,7 @@ class Reader:
         self._tally = Tally()
         self._stopped = False
         self._whole = True  # Whether the frames that the next one builds on were decoded.
+        self._failed: tuple[float, str] | None = None  # When the hardware failed, and how.
         self._saving = False  # Whether the budget was exceeded and has not recovered.
 
     def stop(self) -> None:
@@ -97,15 +104,30 @@ class Reader:
             At the end, unless it was stopped: it cannot be opened, ended, broke off, was silent for 20 s, or cannot be
             decoded.
         """
-        opened = open_stream(self.url, self._opening)
+        while True:
+            try:
+                yield from self._session()
+            except _HardwareFailedError as error:
+                # At once and without a word to the camera, which is well.
+                self._failed = self._clocks.monotonic(), str(error)
+            else:
+                break
+        if not self._stopped:
+            raise SourceError("StreamEnded", "the stream ended")
+
+    def _session(self) -> Iterator[Frame]:
+        opened = open_stream(self.url, self._opening_now())
         with opened.container:
             self._note(opened)
             try:
                 yield from self._decoded(opened)
             except av.error.FFmpegError as error:
                 raise translate(error) from None
-        if not self._stopped:
-            raise SourceError("StreamEnded", "the stream ended")
+
+    def _opening_now(self) -> Opening:
+        if self._failed is not None and self._clocks.monotonic() - self._failed[0] >= HARDWARE_AGAIN:
+            self._failed = None
+        return self._opening if self._failed is None else Opening(options=self._opening.options)
 
     def _note(self, opened: Opened) -> None:
         stated = opened.stream.average_rate or opened.context.framerate
@@ -115,7 +137,7 @@ class Reader:
             self._clocks.monotonic(),
             codec=opened.context.name,
             decoder=opened.decoder,
-            fallback=opened.fallback,
+            fallback=opened.fallback or (self._failed[1] if self._failed else ""),
             rate=float(stated) if stated else None,
         )
 
@@ -141,8 +163,12 @@ class Reader:
                 self._tally.damaged(str(error.strerror))
                 damaged = now if damaged is None else damaged
                 if now - damaged >= UNDECODABLE:
+                    _blame_hardware(opened, error)
                     raise SourceError("Undecodable", f"no picture could be decoded: {error.strerror}") from None
                 continue
+            except av.error.FFmpegError as error:
+                _blame_hardware(opened, error)
+                raise
             for frame in self._frames(pictures):
                 damaged = None
                 yield frame
@@ -214,3 +240,9 @@ class Reader:
         if self._budget is not None:
             self._budget = self._budget.advance(self._clocks.monotonic(), spent.cpu)
             self._saving = self._budget.exceeded or (self._saving and not self._budget.recovered)
+
+
+def _blame_hardware(opened: Opened, error: Any) -> None:
+    """Raise if it is not software that fails to decode: whether the stream is at fault, software will tell."""
+    if opened.decoder != SOFTWARE:
+        raise _HardwareFailedError(f"{opened.decoder}: {error.strerror}") from None

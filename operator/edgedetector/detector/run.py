@@ -9,8 +9,10 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
+import cv2
+
 from edgedetector.api import names
-from edgedetector.api.dataplane import DetectorCamera, DetectorConfig, DetectorState, ModelServing, to_json
+from edgedetector.api.dataplane import Decoding, DetectorCamera, DetectorConfig, DetectorState, ModelServing, to_json
 from edgedetector.detector import web
 from edgedetector.detector.batching import Capacity, capacity
 from edgedetector.detector.camera import CLOCKS, Camera
@@ -20,10 +22,12 @@ from edgedetector.detector.cpu import Budget, Stopwatch
 from edgedetector.detector.dispatch import Dispatcher
 from edgedetector.detector.documents import Document
 from edgedetector.detector.events import Hub
+from edgedetector.detector.farewell import Farewell
 from edgedetector.detector.fleet import Fleet
 from edgedetector.detector.gauges import Gauges
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.opening import Opening
 from edgedetector.detector.overload import Overload
 from edgedetector.detector.probing import Prober
 from edgedetector.detector.publishing import Publisher
@@ -34,7 +38,7 @@ from edgedetector.triton.client import Client
 from edgedetector.triton.shared_memory import Regions
 
 FAREWELL: Final = 8.0
-"""Seconds for the other replicas to take over; the pod's grace period is longer."""
+"""Seconds for the other replicas to take over; the pod's grace period, and what Triton waits for us, is longer."""
 _LOOPBACK: Final = f"127.0.0.1:{names.PORT_TRITON_GRPC}"
 _TRITON_METRICS: Final = f"http://127.0.0.1:{names.PORT_TRITON_METRICS}/metrics"
 
@@ -47,7 +51,11 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     environment
         POD_NAME and POD_IP; ports for a run outside a pod: DETECTOR_ADDRESS, DETECTOR_PORT, DETECTOR_EVENTS_PORT.
     """
+    # Stages have threads of their own; OpenCV's would take other cores, and on nobody's clock.
+    cv2.setNumThreads(1)
     guard, hub, metrics = Guard(), Hub(), Metrics()
+    farewell = Farewell(paths.run / names.FILE_LEAVING)
+    farewell.none()
     url = _triton_url(paths)
     client = Client(url, key=Repository(paths).key())
     serving = Serving(paths, client, pod=environment.get("POD_NAME", ""))
@@ -66,6 +74,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
             return Reader(
                 url,
                 CLOCKS,
+                opening=_opening(paths),
                 due=due,
                 on_read=lambda spent: metrics.spent("read", spent),
                 on_decode=lambda spent: metrics.spent("decode", spent),
@@ -105,22 +114,24 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
 
     def leave() -> None:
         """Offer the cameras to the other replicas, and end when they have them."""
+        farewell.leaving()
         cooperation.leave()
         deadline = time.monotonic() + FAREWELL
         while not cooperation.done and time.monotonic() < deadline:
             time.sleep(0.05)
         publisher.close()
+        farewell.left(several=_several(paths))
         guard.stop.set()
 
     def show() -> None:
-        known = state(serving, fleet, publisher)
+        known = state(serving, fleet, publisher, dispatcher.trouble)
         metrics.show(known.cameras, known.models, (known.accepted_id, known.probe_id, known.probe_outcome))
 
     port = int(environment.get("DETECTOR_PORT", names.PORT_DETECTOR))
     events_port = int(environment.get("DETECTOR_EVENTS_PORT", names.PORT_DETECTOR_EVENTS))
     public = web.public(
         (environment.get("DETECTOR_ADDRESS", ""), port),
-        state=lambda: to_json(state(serving, fleet, publisher)),
+        state=lambda: to_json(state(serving, fleet, publisher, dispatcher.trouble)),
         exposition=metrics.exposition,
         greet=greet,
     )
@@ -146,7 +157,7 @@ def capacities(wanted: Mapping[str, ModelServing]) -> dict[str, Capacity]:
     return {name: capacity(model) for name, model in wanted.items()}
 
 
-def state(serving: Serving, fleet: Fleet, publisher: Publisher) -> DetectorState:
+def state(serving: Serving, fleet: Fleet, publisher: Publisher, transport: str) -> DetectorState:
     """Return the answer of GET /state."""
     trial = serving.trial
     return DetectorState(
@@ -157,7 +168,20 @@ def state(serving: Serving, fleet: Fleet, publisher: Publisher) -> DetectorState
         models=serving.states,
         cameras=fleet.states(),
         outputs=publisher.states(),
+        transport=transport,
     )
+
+
+def _opening(paths: Paths) -> Opening:
+    """Return how streams are opened; pods are replaced when it changes (`names.ANNOTATION_DECODING`)."""
+    config = Document(paths.detector / names.FILE_DETECTOR, DetectorConfig).read()
+    decoding = config.decoding if config else Decoding()
+    return Opening(decoding.options, decoding.hardware, decoding.device, decoding.decoders)
+
+
+def _several(paths: Paths) -> bool:
+    config = Document(paths.detector / names.FILE_DETECTOR, DetectorConfig).read()
+    return config is not None and bool(config.replicas_host)
 
 
 def _triton_url(paths: Paths) -> str:

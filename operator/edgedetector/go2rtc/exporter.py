@@ -1,4 +1,4 @@
-"""Prometheus exporter of a go2rtc: `python -m edgedetector.go2rtc.exporter --url http://127.0.0.1:1984`.
+"""Prometheus exporter of a go2rtc: `go2rtc-exporter --url http://127.0.0.1:1984`.
 
 go2rtc is asked when Prometheus asks. Needs go2rtc's address and prometheus_client, nothing else of this package than
 the modules beside it.
@@ -133,9 +133,7 @@ def _serve(registry: CollectorRegistry, host: str, port: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     text = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(
-        "python -m edgedetector.go2rtc.exporter", description=__doc__, formatter_class=text
-    )
+    parser = argparse.ArgumentParser("go2rtc-exporter", description=__doc__, formatter_class=text)
     parser.add_argument("--url", type=_url, default="http://127.0.0.1:1984", help="go2rtc's API (%(default)s)")
     parser.add_argument("--listen", type=_address, default=":9102", help="[HOST]:PORT to serve on (%(default)s)")
     parser.add_argument("--username", help="of go2rtc's api.username")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
@@ -27,6 +27,22 @@ def exporter_families(totals: Totals) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "go2rtc_exporter_parse_errors", "Parts of go2rtc's answers that were not as expected.", totals.errors
     )
+
+
+def with_labels(metrics: Iterable[Metric], labels: Mapping[str, Mapping[str, str]]) -> Iterator[Metric]:
+    """Add to each series of a stream what else is known of it.
+
+    Parameters
+    ----------
+    labels
+        Stream -> labels; a stream that is not there keeps what it has.
+    """
+    for metric in metrics:
+        metric.samples = [
+            sample._replace(labels={**sample.labels, **labels.get(sample.labels.get("stream", ""), {})})
+            for sample in metric.samples
+        ]
+        yield metric
 
 
 def _producers(streams: dict[str, StreamTotals], now: float) -> Iterator[Metric]:

@@ -15,6 +15,7 @@ from edgedetector.go2rtc.render import API_PORT
 from edgedetector.media.process import Go2rtc
 from edgedetector.media.server import Server
 from edgedetector.media.supervisor import PASS_SECONDS, Paths, Supervisor
+from edgedetector.media.traffic import Traffic
 
 
 def main() -> None:
@@ -28,7 +29,8 @@ def main() -> None:
         arguments.media, arguments.secrets, arguments.config, arguments.credentials, arguments.config.with_name("key")
     )
     supervisor = Supervisor(paths, Go2rtc(port=arguments.go2rtc_port), time.monotonic)
-    server = Server(arguments.port, supervisor)
+    traffic = Traffic(arguments.go2rtc_port, lambda: supervisor.labels)
+    server = Server(arguments.port, supervisor, traffic.exposition)
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     # A pass that raises ends the process: the kubelet starts it again and says so, go2rtc goes on meanwhile.
     while not stop.is_set():

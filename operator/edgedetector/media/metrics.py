@@ -1,4 +1,4 @@
-"""Prometheus's text format, by hand: the config container has nothing but the standard library. Pure."""
+"""What the config container itself tells Prometheus, in its text format. Pure."""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -14,14 +15,18 @@ from edgedetector.media.supervisor import Supervisor
 
 
 class Server(ThreadingHTTPServer):
-    """GET /healthz, /state and /metrics, on IPv4 and IPv6 where there is IPv6."""
+    """GET /healthz, /state and /metrics, on IPv4 and IPv6 where there is IPv6.
+
+    `traffic` gives what stands in /metrics besides the state.
+    """
 
     daemon_threads = True
     request_queue_size = 16
     address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
 
-    def __init__(self, port: int, supervisor: Supervisor) -> None:
+    def __init__(self, port: int, supervisor: Supervisor, traffic: Callable[[], str] = str) -> None:
         self.supervisor = supervisor
+        self.traffic = traffic
         super().__init__(("", port), _Handler)
 
     def server_bind(self) -> None:
@@ -48,7 +53,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/state":
             self._answer(HTTPStatus.OK, "application/json", to_json(_current(supervisor)))
         elif path == "/metrics":
-            self._answer(HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", exposition(_current(supervisor)))
+            text = exposition(_current(supervisor)) + self.server.traffic()
+            self._answer(HTTPStatus.OK, "text/plain; version=0.0.4; charset=utf-8", text)
         else:
             self._answer(HTTPStatus.NOT_FOUND, "text/plain", "no such path\n")
 

@@ -62,6 +62,8 @@ class Wanted:
     generation: int
     revision: str
     rendered: Rendered
+    labels: Mapping[str, Mapping[str, str]]
+    """Stream id -> which camera's it is, and which of its streams; for metrics."""
 
 
 @dataclass(slots=True)
@@ -119,6 +121,12 @@ class Supervisor:
         """A configuration lies on the volume, so that go2rtc may start."""
         return self._wanted is not None
 
+    @property
+    def labels(self) -> Mapping[str, Mapping[str, str]]:
+        """Return the labels of each stream, by id; may be asked from any thread."""
+        wanted = self._wanted
+        return wanted.labels if wanted is not None else {}
+
     def _settled(self, inputs: Inputs, now: float) -> bool:
         if inputs == self._accepted:
             self._settling = None
@@ -153,7 +161,8 @@ class Supervisor:
             for item in rendered.left_out:
                 log.warning("stream %s is left out: %s: %s", item.stream, item.state, item.message)
         self._accepted = inputs
-        self._wanted = Wanted(config.generation, revision, rendered)
+        labels = {item.stream: {"camera": item.camera, "role": item.role} for item in config.cameras if item.camera}
+        self._wanted = Wanted(config.generation, revision, rendered, labels)
         self._say("")
 
     def _observe(self, now: float) -> None:

@@ -54,7 +54,7 @@ def detector_children(
         network.triton_policy(detector, settings),
         network.media_policy(detector, settings),
         serving_map(detector, accepted, probe),
-        detector_map(detector),
+        detector_map(detector, profile),
         media.media_map(detector, profile),
         triton.service(detector),
         triton.replicas_service(detector),

@@ -137,6 +137,11 @@ def environment(variables: tuple[EnvironmentVariable, ...]) -> list[dict[str, An
     return [{"name": variable.name, "value": variable.value} for variable in variables]
 
 
+def merged_environment(*lists: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return environment variables, each name once, since the API server takes none twice; later lists win."""
+    return list({variable["name"]: variable for some in lists for variable in some}.values())
+
+
 def field_environment(**paths: str) -> list[dict[str, Any]]:
     """Return environment variables filled from the pod's own fields."""
     return [{"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}} for name, path in paths.items()]

@@ -7,6 +7,7 @@ from typing import Any, Final
 from edgedetector.api import names
 from edgedetector.api.dataplane import (
     Decoder,
+    Decoding,
     Degradation,
     DetectorCamera,
     DetectorConfig,
@@ -18,6 +19,7 @@ from edgedetector.api.dataplane import (
     to_json,
 )
 from edgedetector.api.edgedetector import CameraSpec, DetectorSpec, EdgeDetector, ModelSpec, TensorSpec
+from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.plan import outputs
 from edgedetector.plan.common import COMPONENT_DETECTOR, config_map, detector_metadata
 
@@ -25,17 +27,17 @@ from edgedetector.plan.common import COMPONENT_DETECTOR, config_map, detector_me
 _SAME_HEAD: Final = {"yolov11": "yolov8"}
 
 
-def detector_map(detector: EdgeDetector) -> dict[str, Any]:
+def detector_map(detector: EdgeDetector, profile: AcceleratorProfile) -> dict[str, Any]:
     """Return ConfigMap NAME-detector."""
     return config_map(
         detector_metadata(detector, names.detector_config(detector.name), COMPONENT_DETECTOR),
-        {names.FILE_DETECTOR: to_json(detector_config(detector))},
+        {names.FILE_DETECTOR: to_json(detector_config(detector, profile))},
         "spec",
         "give some of the cameras and models to another EdgeDetector",
     )
 
 
-def detector_config(detector: EdgeDetector) -> DetectorConfig:
+def detector_config(detector: EdgeDetector, profile: AcceleratorProfile) -> DetectorConfig:
     """Return the content of detector.json."""
     spec = detector.spec
     several = spec.scaling.max_replicas > 1
@@ -52,7 +54,17 @@ def detector_config(detector: EdgeDetector) -> DetectorConfig:
         suspended=spec.suspend,
         degradation=_degradation(spec),
         outputs=outputs.config(detector),
+        decoding=decoding(profile),
     )
+
+
+def decoding(profile: AcceleratorProfile) -> Decoding:
+    """Return how streams are decoded. A capability that nobody has seen work is not used: that is software."""
+    spec = profile.spec.decoding
+    options = dict(spec.options)
+    if not profile.spec.decodes_in_hardware:
+        return Decoding(options=options)
+    return Decoding(options=options, hardware=spec.hardware, device=spec.device, decoders=dict(spec.decoders))
 
 
 def camera_streams(camera: CameraSpec) -> tuple[str, ...]:

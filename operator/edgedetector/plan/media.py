@@ -15,6 +15,8 @@ from edgedetector.plan.common import (
     detector_labels,
     detector_metadata,
     detector_selector,
+    environment,
+    merged_environment,
     pod_security_context,
     present,
     requests,
@@ -96,6 +98,9 @@ def _pod(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings
         "securityContext": dict(RESTRICTED),
     }
     placed = device.media.on_accelerator_node
+    if placed and device.decoding.on_accelerator and container.needs_ffmpeg(config):
+        # Triton's container has requested the device: this one gets at it as the detector's does.
+        server["env"] = merged_environment(environment(device.decoding.environment), server["env"])
     return present(
         initContainers=[sidecar],
         containers=[server],
@@ -124,6 +129,8 @@ def _streams(camera: CameraSpec, template: str) -> tuple[MediaCamera, ...]:
             url_secret_key=secret.key if secret else "url",
             credentials_secret=credentials,
             input_template=template,
+            camera=camera.name,
+            role=role,
         )
-        for stream, (url, secret) in zip(camera_streams(camera), sources, strict=False)
+        for stream, role, (url, secret) in zip(camera_streams(camera), ("main", "sub"), sources, strict=False)
     )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any, Final
 
 from edgedetector.api import names
+from edgedetector.api.dataplane import Decoding, to_json
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.plan import outputs, scaling, sources
@@ -18,13 +20,16 @@ from edgedetector.plan.common import (
     environment,
     field_environment,
     memory_volume,
+    merged_environment,
     pod_security_context,
     present,
     requests,
     resources,
 )
+from edgedetector.plan.dataplane import decoding
 from edgedetector.plan.settings import Facts, Settings
 
+EXIT_SECONDS: Final = 10
 # HTTP is off and the rest of the control API needs a key that only this pod has: whoever can load a python model can
 # run code. `$$(` is Kubernetes' escape for `$(`. Strict readiness is off because a model that loads would take the pod
 # out of the Services. The exit time-out is shorter than the pod's grace: after a load that failed, Triton 24.10 waits
@@ -32,12 +37,31 @@ from edgedetector.plan.settings import Facts, Settings
 _START: Final = (
     "exec tritonserver "
     f"--model-repository={names.DIR_MODELS} --model-control-mode=explicit --exit-on-error=false "
-    "--strict-readiness=false --exit-timeout-secs=10 --allow-http=false "
+    f"--strict-readiness=false --exit-timeout-secs={EXIT_SECONDS} --allow-http=false "
     f"--allow-grpc=true --grpc-port={names.PORT_TRITON_GRPC} "
     f"--allow-metrics=true --metrics-port={names.PORT_TRITON_METRICS} "
     "--grpc-restricted-protocol=model-repository,shared-memory,trace,logging:"
     f'admin="$$(cat {names.DIR_RUN}/{names.FILE_ADMIN_KEY})" "$@"'
 )
+# What is sent after a pod was told to end still needs its Triton: the detector serves its cameras until the other
+# replicas have them (8 s at most), and clients of the Service do not know yet. Both containers are told at once, so
+# Triton's waits: as long as the detector's says that it is leaving (an empty file), and then until the second that it
+# names. If it does not leave, Triton alone is started again, and nobody waits. With the exit time-out it fits the
+# pod's grace.
+DRAIN_SECONDS: Final = 10
+GRACE_SECONDS: Final = 30
+DRAIN: Final = f"""\
+sleep 1; leaving={names.DIR_RUN}/{names.FILE_LEAVING}; [ -e "$leaving" ] || exit 0
+waited=1
+while [ "$waited" -lt {DRAIN_SECONDS} ]; do
+  [ -s "$leaving" ] && read -r least <"$leaving" && [ "$waited" -ge "$least" ] && exit 0
+  sleep 1 || exit 0
+  waited=$((waited + 1))
+done
+"""
+# Since this release memory of clients is refused unless it is allowed; an older server does not know the option.
+_CLIENT_SHM_RELEASE: Final = "26.04"
+_CLIENT_SHM: Final = "--allow-client-shm=true"
 _STARTUP_SECONDS: Final = 300  # the first start of a vendor's server reads gigabytes of libraries from a slow disk
 
 _MODELS: Final = {"name": "models", "mountPath": names.DIR_MODELS}
@@ -59,7 +83,7 @@ def deployment(detector: EdgeDetector, profile: AcceleratorProfile, settings: Se
         },
         "revisionHistoryLimit": 2,
         "template": {
-            "metadata": {"labels": detector_labels(detector, names.COMPONENT_TRITON)},
+            "metadata": {"labels": detector_labels(detector, names.COMPONENT_TRITON), **_decoding_note(profile)},
             "spec": _pod(detector, profile, settings),
         },
     }
@@ -125,8 +149,17 @@ def _pod(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings
         tolerations=[toleration.manifest() for toleration in (*device.tolerations, *spec.tolerations)],
         priorityClassName=spec.priority_class_name,
         imagePullSecrets=[{"name": reference.name} for reference in spec.image_pull_secrets],
-        terminationGracePeriodSeconds=30,
+        terminationGracePeriodSeconds=GRACE_SECONDS,
     ) | {"automountServiceAccountToken": False, "enableServiceLinks": False}
+
+
+def _decoding_note(profile: AcceleratorProfile) -> dict[str, Any]:
+    """Return the annotation by which pods follow a profile whose decoding changes; software has none."""
+    found = decoding(profile)
+    if found == Decoding():
+        return {}
+    digest = hashlib.sha256(to_json(found).encode()).hexdigest()[:16]
+    return {"annotations": {names.ANNOTATION_DECODING: digest}}
 
 
 def _model_repository(detector: EdgeDetector, settings: Settings) -> dict[str, Any]:
@@ -155,12 +188,13 @@ def _triton(detector: EdgeDetector, profile: AcceleratorProfile, settings: Setti
         image=settings.image(triton.image),
         imagePullPolicy="IfNotPresent",
         command=["/bin/sh", "-c", _START, "tritonserver"],
-        args=list(triton.arguments),
+        args=[*_shared_memory_argument(triton.version), *triton.arguments],
         env=environment(triton.environment),
         ports=[_port("grpc", names.PORT_TRITON_GRPC), _port("metrics", names.PORT_TRITON_METRICS)],
         startupProbe={**health, "periodSeconds": 1, "failureThreshold": _STARTUP_SECONDS},
         readinessProbe={**health, "periodSeconds": 5, "failureThreshold": 3},
         livenessProbe={**health, "periodSeconds": 10, "failureThreshold": 6},
+        lifecycle={"preStop": {"exec": {"command": ["/bin/sh", "-c", DRAIN]}}},
         resources=limits,
         securityContext=dict(RESTRICTED),
         volumeMounts=[
@@ -172,15 +206,22 @@ def _triton(detector: EdgeDetector, profile: AcceleratorProfile, settings: Setti
     )
 
 
+def _shared_memory_argument(version: str) -> list[str]:
+    # Releases are YY.MM, which compare as text.
+    return [_CLIENT_SHM] if version >= _CLIENT_SHM_RELEASE else []
+
+
 def _detector(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> dict[str, Any]:
     health = {"httpGet": {"path": "/healthz", "port": "detector"}, "timeoutSeconds": 5}
     asked = resources(detector.spec.resources.detector, requests("100m", "256Mi"))
+    asked, variables = _for_decoding(asked, profile)
+    own = field_environment(POD_NAME="metadata.name", POD_NAMESPACE="metadata.namespace", POD_IP="status.podIP")
     return {
         "name": names.CONTAINER_DETECTOR,
         "image": settings.detector_image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["python", "-m", "edgedetector.detector", "run"],
-        "env": field_environment(POD_NAME="metadata.name", POD_NAMESPACE="metadata.namespace", POD_IP="status.podIP"),
+        "env": merged_environment(variables, own),
         "ports": [
             _port("detector", names.PORT_DETECTOR),
             *([_port("events", names.PORT_DETECTOR_EVENTS)] if outputs.served(detector) else []),
@@ -201,6 +242,22 @@ def _detector(detector: EdgeDetector, profile: AcceleratorProfile, settings: Set
             *outputs.mounts(detector),
         ],
     }
+
+
+def _for_decoding(asked: dict[str, Any], profile: AcceleratorProfile) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the detector container's resources and variables with what hardware decoding needs.
+
+    A device plugin gives a device to the one container that requests it, and a second request is a second device. So
+    where Triton's own device decodes, only Triton's container requests it, and the pod's runtime gives it to this one
+    too, by the profile's variables. A device of another kind, or a share of one, is requested here.
+    """
+    if not profile.spec.decodes_in_hardware:
+        return asked, []
+    spec = profile.spec.decoding
+    if spec.resource.name and not spec.on_accelerator:
+        device = {spec.resource.name: str(spec.resource.count)}
+        asked = {**asked, **{kind: {**asked.get(kind, {}), **device} for kind in ("requests", "limits")}}
+    return asked, environment(spec.environment)
 
 
 def _volumes(detector: EdgeDetector, profile: AcceleratorProfile) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from edgedetector.status.cameras import BROKEN, CONNECTING, LIVE, SUSPENDED, UNA
 from edgedetector.status.degradation import degraded
 from edgedetector.status.outputs import outputs_delivered
 from edgedetector.status.scaling import scaling_ready
+from edgedetector.status.shared_memory import shared_memory_ready
 from edgedetector.status.unserved import spec_served, tuning_active
 from edgedetector.status.view import Running, Verdict, View, blocked, fine, progressing, unknown
 from edgedetector.status.workloads import NAMED, count, listed
@@ -226,6 +227,7 @@ INFORMING: Final[tuple[tuple[str, Callable[[View], Verdict]], ...]] = (
     (conditions.SCALING_READY, scaling_ready),
     (conditions.MONITORING_READY, monitoring_ready),
     (conditions.DEGRADED, degraded),
+    (conditions.SHARED_MEMORY_READY, shared_memory_ready),
     (conditions.TUNING_ACTIVE, tuning_active),
     (conditions.SPEC_SERVED, spec_served),
     (conditions.OUTPUTS_DELIVERED, outputs_delivered),

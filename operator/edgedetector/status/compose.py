@@ -27,6 +27,7 @@ TOLD: Final = (
     conditions.READY,
     conditions.SCALING_READY,
     conditions.MONITORING_READY,
+    conditions.SHARED_MEMORY_READY,
     conditions.OUTPUTS_DELIVERED,
 )
 

@@ -34,6 +34,10 @@ REMEDIES: Final[Mapping[str, str]] = {
         "add the group that owns the device to spec.podSecurity.supplementalGroups of AcceleratorProfile $profile"
     ),
     c.REASON_SHARED_MEMORY_TOO_SMALL: "raise spec.triton.sharedMemory of AcceleratorProfile $profile",
+    c.REASON_SHARED_MEMORY_UNAVAILABLE: (
+        "raise spec.triton.sharedMemory of AcceleratorProfile $profile, or correct spec.triton.version to its Triton's"
+        " release"
+    ),
     # Models
     c.REASON_MODEL_LOAD_FAILED: "correct the model or its fields in spec.models",
     c.REASON_MODEL_SOURCE_MISSING: "correct source in spec.models",

@@ -146,3 +146,26 @@ def settle(owners: dict[str, Owner], count: int) -> None:
 
 def regions() -> set[str]:
     return {path.name for path in DIRECTORY.iterdir() if path.name.startswith("edgedetector-tensors-")}
+
+
+def test_where_memory_cannot_be_shared_frames_go_in_messages_and_it_is_said_why(client: Client, tmp_path: Path) -> None:
+    """Regions lie where Triton does not look, as when the containers do not share /dev/shm."""
+    guard = Guard()
+    dispatcher = Dispatcher(
+        client,
+        regions=Regions(tmp_path),
+        start=lambda name, work: guard.start(name, work, essential=False),
+        stage=lambda _: Stopwatch(CLOCKS, lambda _: None),
+        clock=time.monotonic,
+    )
+    owners = {"gate": Owner()}
+    dispatcher.configure({"any": MODEL}, {"any": Capacity(4, 2)}, {"gate": 0})
+    for turn in range(2):
+        shot = Shot(owners["gate"], picture(turn), 1)
+        dispatcher.offer("gate", ("any",), shot, arrived=time.monotonic(), wait=PATIENCE)
+        settle(owners, turn + 1)
+    assert (owners["gate"].errors, owners["gate"].fates) == ([], [Outcome.SERVED] * 2)
+    assert "shared memory" in dispatcher.trouble
+    assert "\n" not in dispatcher.trouble
+    assert list(tmp_path.iterdir()) == []
+    dispatcher.close()

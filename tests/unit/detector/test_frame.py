@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
+from av.video.reformatter import Colorspace
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -43,6 +45,14 @@ def test_scaling_from_yuv_gives_what_scaling_the_pixels_gives(form: str) -> None
     made = frame(gradient(640, 360), form)
     expected = av.VideoFrame.from_ndarray(made.image(), format="rgb24").to_ndarray(width=320, height=180, threads=1)
     assert np.abs(Scaler().render(made.picture, 320, 180).astype(int) - expected).mean() < 2
+
+
+@pytest.mark.parametrize("standard", [Colorspace.ITU601, Colorspace.ITU709])
+def test_a_frame_that_is_scaled_keeps_the_colours_that_its_stream_states(standard: Colorspace) -> None:
+    made = frame(np.full((360, 640, 3), (200, 60, 30), np.uint8))
+    made.picture.colorspace = standard
+    scaled = Scaler().render(made.picture, 320, 180).astype(int)
+    assert np.abs(scaled - made.image()[0, 0]).max() <= 2
 
 
 def test_a_scaler_serves_frames_of_changing_sizes() -> None:
@@ -94,6 +104,7 @@ def test_a_plane_of_ten_bits_becomes_one_of_eight() -> None:
 
 def test_conversions_start_no_threads() -> None:
     """FFmpeg's scaler would start one for each CPU, with every frame."""
+    cv2.setNumThreads(1)  # as the detector does for the whole process
     made = frame(gradient(1920, 1080))
     before = len(list(Path("/proc/self/task").iterdir()))
     scaler = Scaler()

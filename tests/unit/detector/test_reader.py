@@ -16,7 +16,7 @@ from tests.unit.detector.videos import clip, rtsp, server, sound
 from edgedetector.detector.cpu import Budget, Spent
 from edgedetector.detector.frame import Clocks, Frame
 from edgedetector.detector.opening import Opening, SourceError, open_stream
-from edgedetector.detector.reader import UNDECODABLE, Reader
+from edgedetector.detector.reader import HARDWARE_AGAIN, UNDECODABLE, Reader
 
 
 class Time:
@@ -325,3 +325,39 @@ def test_a_reader_that_is_left_closes_its_connection() -> None:
         next(frames)
         frames.close()
         assert left.wait(10)
+
+
+@pytest.mark.parametrize(
+    ("broken", "said"),
+    [("hevc", "hevc: Not yet implemented"), ("mjpeg", "mjpeg: Invalid data found")],
+    ids=["the decoder fails", "nothing can be decoded"],
+)
+def test_hardware_that_fails_later_is_given_up_for_software_without_an_end_of_the_stream(
+    stream, broken: str, said: str
+) -> None:
+    clock = Time(step=0.1)
+    reader = stream(clip(count=60), clock.clocks, opening=Opening(decoders={"h264": broken}))
+    seen, reason = read(reader)
+    known = reader.reading()
+    assert (len(seen), reason, known.sessions) == (60, "StreamEnded", 2)
+    assert known.decoder == "software"
+    assert known.fallback.startswith(said)
+    read(reader)
+    assert (reader.reading().sessions, reader.reading().fallback) == (3, known.fallback)
+    clock.now += HARDWARE_AGAIN
+    read(reader)
+    assert reader.reading().sessions == 5  # hardware again, in vain, and software
+
+
+def test_a_stream_that_software_cannot_decode_either_is_given_up(stream) -> None:
+    clock = Time(step=UNDECODABLE / 20)
+    reader = stream(damaged(10), clock.clocks, opening=Opening(decoders={"mjpeg": "png"}))
+    assert read(reader) == ([], "Undecodable")
+    assert reader.reading().sessions == 2
+
+
+def test_a_stopped_reader_does_not_begin_anew_in_software(stream) -> None:
+    reader = stream(clip(), opening=Opening(decoders={"h264": "hevc"}))
+    reader.stop()
+    assert list(reader.frames()) == []
+    assert reader.reading().sessions == 1

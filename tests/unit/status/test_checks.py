@@ -24,6 +24,7 @@ from tests.unit.status.views import (
 from edgedetector.api import conditions as c
 from edgedetector.api import names
 from edgedetector.api.dataplane import DetectorState, ModelState
+from edgedetector.api.quantities import Quantity
 from edgedetector.go2rtc.state import StreamState
 from edgedetector.observe.snapshot import Problem, Scaler, ScalerCondition
 from edgedetector.status import compose, remedies
@@ -61,6 +62,12 @@ def with_scaler(view: View, maximum: int | None = None, **found: ScalerCondition
 
 def on_accelerator(view: View) -> View:
     return dataclasses.replace(view, profile=profile("denglin-ks20"))
+
+
+def with_shared_memory(view: View, size: str) -> View:
+    server = dataclasses.replace(view.profile.spec.triton, shared_memory=Quantity(size))
+    spec = dataclasses.replace(view.profile.spec, triton=server)
+    return dataclasses.replace(view, profile=dataclasses.replace(view.profile, spec=spec))
 
 
 def leaving_pod(view: View) -> View:
@@ -365,6 +372,18 @@ INFORMING: list[tuple[str, Break, str, str, str]] = [
         lambda v: seen(v, served=frozenset()),
         c.MONITORING_READY, c.REASON_MONITORING_NOT_INSTALLED, "install the Prometheus Operator",
     ),
+    (
+        "the tmpfs is full",
+        lambda v: accepted_state(v, transport="no room for 40 MB in /dev/shm"),
+        c.SHARED_MEMORY_READY, c.REASON_SHARED_MEMORY_UNAVAILABLE,
+        "no room for 40 MB in /dev/shm; raise spec.triton.sharedMemory of AcceleratorProfile cpu",
+    ),
+    (
+        "what is planned does not fit into shared memory",
+        lambda v: with_shared_memory(v, "4Ki"),
+        c.SHARED_MEMORY_READY, c.REASON_SHARED_MEMORY_TOO_SMALL,
+        "need 1Mi of shared memory, and 4Ki are there; raise spec.triton.sharedMemory of AcceleratorProfile cpu",
+    ),
 ]  # fmt: skip
 
 
@@ -492,3 +511,21 @@ def test_each_step_of_the_ladder_is_an_event_and_its_end_too() -> None:
 def steps(before: dict[str, c.Condition], now: dict[str, c.Condition]) -> list[tuple[c.Condition, bool]]:
     standing = compose.timed(before.values(), (), 1, "2026-01-01T00:00:00Z")
     return [(condition, warning) for condition, warning in compose.told(now.values(), standing)]
+
+
+def test_memory_that_is_just_enough_is_enough() -> None:
+    assert judged(with_shared_memory(healthy(), "8Ki"))[c.SHARED_MEMORY_READY].is_true
+
+
+def test_a_suspended_detector_needs_no_shared_memory() -> None:
+    found = judged(with_shared_memory(healthy(suspend=True), "1Ki"))
+    assert found[c.SHARED_MEMORY_READY].reason == c.REASON_SUSPENDED
+
+
+def test_frames_that_go_in_messages_are_worth_an_event_once() -> None:
+    before = [{"type": x.type, "status": x.status, "reason": x.reason} for x in compose.judge(healthy())]
+    now = compose.judge(accepted_state(healthy(), transport="no room"))
+    told = [(condition.type, warning) for condition, warning in compose.told(now, before)]
+    assert told == [(c.SHARED_MEMORY_READY, True)]
+    after = [{"type": x.type, "status": x.status, "reason": x.reason} for x in now]
+    assert compose.told(now, after) == ()

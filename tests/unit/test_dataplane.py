@@ -1,6 +1,7 @@
 """The JSON between operator and pods."""
 
 import dataclasses
+import types
 import typing
 
 import pytest
@@ -25,6 +26,8 @@ def values(kind: typing.Any) -> st.SearchStrategy[typing.Any]:
         return st.lists(values(typing.get_args(kind)[0]), max_size=3).map(tuple)
     if origin is dict:
         return st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3)
+    if isinstance(kind, types.UnionType):
+        return st.one_of(st.none(), values(typing.get_args(kind)[0]))
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
         return st.builds(kind, **{f.name: values(hints[f.name]) for f in dataclasses.fields(kind)})

@@ -16,10 +16,10 @@ from bench.dataplane.models import Served
 
 from edgedetector.detector.batching import Capacity, Outcome
 from edgedetector.detector.camera import CLOCKS
-from edgedetector.detector.detection import Detection
 from edgedetector.detector.dispatch import Shot
 from edgedetector.detector.frame import Frame
 from edgedetector.detector.guard import Guard
+from edgedetector.detector.inference import Decoded
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.opening import SourceError
 from edgedetector.detector.reader import Reader
@@ -137,8 +137,9 @@ class _Owner:
 
     name: str
     feeder: Feeder
+    confidence: float | None = None
 
-    def found(self, shot: Any, _model: str, _detections: tuple[Detection, ...], _seconds: float) -> None:
+    def found(self, shot: Any, _model: str, _decoded: Decoded, _seconds: float) -> None:
         self.feeder.found(shot.frame.arrived)
 
     def failed(self, _shot: Any, _model: str, error: Exception) -> None:

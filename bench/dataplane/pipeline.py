@@ -15,12 +15,13 @@ from bench.dataplane.models import Served
 from edgedetector.api.dataplane import DetectorCamera, FrameRate
 from edgedetector.detector.batching import Capacity
 from edgedetector.detector.camera import CLOCKS, Camera
-from edgedetector.detector.cpu import Budget, Spent, Stopwatch
+from edgedetector.detector.cpu import Budget, Stopwatch
 from edgedetector.detector.dispatch import Dispatcher, Shot
 from edgedetector.detector.events import Hub, Result
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.inference import Model
 from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.outputs.outputs import Outputs
 from edgedetector.detector.reader import Reader
 from edgedetector.triton.client import Client
 from edgedetector.triton.shared_memory import Regions
@@ -108,11 +109,26 @@ class Pipeline:
         self.cameras = [self._camera(name, url, models, rate) for name, url in streams.items()]
 
     def _camera(self, name: str, url: str, models: Mapping[str, Model], rate: float) -> Camera:
-        def make_stream(due: Callable[[float], bool], on_decode: Callable[[Spent], None]) -> Reader:
-            return Reader(url, CLOCKS, due=due, on_decode=on_decode, budget=Budget())
+        def make_stream(due: Callable[[float], bool]) -> Reader:
+            return Reader(
+                url,
+                CLOCKS,
+                due=due,
+                on_read=lambda spent: self.metrics.spent("read", spent),
+                on_decode=lambda spent: self.metrics.spent("decode", spent),
+                budget=Budget(),
+            )
 
         config = DetectorCamera(name, name, tuple(models), FrameRate(rate, rate, rate))
-        camera = Camera(config, url, make_stream=make_stream, offers=self.offers, hub=self.hub, metrics=self.metrics)
+        camera = Camera(
+            config,
+            url,
+            make_stream=make_stream,
+            offers=self.offers,
+            hub=self.hub,
+            metrics=self.metrics,
+            outputs=Outputs((), lambda *_: None),
+        )
         camera.configure(config, models)
         return camera
 

@@ -25,9 +25,9 @@ from bench.media_topology import video
 
 from edgedetector.detector.batching import Capacity, Outcome
 from edgedetector.detector.camera import CLOCKS
-from edgedetector.detector.detection import Detection
 from edgedetector.detector.dispatch import Dispatcher, Shot
 from edgedetector.detector.guard import Guard
+from edgedetector.detector.inference import Decoded
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.opening import SourceError
 from edgedetector.detector.reader import Reader
@@ -147,7 +147,9 @@ class _Owner:
         self.back: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
         self.served, self.error = 0, ""
 
-    def found(self, _shot: Any, _model: str, _detections: tuple[Detection, ...], _seconds: float) -> None:
+    confidence: float | None = None
+
+    def found(self, _shot: Any, _model: str, _decoded: Decoded, _seconds: float) -> None:
         self.served += 1
 
     def failed(self, _shot: Any, _model: str, error: Exception) -> None:

@@ -78,6 +78,7 @@ ATTACKS: Final = (
     ("fake triton", "triton", names.PORT_DETECTOR),
     ("other detector", "media", names.PORT_GO2RTC_RTSP),
     ("other detector", "triton", names.PORT_DETECTOR),
+    ("other detector", "exporter", 9401),
     ("prometheus", "triton", names.PORT_TRITON_GRPC),
     ("prometheus", "media", names.PORT_GO2RTC_RTSP),
     ("operator", "triton", names.PORT_TRITON_GRPC),

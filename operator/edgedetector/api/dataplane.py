@@ -234,6 +234,25 @@ class Decoding:
 
 
 @dataclass(frozen=True, slots=True)
+class AcceleratorMetric:
+    """One of our figures (`utilization` as a share of 1, `temperature` in degrees Celsius), and where it comes from."""
+
+    name: str
+    metric: str
+    factor: float = 1.0
+    """What the exporter's figure is multiplied by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """Where the accelerator's figures are to be had, those of this node's devices."""
+
+    url: str = ""
+    """Empty: nowhere."""
+    metrics: tuple[AcceleratorMetric, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DetectorConfig:
     """Content of detector.json."""
 
@@ -252,6 +271,7 @@ class DetectorConfig:
     degradation: Degradation = field(default_factory=Degradation)
     outputs: OutputsConfig = field(default_factory=OutputsConfig)
     decoding: Decoding = field(default_factory=Decoding)
+    accelerator: Accelerator = field(default_factory=Accelerator)
 
 
 @dataclass(frozen=True, slots=True)

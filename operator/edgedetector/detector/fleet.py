@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import CameraState, Degradation, DetectorCamera, DetectorConfig, DetectorModel
+from edgedetector.api.dataplane import CameraState, DetectorCamera, DetectorConfig, DetectorModel
 from edgedetector.detector.camera import Camera
 from edgedetector.detector.candidates import Candidates
 from edgedetector.detector.cooperation import Cooperation
@@ -71,7 +71,7 @@ class Fleet:
         cooperation: Cooperation,
         candidates: Candidates,
         dispatch: Dispatch,
-        overload: Callable[[Sequence[Camera], Degradation], None],
+        overload: Callable[[Sequence[Camera], DetectorConfig], None],
         outputs: Audience,
     ) -> None:
         self._document = Document(paths.detector / names.FILE_DETECTOR, DetectorConfig)
@@ -117,7 +117,7 @@ class Fleet:
             if name not in self._cameras:
                 self._add(wanted, _url(config, wanted))
             self._cameras[name].configure(wanted, self._models)
-        self._overload(tuple(self._cameras.values()), config.degradation)
+        self._overload(tuple(self._cameras.values()), config)
         self._outputs.serve({name: camera.state().state == State.LIVE for name, camera in self._cameras.items()})
         states = (CameraState(c.name, State.SUSPENDED, "Suspended", "spec.suspend is true") for c in config.cameras)
         self._suspended = tuple(states) if config.suspended else ()

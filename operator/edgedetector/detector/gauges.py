@@ -1,13 +1,17 @@
-"""What the box itself says of its load: the node's processors, and the queues of the Triton beside us."""
+"""What the box itself says of its load: the node's processors, the accelerator, and the queues of our Triton."""
 
 from __future__ import annotations
 
-import urllib.error
+import http.client
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
+
+from edgedetector.api.dataplane import Accelerator, AcceleratorMetric
+
+T = TypeVar("T")
 
 _STAT: Final = Path("/proc/stat")
 """Also in a container it is the node's, unless something like lxcfs lies over it."""
@@ -17,6 +21,8 @@ _BUSY: Final = 8
 """Figures that are counted: user to steal. Guest time, behind them, is in user already."""
 _QUEUE: Final = "nv_inference_queue_duration_us"
 _REQUEST: Final = "nv_inference_request_duration_us"
+_DEVICE: Final = 5.0
+"""Seconds between questions to an exporter."""
 _TIMEOUT: Final = 1.0
 _LARGEST: Final = 4 << 20
 """Bytes of an answer that are read."""
@@ -72,8 +78,34 @@ def queue_share(before: Queued | None, now: Queued | None) -> float | None:
     return (now.queue - before.queue) / (now.request - before.request)
 
 
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What an accelerator says of itself; None: not known."""
+
+    utilization: float | None = None
+    """0 to 1."""
+    temperature: float | None = None
+    """Degrees Celsius."""
+
+
+def device(exposition: str, metrics: Iterable[AcceleratorMetric]) -> Device:
+    """Return the figures of the only device that an exporter knows.
+
+    Of several it does not say which one is ours: the hottest tells of the air that all have, and how busy ours is, is
+    not known.
+    """
+    found: dict[str, list[float]] = {}
+    wanted = {one.metric: one for one in metrics}
+    for line in exposition.splitlines():
+        one = wanted.get(line.partition("{")[0].partition(" ")[0])
+        if one is not None:
+            found.setdefault(one.name, []).append(float(line.rpartition(" ")[2]) * one.factor)
+    used = found.get("utilization", [])
+    return Device(used[0] if len(used) == 1 else None, max(found.get("temperature", []), default=None))
+
+
 class Gauges:
-    """Looks at both; for one thread.
+    """Looks at all of them; for one thread.
 
     Parameters
     ----------
@@ -86,6 +118,8 @@ class Gauges:
         self._stat = stat
         self._ticks: Ticks | None = None
         self._queued: Queued | None = None
+        self._asked: float | None = None
+        self._device = Device()
 
     def host_cpu(self) -> float | None:
         """Return how busy the node's processors were since the last call, 0 to 1; None: not known."""
@@ -102,9 +136,29 @@ class Gauges:
         before, self._queued = self._queued, now
         return queue_share(before, now)
 
+    def device(self, accelerator: Accelerator, now: float) -> Device:
+        """Return what the accelerator says of itself; it is asked every some seconds, for exporters ask it in turn.
+
+        Parameters
+        ----------
+        now
+            Seconds, monotonic.
+        """
+        if not accelerator.url:
+            return Device()
+        if self._asked is None or now - self._asked >= _DEVICE:
+            self._asked = now
+            self._device = _answer(accelerator.url, lambda text: device(text, accelerator.metrics)) or Device()
+        return self._device
+
     def _ask(self) -> Queued | None:
-        try:
-            with urllib.request.urlopen(self._url, timeout=_TIMEOUT) as answer:  # noqa: S310 - http on loopback
-                return queued(answer.read(_LARGEST).decode(errors="replace"))
-        except (urllib.error.URLError, OSError, ValueError):
-            return None  # A Triton that starts: what is not known presses on nobody.
+        return _answer(self._url, queued)
+
+
+def _answer(url: str, read: Callable[[str], T]) -> T | None:
+    """Return what can be read of the answer; None if there is none: what is not known presses on nobody."""
+    try:
+        with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:  # noqa: S310 - http, from the operator
+            return read(answer.read(_LARGEST).decode(errors="replace"))
+    except (http.client.HTTPException, OSError, ValueError):
+        return None

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from edgedetector.api.dataplane import Degradation, FrameRate
+from edgedetector.api.dataplane import Accelerator, Degradation, FrameRate
 from edgedetector.detector.camera import Asked, Sample
-from edgedetector.detector.gauges import Gauges
+from edgedetector.detector.gauges import Device, Gauges
 from edgedetector.detector.ladder import Change, Ladder, Settings, Standing
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.pressure import Pressure, Signal, limits
@@ -24,6 +24,7 @@ EVERY: Final = 1.0
 """Seconds between measurements."""
 WINDOW: Final = 3.0
 """Seconds whose results are judged: at 5 frames/s 15 of them, whose oldest is the 99th percentile."""
+NO_ACCELERATOR: Final = Accelerator()
 _OLD: Final = 0.99
 _MANY: Final = 0.95
 
@@ -78,7 +79,9 @@ class Overload:
         self._ladder = Ladder()
         self._last: _Look | None = None
 
-    def round(self, cameras: Sequence[Watched], wanted: Degradation, now: float) -> None:
+    def round(
+        self, cameras: Sequence[Watched], wanted: Degradation, now: float, accelerator: Accelerator = NO_ACCELERATOR
+    ) -> None:
         """Measure, and tell the cameras; does nothing within a second of the last time.
 
         Parameters
@@ -88,7 +91,7 @@ class Overload:
         """
         if self._last is not None and now - self._last.at < EVERY:
             return
-        pressure = self._measure(cameras, now)
+        pressure = self._measure(cameras, now, self._gauges.device(accelerator, now))
         configured, changed = self._ladder.configured(settings(wanted), [_options(camera) for camera in cameras])
         self._ladder, moved = configured.advance(pressure, now)
         for change in (*changed, *moved):
@@ -98,18 +101,20 @@ class Overload:
         for camera in cameras:
             camera.ask(asked(standings[camera.name]), room, now)
 
-    def _measure(self, cameras: Sequence[Watched], now: float) -> Pressure:
+    def _measure(self, cameras: Sequence[Watched], now: float, device: Device) -> Pressure:
         before, self._last = self._last, _Look(now, {camera.name: camera.load for camera in cameras})
         samples = {camera.name: camera.samples(now - WINDOW) for camera in cameras}
         pressure = Pressure(
             frame_age=_worst(([one.age for one in found] for found in samples.values()), _OLD),
             skipped=skipped(before.load if before else {}, self._last.load),
             queue_share=self._gauges.queue_share(),
+            accelerator=device.utilization,
+            temperature=device.temperature,
             host_cpu=self._gauges.host_cpu(),
             objects=_worst(([float(one.objects) for one in found] for found in samples.values()), _MANY),
         )
         if not self._ready():
-            pressure = Pressure(host_cpu=pressure.host_cpu)
+            pressure = Pressure(host_cpu=pressure.host_cpu, temperature=pressure.temperature)
         self._show(pressure)
         return pressure
 

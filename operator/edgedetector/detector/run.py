@@ -104,7 +104,9 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         cooperation=cooperation,
         candidates=candidates,
         dispatch=lambda models, cameras: dispatcher.configure(models, capacities(serving.wanted), cameras),
-        overload=lambda cameras, wanted: overload.round(cameras, wanted, time.monotonic()),
+        overload=lambda cameras, wanted: overload.round(
+            cameras, wanted.degradation, time.monotonic(), wanted.accelerator
+        ),
         outputs=publisher,
     )
 

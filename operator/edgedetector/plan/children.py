@@ -51,10 +51,10 @@ def detector_children(
     """
     found = (
         # Walls before whoever is to be behind them, configuration before the pods that read it.
-        network.triton_policy(detector, settings),
+        network.triton_policy(detector, profile, settings),
         network.media_policy(detector, settings),
         serving_map(detector, accepted, probe),
-        detector_map(detector, profile),
+        detector_map(detector, profile, settings),
         media.media_map(detector, profile),
         triton.service(detector),
         triton.replicas_service(detector),

@@ -6,6 +6,8 @@ from typing import Any, Final
 
 from edgedetector.api import names
 from edgedetector.api.dataplane import (
+    Accelerator,
+    AcceleratorMetric,
     Decoder,
     Decoding,
     Degradation,
@@ -22,22 +24,24 @@ from edgedetector.api.edgedetector import CameraSpec, DetectorSpec, EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.plan import outputs
 from edgedetector.plan.common import COMPONENT_DETECTOR, config_map, detector_metadata
+from edgedetector.plan.settings import Settings
 
+_ASKED: Final = frozenset({"utilization", "temperature"})
 # Decoders whose outputs are laid out alike.
 _SAME_HEAD: Final = {"yolov11": "yolov8"}
 
 
-def detector_map(detector: EdgeDetector, profile: AcceleratorProfile) -> dict[str, Any]:
+def detector_map(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> dict[str, Any]:
     """Return ConfigMap NAME-detector."""
     return config_map(
         detector_metadata(detector, names.detector_config(detector.name), COMPONENT_DETECTOR),
-        {names.FILE_DETECTOR: to_json(detector_config(detector, profile))},
+        {names.FILE_DETECTOR: to_json(detector_config(detector, profile, settings))},
         "spec",
         "give some of the cameras and models to another EdgeDetector",
     )
 
 
-def detector_config(detector: EdgeDetector, profile: AcceleratorProfile) -> DetectorConfig:
+def detector_config(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> DetectorConfig:
     """Return the content of detector.json."""
     spec = detector.spec
     several = spec.scaling.max_replicas > 1
@@ -55,6 +59,7 @@ def detector_config(detector: EdgeDetector, profile: AcceleratorProfile) -> Dete
         degradation=_degradation(spec),
         outputs=outputs.config(detector),
         decoding=decoding(profile),
+        accelerator=_accelerator(profile, settings),
     )
 
 
@@ -91,6 +96,19 @@ def _camera(camera: CameraSpec, every_model: tuple[str, ...]) -> DetectorCamera:
         classes=camera.classes,
         zones=tuple(Zone(zone.name, zone.polygon, zone.kind.lower()) for zone in camera.zones),
         motion_gate=MotionGate(camera.motion_gate.enabled, camera.motion_gate.interval.total_seconds()),
+    )
+
+
+def _accelerator(profile: AcceleratorProfile, settings: Settings) -> Accelerator:
+    """Return where the figures are that the ladder asks for; an exporter that somebody else runs has no Service."""
+    exporter = profile.spec.exporter
+    if exporter is None or not exporter.image:
+        return Accelerator()
+    host = f"{names.exporter(profile.name)}.{settings.operator_namespace}.svc"
+    metrics = (one for one in exporter.metrics if one.name in _ASKED)
+    return Accelerator(
+        f"http://{host}:{names.PORT_EXPORTER}{exporter.path}",
+        tuple(AcceleratorMetric(one.name, one.metric, one.factor) for one in metrics),
     )
 
 

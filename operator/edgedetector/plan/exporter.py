@@ -58,13 +58,13 @@ def daemon_set(profile: AcceleratorProfile, exporter: ExporterSpec, settings: Se
 
 
 def service(profile: AcceleratorProfile, exporter: ExporterSpec, settings: Settings) -> dict[str, Any]:
-    """Return the Service through which Prometheus finds the exporters."""
+    """Return the Service through which Prometheus finds the exporters, and a detector that of its own node."""
     port = {"name": "metrics", "port": names.PORT_EXPORTER, "targetPort": exporter.port, "protocol": "TCP"}
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": profile_metadata(profile, settings.operator_namespace),
-        "spec": {"selector": profile_selector(profile), "ports": [port]},
+        "spec": {"selector": profile_selector(profile), "ports": [port], "internalTrafficPolicy": "Local"},
     }
 
 

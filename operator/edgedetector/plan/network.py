@@ -26,7 +26,7 @@ DNS_PORTS: Final = (53, 1053, 5353)
 _DNS: Final = pods_of("kube-system", {"k8s-app": "kube-dns"})
 
 
-def triton_policy(detector: EdgeDetector, settings: Settings) -> dict[str, Any] | None:
+def triton_policy(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> dict[str, Any] | None:
     """Return the policy of the inference pods, absent if policies are off."""
     if not _enabled(detector, settings):
         return None
@@ -44,6 +44,7 @@ def triton_policy(detector: EdgeDetector, settings: Settings) -> dict[str, Any] 
     egress = [
         *_name_servers(settings),
         rule([_pods(detector, names.COMPONENT_MEDIA)], [names.PORT_GO2RTC_RTSP]),
+        *_exporter(profile, settings),
         *_outputs(detector),
         *_model_servers(detector),
     ]
@@ -67,10 +68,13 @@ def media_policy(detector: EdgeDetector, settings: Settings) -> dict[str, Any] |
 
 
 def exporter_policy(profile: AcceleratorProfile, exporter: ExporterSpec, settings: Settings) -> dict[str, Any] | None:
-    """Return the policy of a profile's exporter: Prometheus may read it, itself it goes nowhere."""
+    """Return the policy of a profile's exporter: Prometheus and detectors may read it, itself it goes nowhere."""
     if not settings.network_policies:
         return None
-    scrapes = _scrapes(settings, exporter.port)
+    # Each detector asks the exporter of its own node how busy the device is.
+    labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_COMPONENT: names.COMPONENT_TRITON}
+    detectors = {"namespaceSelector": {}, "podSelector": {"matchLabels": labels}}
+    scrapes = [*_scrapes(settings, exporter.port), _from([detectors], exporter.port)]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -78,10 +82,16 @@ def exporter_policy(profile: AcceleratorProfile, exporter: ExporterSpec, setting
         "spec": {
             "podSelector": {"matchLabels": profile_selector(profile)},
             "policyTypes": ["Ingress", "Egress"],
-            # The API server drops an empty list: one would differ from what it holds for ever.
-            **({"ingress": scrapes} if scrapes else {}),
+            "ingress": scrapes,
         },
     }
+
+
+def _exporter(profile: AcceleratorProfile, settings: Settings) -> list[dict[str, Any]]:
+    exporter = profile.spec.exporter
+    if exporter is None or not exporter.image:
+        return []
+    return [rule([pods_of(settings.operator_namespace, profile_selector(profile))], [exporter.port])]
 
 
 def _enabled(detector: EdgeDetector, settings: Settings) -> bool:

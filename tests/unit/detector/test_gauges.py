@@ -9,7 +9,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedetector.detector.gauges import Gauges, Queued, Ticks, busy, queue_share, queued, ticks
+from edgedetector.api.dataplane import Accelerator, AcceleratorMetric
+from edgedetector.detector.gauges import Device, Gauges, Queued, Ticks, busy, device, queue_share, queued, ticks
 
 TEXT = """# HELP nv_inference_queue_duration_us Cumulative inference queuing duration in microseconds
 nv_inference_queue_duration_us{model="a",version="1"} %d
@@ -71,6 +72,52 @@ def test_it_asks_triton_and_knows_nothing_while_nobody_answers() -> None:
         server.server_close()
     assert gauges.queue_share() is None
     assert Gauges("").queue_share() is None
+
+
+DEVICES = """# TYPE DCGM_FI_DEV_GPU_UTIL gauge
+DCGM_FI_DEV_GPU_UTIL{gpu="0",UUID="a"} 84
+DCGM_FI_DEV_GPU_TEMP{gpu="0",UUID="a"} 61
+"""
+METRICS = (
+    AcceleratorMetric("utilization", "DCGM_FI_DEV_GPU_UTIL", 0.01),
+    AcceleratorMetric("temperature", "DCGM_FI_DEV_GPU_TEMP"),
+)
+
+
+def test_a_device_is_read_by_the_profiles_names_and_of_several_only_the_heat() -> None:
+    assert device(DEVICES, METRICS) == Device(0.84, 61.0)
+    two = DEVICES + 'DCGM_FI_DEV_GPU_UTIL{gpu="1"} 10\nDCGM_FI_DEV_GPU_TEMP{gpu="1"} 70\n'
+    assert device(two, METRICS) == Device(None, 70.0)
+    assert device("", METRICS) == Device()
+
+
+def test_an_exporter_is_asked_every_five_seconds_and_nothing_is_known_without_one() -> None:
+    asked = []
+
+    class Exporter(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(DEVICES.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Exporter)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    gauges, known = Gauges(""), Accelerator(f"http://127.0.0.1:{server.server_port}/metrics", METRICS)
+    try:
+        found = [gauges.device(known, now) for now in (100.0, 101.0, 104.9, 105.0)]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert found == [Device(0.84, 61.0)] * 4
+    assert asked == ["/metrics"] * 2
+    assert gauges.device(known, 111.0) == Device()
+    assert gauges.device(Accelerator(), 112.0) == Device()
 
 
 def test_a_node_that_does_not_say_is_not_known() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from edgedetector.api.dataplane import Degradation, FrameRate
+from edgedetector.api.dataplane import Accelerator, Degradation, FrameRate
 from edgedetector.detector.camera import Asked, Sample
-from edgedetector.detector.gauges import Gauges
+from edgedetector.detector.gauges import Device, Gauges
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.overload import Overload, quantile, settings, skipped
 from edgedetector.detector.rates import Room
@@ -21,12 +21,16 @@ class Node(Gauges):
 
     cpu: float | None = 0.1
     queue: float | None = None
+    figures: Device = field(default_factory=Device)
 
     def host_cpu(self) -> float | None:
         return self.cpu
 
     def queue_share(self) -> float | None:
         return self.queue
+
+    def device(self, _accelerator: Accelerator, _now: float) -> Device:
+        return self.figures
 
 
 @dataclass
@@ -92,6 +96,20 @@ def test_frames_that_come_too_late_suspend_in_the_end_but_not_the_protected() ->
     assert low.asked[-1].suspended
     assert low.asked[-1].sentence.startswith("suspended because")
     assert not high.asked[-1].suspended
+
+
+def test_a_busy_accelerator_is_named_and_heat_may_suspend() -> None:
+    low = Cam("yard")
+    world = World(low)
+    world.node.figures = Device(utilization=0.97)
+    world.run(8)
+    assert low.asked[-1].sentence.endswith("because the accelerator was 97 % busy")
+    world.run(200)
+    assert not low.asked[-1].suspended
+    world.node.figures = Device(utilization=0.2, temperature=99.0)
+    world.run(60)
+    assert low.asked[-1].suspended
+    assert "99 °C hot" in low.asked[-1].sentence
 
 
 def test_while_a_model_is_loaded_late_frames_say_nothing_of_load() -> None:

@@ -6,6 +6,7 @@ What answers here is a test double of the card; its figures say nothing about a 
 from __future__ import annotations
 
 import json
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ import cluster as driver
 import demo as demo_driver
 import frames
 from edgedetector.api import dataplane, names
+from forward import forward, serving_pod
 from harness import Kubectl, poll
 from prometheus import prometheus
 
@@ -39,6 +41,7 @@ DETECTOR: dict[str, Any] = {
             }
         ],
         "resources": {"triton": {"requests": {"cpu": "100m"}}},  # beside the demo on two cores
+        "degradation": {"enabled": False},  # hundreds of tests keep the node busier than a box should be
         "serving": {"instances": 2, "preferredBatchSizes": [2, 4, 8], "maxQueueDelay": "1ms"},
         "cameras": [
             {"name": "gate", "url": "rtsp://camera.demo:8554/vtest", "models": ["people"], "frameRate": {"target": 5}}
@@ -101,6 +104,21 @@ def test_the_model_configuration_names_the_vendors_backend(ks20: Kubectl) -> Non
     assert "KIND_MODEL" in model.config
     assert "people.engine" in model.config
     assert (model.instances, model.preferred_batch_sizes) == (2, (2, 4, 8))
+
+
+def test_the_detector_knows_how_busy_and_how_hot_its_card_is(ks20: Kubectl) -> None:
+    signals = ("Accelerator", "Temperature")
+
+    def known() -> dict[str, float]:
+        with forward("ks20", serving_pod("ks20", "ks20", "gate"), names.PORT_DETECTOR) as base:
+            text = urllib.request.urlopen(f"{base}/metrics", timeout=30).read().decode()
+        lines = [line.rpartition(" ") for line in text.splitlines()]
+        series = {f'edgedetector_pressure_ratio{{signal="{signal}"}}': signal for signal in signals}
+        return {series[name]: float(value) for name, _, value in lines if name in series}
+
+    found = poll("its figures", known, lambda found: all(value > 0 for value in found.values()) and len(found) == 2)
+    assert found["Accelerator"] < 2
+    assert found["Temperature"] < 2
 
 
 def test_prometheus_reads_the_exporter_under_the_vendors_names(ks20: Kubectl) -> None:

@@ -119,7 +119,8 @@ def _kept(server: ModelServer) -> dict[str, Any]:
 def _offline() -> dict[str, Any]:
     text = _of_sample("edgedetector.yaml").replace("box-models", "box")
     found: dict[str, Any] = yaml.safe_load(text)
-    found["spec"]["resources"] = sites.detector("x")["spec"]["resources"]
+    little = sites.detector("x")["spec"]
+    found["spec"] |= {"resources": little["resources"], "degradation": little["degradation"]}
     return found
 
 

@@ -74,7 +74,7 @@ class Scene:
     world: World
     attackers: frozenset[str]
     services: frozenset[str]
-    """Addresses of Services. What is still addressed to one has found no pod and arrives nowhere."""
+    """Addresses of Services, former ones too. What is still addressed to one has found no pod and arrives nowhere."""
     gone: dict[str, Pod] = field(default_factory=dict)
     """Pods that are no more, by address."""
 
@@ -97,7 +97,8 @@ def scene(nodes: Iterable[str], before: Scene | None) -> Scene:
     attackers = frozenset(a for pod in (*pods, *former) if pod.labels.get(ATTACKER) for a in pod.addresses)
     services = [obj["spec"].get("clusterIPs") or () for obj in api.request("GET", "/api/v1/services")["items"]]
     world = World(tuple(policies), (*pods, *former, NAME_SERVER), namespaces, frozenset(nodes))
-    return Scene(world, attackers, frozenset(address for addresses in services for address in addresses), gone)
+    addresses = {address for addresses in services for address in addresses} | (before.services if before else set())
+    return Scene(world, attackers, frozenset(addresses), gone)
 
 
 class Recorder:

@@ -148,7 +148,7 @@ def test_under_pressure_cameras_give_way_in_a_sentence_and_get_everything_back(s
     poll("keyframes only", lambda: sites.cameras(NAMESPACE, "pressed")["gate"].get("degraded", ""),
          lambda said: said.startswith("keyframes only, at most 1 frames/s because"))  # fmt: skip
     # A busy node alone suspends nobody.
-    assert sites.cameras(NAMESPACE, "pressed")["gate"]["state"] == "Live"
+    poll("it is live", lambda: sites.cameras(NAMESPACE, "pressed")["gate"]["state"], lambda state: state == "Live")
     poll("an Event", lambda: _steps("pressed"), lambda found: any(kind == "Warning" for kind, _ in found))
     sites.change(NAMESPACE, "pressed", degradation={"enabled": False})
     back = poll(

@@ -6,6 +6,7 @@ What answers here is a test double of the card; its figures say nothing about a 
 from __future__ import annotations
 
 import json
+import math
 import urllib.request
 from collections.abc import Iterator
 from typing import Any
@@ -106,7 +107,7 @@ def test_the_model_configuration_names_the_vendors_backend(ks20: Kubectl) -> Non
     assert (model.instances, model.preferred_batch_sizes) == (2, (2, 4, 8))
 
 
-def test_the_detector_knows_how_busy_and_how_hot_its_card_is(ks20: Kubectl) -> None:
+def test_figures_that_nobody_has_verified_press_on_no_camera(ks20: Kubectl) -> None:
     signals = ("Accelerator", "Temperature")
 
     def known() -> dict[str, float]:
@@ -116,9 +117,8 @@ def test_the_detector_knows_how_busy_and_how_hot_its_card_is(ks20: Kubectl) -> N
         series = {f'edgedetector_pressure_ratio{{signal="{signal}"}}': signal for signal in signals}
         return {series[name]: float(value) for name, _, value in lines if name in series}
 
-    found = poll("its figures", known, lambda found: all(value > 0 for value in found.values()) and len(found) == 2)
-    assert found["Accelerator"] < 2
-    assert found["Temperature"] < 2
+    found = poll("its figures", known, lambda found: len(found) == 2)
+    assert all(math.isnan(value) for value in found.values())
 
 
 def test_prometheus_reads_the_exporter_under_the_vendors_names(ks20: Kubectl) -> None:

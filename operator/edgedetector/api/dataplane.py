@@ -374,8 +374,9 @@ class DetectorState:
     cameras: tuple[CameraState, ...] = ()
     outputs: tuple[OutputState, ...] = ()
     """Those that are configured."""
-    transport: str = ""
-    """Why tensors travel in messages although they should lie in shared memory; empty: they lie where they should."""
+    transport: str | None = None
+    """Why tensors travel in messages although they should lie in shared memory; empty: they lie where they should;
+    None, of a pod of a former release: not said."""
 
 
 def to_json(value: Any, *, indent: int | None = None) -> str:

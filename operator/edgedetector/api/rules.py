@@ -45,6 +45,10 @@ def _broken(spec: DetectorSpec) -> Iterator[tuple[str, str, str]]:
         yield from _broken_by_camera(camera, where)
         if not names.issuperset(camera.models):
             yield f"{where}.models", "names a model that spec.models lacks", "correct the name"
+        used = [model for model in spec.models if not camera.models or model.name in camera.models]
+        known = {label for model in used for label in model.decoder.labels}
+        if all(model.decoder.labels for model in used) and not known.issuperset(camera.classes):
+            yield f"{where}.classes", "names a class that is no label of the camera's models", "correct the name"
     if spec.scaling.max_replicas < spec.scaling.min_replicas:
         yield "spec.scaling.maxReplicas", "is below minReplicas", "raise it"
     yield from _broken_by_outputs(spec)

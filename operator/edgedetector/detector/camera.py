@@ -22,7 +22,7 @@ from edgedetector.detector.frame import Clocks, Frame
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.health import remark
 from edgedetector.detector.inference import Decoded, Model
-from edgedetector.detector.lifecycle import Lifecycle, State
+from edgedetector.detector.lifecycle import Lifecycle
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.opening import SourceError
 from edgedetector.detector.pacing import Pacer
@@ -43,6 +43,8 @@ _SAMPLES: Final = 512
 """Results that are remembered: 17 s at 30 frames/s, more than pressure is judged by."""
 _LOOK: Final = 0.5
 """Seconds between looks at whether a suspended camera is wanted again."""
+_SUPPRESSED_HERE: Final = frozenset({"yolov5", "yolov8"})
+"""Decoders that compare boxes on the CPU (non-maximum suppression)."""
 _UNDECODED: Final = ("passed_over", "over_budget")
 
 
@@ -99,9 +101,9 @@ class Sample:
     at: float
     """Seconds, monotonic."""
     age: float
-    """Age of the result over the interval between frames that are aimed at."""
+    """Age of the result over the interval between frames that are asked for."""
     objects: int
-    """Boxes before the camera's own rules: those are what suppression on the CPU has to compare."""
+    """Boxes before the camera's own rules, if suppression on the CPU had to compare them; else 0."""
 
 
 class Camera:
@@ -140,9 +142,11 @@ class Camera:
         self._clocks = clocks
         self._jitter = jitter
         self._stop = threading.Event()
+        self._publishing = threading.Lock()
         self._lock = threading.Lock()
         self._config = config
         self._models: tuple[str, ...] = ()
+        self._suppressing: set[str] = set()
         self._perception = Perception(config)
         self._rate = AdaptiveRate.of(config.frame_rate)
         self._pacer = Pacer(1.0 / config.frame_rate.target)
@@ -164,12 +168,16 @@ class Camera:
 
     def configure(self, config: DetectorCamera, models: Mapping[str, Model]) -> None:
         """Take over another rate or other models without touching the stream."""
+        now = self._clocks.monotonic()
+        used = {name: models[name] for name in config.models if name in models}
         if config != self._config:
-            self._tell(self._perception.configure(config, self._clocks.monotonic()))
+            self._tell(self._perception.configure(config, now))
+        self._tell(self._perception.keep(used, now))
         with self._lock:
+            self._suppressing = {name for name, model in used.items() if model.config.decoder.type in _SUPPRESSED_HERE}
             self._rate = self._rate.configured(config.frame_rate)
             self._config = config
-            self._models = tuple(name for name in config.models if name in models)
+            self._models = tuple(used)
         self._pace()
 
     def ask(self, asked: Asked, room: Room, now: float) -> None:
@@ -185,8 +193,7 @@ class Camera:
         self._stream.keyframes_only = asked.keyframes_only
         self._metrics.rungs.labels(self.name).set(asked.rungs)
         self._pace()
-        if self.state().state != State.LIVE:
-            self._tell(self._perception.absent(now))
+        self._tell(self._perception.absent(now))
 
     @property
     def priority(self) -> int:
@@ -233,7 +240,8 @@ class Camera:
 
     def stop(self) -> None:
         """End at the next frame or time-out; does not wait, since a dead stream blocks for long."""
-        self._stop.set()
+        with self._publishing:  # What comes later must not bring series and pictures back.
+            self._stop.set()
         self._stream.stop()
 
     def state(self) -> CameraState:
@@ -258,8 +266,11 @@ class Camera:
 
     def found(self, shot: Shot, model: str, decoded: Decoded, seconds: float) -> None:
         """Publish what a model found; see `dispatch.Owner`."""
-        if self._stop.is_set():
-            return  # Removed meanwhile: its series and pictures must not come back.
+        with self._publishing:
+            if not self._stop.is_set():
+                self._publish(shot, model, decoded, seconds)
+
+    def _publish(self, shot: Shot, model: str, decoded: Decoded, seconds: float) -> None:
         frame = shot.frame
         with Stopwatch(self._clocks, lambda spent: self._metrics.spent("track", spent)):
             seen = self._perception.found(model, decoded.detections, frame.width, frame.height, frame.arrived)
@@ -289,7 +300,10 @@ class Camera:
         )
         with self._lock:
             self._inferred = now
-            self._samples.append(Sample(now, age * self._config.frame_rate.target, len(decoded.detections)))
+            # By the interval in force: how long a result takes, no lower rate can cure.
+            rate = min(self._rate.rate, self._config.frame_rate.target)
+            objects = len(decoded.detections) if model in self._suppressing else 0
+            self._samples.append(Sample(now, age * rate, objects))
         self._note("")
 
     def failed(self, shot: Shot, model: str, error: Exception) -> None:  # noqa: ARG002 - dispatch.Owner's signature

@@ -87,6 +87,9 @@ def unbatch(model: DetectorModel, outputs: Outputs, frames: int) -> tuple[dict[s
     UnexpectedOutputError
         If an output does not hold this many frames.
     """
+    for name, array in outputs.items():
+        if array.dtype.kind not in "fiub":
+            raise UnexpectedOutputError(f"model {model.name}: output {name}: {array.dtype} holds no numbers")
     if model.max_batch_size == 0:
         if frames != 1:
             raise UnexpectedOutputError(f"model {model.name}: takes no batches, but was asked for {frames} frames")

@@ -18,7 +18,7 @@ from edgedetector.detector.frame import Frame, Scaler
 from edgedetector.detector.inference import Decoded, Model
 from edgedetector.detector.scheduling import Scheduler, Start
 from edgedetector.triton.client import Client
-from edgedetector.triton.errors import DeadlineError, SharedMemoryError, TritonError
+from edgedetector.triton.errors import SharedMemoryError, TritonError
 from edgedetector.triton.shared_memory import Regions
 from edgedetector.triton.slots import Pool, Slot
 from edgedetector.triton.tensors import Signature
@@ -127,7 +127,7 @@ class Dispatcher:
         stage: Timed,
         clock: Callable[[], float],
     ) -> None:
-        self._client, self._stage, self._clock = client, stage, clock
+        self._client, self._start, self._stage, self._clock = client, start, stage, clock
         self._lock = threading.Lock()
         self._local = threading.local()
         self._transport = Transport(client, regions=regions)
@@ -148,7 +148,7 @@ class Dispatcher:
         self, models: Mapping[str, Model], capacities: Mapping[str, Capacity], cameras: Mapping[str, int]
     ) -> None:
         """Serve these models with these capacities, and these cameras with these priorities."""
-        rooms = {name: _room(model, capacities.get(name, Capacity())) for name, model in models.items()}
+        rooms = {name: _room(model, capacities.get(name, Capacity()), len(cameras)) for name, model in models.items()}
         gone = []
         with self._lock:
             for name, model in models.items():
@@ -164,7 +164,8 @@ class Dispatcher:
         self._scheduler.configure(rooms, cameras)
         for lane in gone:
             if lane.pool is not None:
-                lane.pool.close()
+                # Asks Triton, which may take its time: whoever configures has cameras to look after.
+                self._start("release", lane.pool.close)
 
     def offer(self, camera: str, models: Sequence[str], shot: Shot, *, arrived: float, wait: float) -> None:
         """Offer a camera's newest frame to its models; it waits no longer than `wait` seconds after its arrival."""
@@ -177,25 +178,36 @@ class Dispatcher:
         self._transport.close()
 
     def _run(self, name: str, batch: Batch[Shot]) -> Sequence[bool]:
-        shots = [offer.frame for offer in batch.offers]
         with self._lock:
             lane = self._lanes.get(name)
-        if lane is None:
-            return ()
-        try:
-            self._ask(lane, shots)
-        except SharedMemoryError as error:
-            self._without_shared_memory(error)
-            return self._run(name, batch)
-        except (TritonError, UnexpectedOutputError) as error:
-            for shot in shots:
-                shot.owner.failed(shot, name, error)
-            return ()
-        return [True] * len(shots)
+        return self._send(lane, [offer.frame for offer in batch.offers]) if lane else ()
 
-    def _ask(self, lane: _Lane, shots: Sequence[Shot]) -> None:
-        model, transport = lane.model, self._transport
-        slot = self._slot(lane, transport)
+    def _send(self, lane: _Lane, shots: Sequence[Shot]) -> list[bool]:
+        """Send frames, and return which of them have a result."""
+        transport = None
+        try:
+            pool, transport = self._pool(lane)
+            slot = pool.acquire(SLOT_SECONDS)
+            rows = slot.layout.rows
+            if len(shots) <= rows:
+                self._ask(lane.model, transport, slot, shots)
+                return [True] * len(shots)
+            slot.release()
+        except SharedMemoryError as error:
+            if self._leave_shared_memory(transport, error):
+                return self._send(lane, shots)
+            return self._failed(lane, shots, error)
+        except (TritonError, UnexpectedOutputError) as error:
+            return self._failed(lane, shots, error)
+        # The batch became smaller while these were on their way.
+        return [sent for at in range(0, len(shots), rows) for sent in self._send(lane, shots[at : at + rows])]
+
+    def _failed(self, lane: _Lane, shots: Sequence[Shot], error: Exception) -> list[bool]:
+        for shot in shots:
+            shot.owner.failed(shot, lane.model.name, error)
+        return [False] * len(shots)
+
+    def _ask(self, model: Model, transport: Transport, slot: Slot, shots: Sequence[Shot]) -> None:
         try:
             mappings = self._prepare(slot, model, shots)
         except BaseException:
@@ -210,14 +222,14 @@ class Dispatcher:
         for shot, found in zip(shots, decoded, strict=True):
             shot.owner.found(shot, model.name, found, seconds)
 
-    def _slot(self, lane: _Lane, transport: Transport) -> Slot:
+    def _pool(self, lane: _Lane) -> tuple[Pool, Transport]:
+        """Return a model's slots, and the transport that they belong to."""
         with self._lock:
             if lane.pool is None or lane.pool.closed:
                 config = lane.model.config
                 signature = Signature(config.name, config.inputs, config.outputs, config.max_batch_size)
-                lane.pool = transport.pool(signature, batch=lane.room.batch, slots=lane.room.requests)
-            pool = lane.pool
-        return pool.acquire(SLOT_SECONDS)
+                lane.pool = self._transport.pool(signature, batch=lane.room.batch, slots=lane.room.requests)
+            return lane.pool, self._transport
 
     def _prepare(self, slot: Slot, model: Model, shots: Sequence[Shot]) -> list[geometry.Mapping]:
         name, found = model.preparation.name, []
@@ -242,23 +254,33 @@ class Dispatcher:
             scaler = self._local.scaler = Scaler()
         return scaler
 
-    def _without_shared_memory(self, error: SharedMemoryError) -> None:
+    def _leave_shared_memory(self, used: Transport | None, error: SharedMemoryError) -> bool:
+        """Send tensors in messages from now on; return whether there is any use in another try."""
         with self._lock:
+            if used is not None and used is not self._transport:
+                return True  # Another thread was faster.
             if not self._shared:
-                raise DeadlineError(f"shared memory is not in use and yet failed: {error}")
+                return False  # It was in a message: nothing that is done here helps.
             self._shared, self.trouble = False, str(error)
             former, self._transport = self._transport, Transport(self._client, regions=None)
             for lane in self._lanes.values():
                 lane.pool = None
         log.error("tensors travel in the message from now on: %s", error)
         former.close()
+        return True
 
 
-def _room(model: Model, room: Capacity) -> Capacity:
-    """Return a capacity that the model's input can have: frames of different sizes do not go into one tensor."""
+def _room(model: Model, room: Capacity, cameras: int) -> Capacity:
+    """Return a capacity that the model's input and the cameras can have.
+
+    Frames of different sizes do not go into one tensor; and a batch holds at most one frame of a camera, so that memory
+    for more would only be taken from others. A power of two, so that a camera more seldom means other slots.
+    """
     layout = model.preparation.layout
-    fixed = layout.height > 0 and layout.width > 0
-    return room if fixed and model.config.max_batch_size > 0 else Capacity(1, room.requests)
+    if layout.height <= 0 or layout.width <= 0 or model.config.max_batch_size <= 0:
+        return Capacity(1, room.requests)
+    most = 1 << max(0, cameras - 1).bit_length()
+    return Capacity(min(room.batch, most), room.requests)
 
 
 def _settled(_model: str, offer: Offer[Shot], outcome: Outcome) -> None:

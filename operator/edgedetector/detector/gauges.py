@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import threading
 import urllib.request
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ _BUSY: Final = 8
 """Figures that are counted: user to steal. Guest time, behind them, is in user already."""
 _QUEUE: Final = "nv_inference_queue_duration_us"
 _REQUEST: Final = "nv_inference_request_duration_us"
-_DEVICE: Final = 5.0
+_DEVICE: Final = 2.0
 """Seconds between questions to an exporter."""
+_OLD: Final = 15.0
+"""Seconds after which an answer of an exporter says nothing any more."""
 _TIMEOUT: Final = 1.0
 _LARGEST: Final = 4 << 20
 """Bytes of an answer that are read."""
@@ -118,7 +121,10 @@ class Gauges:
         self._stat = stat
         self._ticks: Ticks | None = None
         self._queued: Queued | None = None
+        self._lock = threading.Lock()
         self._asked: float | None = None
+        self._asking = False
+        self._told: float | None = None
         self._device = Device()
 
     def host_cpu(self) -> float | None:
@@ -137,19 +143,31 @@ class Gauges:
         return queue_share(before, now)
 
     def device(self, accelerator: Accelerator, now: float) -> Device:
-        """Return what the accelerator says of itself; it is asked every some seconds, for exporters ask it in turn.
+        """Return what the accelerator said of itself some seconds ago; does not wait for it.
 
         Parameters
         ----------
         now
             Seconds, monotonic.
         """
-        if not accelerator.url:
+        if not accelerator.url or not accelerator.metrics:
             return Device()
-        if self._asked is None or now - self._asked >= _DEVICE:
+        with self._lock:
+            known = self._device if self._told is not None and now - self._told <= _OLD else Device()
+            due = not self._asking and (self._asked is None or now - self._asked >= _DEVICE)
+            self._asking = self._asking or due
+        if due:
             self._asked = now
-            self._device = _answer(accelerator.url, lambda text: device(text, accelerator.metrics)) or Device()
-        return self._device
+            # A name server that does not answer holds whoever asks it for as long as it likes.
+            threading.Thread(target=self._look, args=(accelerator, now), name="exporter", daemon=True).start()
+        return known
+
+    def _look(self, accelerator: Accelerator, now: float) -> None:
+        found = _answer(accelerator.url, lambda text: device(text, accelerator.metrics))
+        with self._lock:
+            self._asking = False
+            if found is not None:
+                self._told, self._device = now, found
 
     def _ask(self) -> Queued | None:
         return _answer(self._url, queued)

@@ -157,7 +157,10 @@ class Ladder:
 
 def _measured(known: Ladder, pressure: Pressure, now: float) -> tuple[Ladder, tuple[Finding, ...]]:
     smoothed = blended(known.smoothed, pressure, _SMOOTHING)
-    found, free = findings(smoothed, known.settings.limits), relaxed(smoothed, known.settings.limits)
+    limits = known.settings.limits
+    # What was is over, and what is now: the average of one odd measurement stays over its limit for seconds.
+    found = findings(smoothed, limits) if findings(pressure, limits) else ()
+    free = relaxed(smoothed, limits, {move.signal for move in known.moves} or None)
     measured = replace(
         known,
         room=Room.OVER if found else Room.ROOM if free and not known.moves else Room.HOLD,

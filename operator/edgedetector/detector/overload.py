@@ -69,11 +69,16 @@ class Overload:
     Parameters
     ----------
     ready
-        Whether every model is served. While one is loaded, frames come too late for another reason than load.
+        Whether no model is being loaded. While one is, frames come too late for another reason than load.
+    delayed
+        Whether Triton lets requests wait for others: then a long queue is what was asked for.
     """
 
-    def __init__(self, gauges: Gauges, metrics: Metrics, ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, gauges: Gauges, metrics: Metrics, ready: Callable[[], bool], delayed: Callable[[], bool] = lambda: False
+    ) -> None:
         self._ready = ready
+        self._delayed = delayed
         self._gauges = gauges
         self._metrics = metrics
         self._ladder = Ladder()
@@ -107,7 +112,7 @@ class Overload:
         pressure = Pressure(
             frame_age=_worst(([one.age for one in found] for found in samples.values()), _OLD),
             skipped=skipped(before.load if before else {}, self._last.load),
-            queue_share=self._gauges.queue_share(),
+            queue_share=None if self._delayed() else self._gauges.queue_share(),
             accelerator=device.utilization,
             temperature=device.temperature,
             host_cpu=self._gauges.host_cpu(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
@@ -60,6 +60,12 @@ class Perception:
             gone = {model: tracker.end(now) for model, tracker in self._trackers.items()}
             self._trackers.clear()
             return gone
+
+    def keep(self, models: Container[str], now: float) -> Events:
+        """Forget what was found by any other model, and return the leaving of all whom only those saw."""
+        with self._lock:
+            others = [model for model in self._trackers if model not in models]
+            return {model: self._trackers.pop(model).end(now) for model in others}
 
     @property
     def confidence(self) -> float | None:

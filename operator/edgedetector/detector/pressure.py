@@ -7,7 +7,7 @@ the two nothing changes. What is not known is neither.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
 from typing import Final
@@ -130,15 +130,23 @@ def findings(pressure: Pressure, marks: Limits) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda finding: -finding.excess))
 
 
-def relaxed(pressure: Pressure, marks: Limits) -> bool:
+def relaxed(pressure: Pressure, marks: Limits, causes: Collection[Signal] | None = None) -> bool:
     """Return whether there is room by everything that is known.
+
+    Of what gave no reason to give way, `causes` being the signals that did, it is enough not to be over its limit: a
+    box whose processors are always three quarters busy would else never get back what it gave for another reason.
 
     Also if nothing is known: with all cameras suspended there are no frames to measure, and who waited for a
     measurement would wait for ever.
     """
-    known = ((name, _known(getattr(pressure, name))) for name in _NAMES.values() if name != "objects")
-    return not _crowded(pressure, marks, marks.objects.room) and all(
-        value is None or value <= getattr(marks, name).room for name, value in known
+
+    def mark(signal: Signal) -> float:
+        found: Mark = getattr(marks, _NAMES[signal])
+        return found.room if causes is None or signal in causes else found.limit
+
+    known = ((signal, _known(getattr(pressure, name))) for signal, name in _NAMES.items())
+    return not _crowded(pressure, marks, mark(Signal.OBJECTS)) and all(
+        value is None or value <= mark(signal) for signal, value in known if signal is not Signal.OBJECTS
     )
 
 

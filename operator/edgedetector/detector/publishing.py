@@ -9,14 +9,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TextIO
 
-from edgedetector.api import names
+from edgedetector.api import conditions, names
 from edgedetector.api.dataplane import DetectorConfig, OutputState
 from edgedetector.detector.documents import Document
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.outputs import wiring
 from edgedetector.detector.outputs.health import Board
 from edgedetector.detector.outputs.outputs import Outputs, Sink
-from edgedetector.detector.outputs.secretfiles import SecretFile, address
+from edgedetector.detector.outputs.secretfiles import MissingSecretError, SecretFile, address
 from edgedetector.detector.outputs.wiring import Picture, Tools, Wanted
 from edgedetector.detector.presence import Crossing
 from edgedetector.detector.repository import Paths
@@ -72,7 +72,8 @@ class Publisher:
 
     def states(self) -> tuple[OutputState, ...]:
         """Return whether each output delivers."""
-        return self._board.states()
+        token = self.token
+        return self._board.states() + ((_events(token),) if token else ())
 
     @property
     def token(self) -> SecretFile | None:
@@ -121,3 +122,12 @@ class Publisher:
         self._made = {**old, **{name: (what, what.make(config, self._tools)) for name, what in new.items()}}
         self._outputs.use([sink for _, sink in self._made.values()])
         log.info("outputs: %s", ", ".join(sorted(wanted)) or "none")
+
+
+def _events(token: SecretFile) -> OutputState:
+    """Return whether anybody can be let in: the token is read anew for each request, so it may come at any time."""
+    try:
+        token.read()
+    except MissingSecretError as error:
+        return OutputState("events", ok=False, reason=conditions.REASON_SECRET_MISSING, message=str(error))
+    return OutputState("events")

@@ -88,7 +88,8 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     overload = Overload(
         Gauges(_TRITON_METRICS if url == _LOOPBACK else ""),
         metrics,
-        ready=lambda: all(model.state == "Ready" for model in serving.states),
+        ready=lambda: all(model.state != "Loading" for model in serving.states),
+        delayed=lambda: any(model.max_queue_delay_microseconds > 0 for model in serving.wanted.values()),
     )
     own, pod = environment.get("POD_IP", "127.0.0.1"), environment.get("POD_NAME", "")
     publisher = Publisher(paths, pod, picture=lambda camera: web.newest(hub, camera), metrics=metrics)

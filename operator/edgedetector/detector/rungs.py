@@ -15,7 +15,7 @@ from typing import Final
 
 
 class Step(StrEnum):
-    """What can be given up. Names as in `spec.degradation.steps`, which has no KeyframesOnly yet."""
+    """What can be given up. Names as in `spec.degradation.steps`."""
 
     REDUCE_FRAME_RATE = "ReduceFrameRate"
     """Down to frameRate.minimum."""

@@ -15,7 +15,7 @@ Box = tuple[float, float, float, float]
 Kind = Literal["include", "exclude", "watch"]
 
 _CORNERS: Final = 3
-_SMALLEST: Final = 1e-6
+_SMALLEST: Final = 5e-7
 """Area of a zone as a share of the picture: a four-thousandth of its width and height, below any camera's pixel."""
 
 

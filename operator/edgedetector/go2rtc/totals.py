@@ -16,7 +16,7 @@ from typing import Final
 from edgedetector.go2rtc.connections import OTHER, Answer, Codec, Connection, Stream, Track
 
 # More streams than anyone configures: names can be made up by whoever reaches go2rtc's API.
-MAXIMUM_STREAMS: Final = 1000
+MAXIMUM_STREAMS: Final = 2048
 # How long the counters of a stream that is gone are kept for its return, in seconds.
 REMEMBERED_SECONDS: Final = 3600.0
 # A camera has a video and an audio track, perhaps transcoded once or twice.

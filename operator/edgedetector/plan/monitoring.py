@@ -189,7 +189,10 @@ def _detector_alerts(detector: EdgeDetector) -> list[Alert]:
         silent = Alert(
             "EdgeDetectorCameraSilent",
             f"sum by (namespace, {LABEL_EDGEDETECTOR}, camera)"
-            f' (rate(edgedetector_camera_frames_total{{{here},result="read"}}[2m])) == 0',
+            f' (rate(edgedetector_camera_frames_total{{{here},result="read"}}[2m])) == 0'
+            # A camera that gives way under overload is not read, and Degraded tells of it.
+            f" unless sum by (namespace, {LABEL_EDGEDETECTOR}, camera)"
+            f' (edgedetector_camera_state{{{here},state="Suspended"}}) > 0',
             "2m",
             "warning",
             "Camera {{ $labels.camera }} sends no frames",

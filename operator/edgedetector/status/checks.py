@@ -161,6 +161,8 @@ def streams(cameras: Sequence[CameraView], now: datetime) -> Verdict:
         return fine(conditions.REASON_NO_CAMERAS, "no cameras are configured")
     if all(camera.state == SUSPENDED and not camera.paused for camera in cameras):
         return _suspended()
+    if all(camera.state == SUSPENDED for camera in cameras):
+        return progressing(conditions.REASON_GIVING_WAY, f"no camera is served: {cameras[0].degraded}")
     broken = [camera for camera in cameras if _needs_somebody(camera, now)]
     if broken:
         return blocked(_camera_reason(broken), _cameras(broken, len(cameras)))

@@ -156,5 +156,7 @@ def _steps(judged: Iterable[Condition], old: Mapping[str, Json]) -> Iterator[tup
     for condition in judged:
         before = old.get(conditions.DEGRADED, {})
         told = condition.is_true or before.get("status") == conditions.TRUE
-        if condition.type == conditions.DEGRADED and told and condition.message[:MAX_MESSAGE] != before.get("message"):
+        if condition.type != conditions.DEGRADED or condition.status == conditions.UNKNOWN:
+            continue
+        if told and condition.message[:MAX_MESSAGE] != before.get("message"):
             yield condition, condition.is_true

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgedetector.api import conditions
-from edgedetector.status.view import Verdict, View, fine, progressing
+from edgedetector.status.view import Verdict, View, fine, progressing, unknown
 from edgedetector.status.workloads import listed
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ def degraded(view: View) -> Verdict:
     giving = [camera for camera in view.cameras if camera.degraded]
     if giving:
         return fine(conditions.REASON_GIVING_WAY, "; ".join(_told(giving)))
+    if view.cameras and not view.snapshot.states and not view.detector.suspend:
+        return unknown("no inference pod has answered yet")
     if not view.detector.spec.degradation.enabled:
         return progressing(conditions.REASON_DISABLED, "degradation is switched off: under overload frames are skipped")
     return progressing(conditions.REASON_AS_EXPECTED, "no camera gives up anything")

@@ -45,6 +45,8 @@ def configured(outputs: OutputsSpec) -> Iterator[str]:
         yield "webhook"
     if outputs.events.stdout:
         yield "stdout"
+    if outputs.events.token_secret_ref:
+        yield "events"
 
 
 def _broken(wanted: tuple[str, ...], states: list[tuple[OutputState, ...]]) -> list[OutputState]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from tritonclient.grpc import InferInput, InferRequestedOutput
 
-from edgedetector.triton.errors import DeadlineError, UnavailableError
+from edgedetector.triton.errors import DeadlineError, SharedMemoryFullError, UnavailableError
 from edgedetector.triton.registration import NEVER, Registrar
 from edgedetector.triton.shared_memory import Region, Regions
 from edgedetector.triton.tensors import Area, Array, Layout, Signature, layout
@@ -188,15 +188,15 @@ class Pool:
                     raise UnavailableError(f"{self._layout.model}: the pool is closed")
                 if self._free:
                     return self._free.pop()
-                if self._made < self._size:
-                    self._made += 1
-                    break
-                doubtful = self._doubtful[0] if self._doubtful else None
-                if doubtful is None and not self._changed.wait(max(0.0, ends - time.monotonic())):
+                fresh = self._made < self._size
+                self._made += fresh
+                doubtful = self._doubtful[0] if self._doubtful and not fresh else None
+                if not fresh and doubtful is None and not self._changed.wait(max(0.0, ends - time.monotonic())):
                     raise DeadlineError(f"{self._layout.model}: all {self._made} slots are in use")
             if doubtful is not None:
                 self._settle(doubtful)
-        return self._make()
+            if fresh and (slot := self._room_for_one()) is not None:
+                return slot
 
     def release(self, slot: Slot) -> None:
         """Take a slot back whose request, if there was one, has ended at Triton."""
@@ -231,8 +231,9 @@ class Pool:
                 superfluous.append(self._free.pop())
             self._made -= len(superfluous)
             self._changed.notify_all()
-        for slot in superfluous:
-            self._destroy(slot)
+        if superfluous:
+            # Asks Triton, which may take its time: whoever changes the size has other things to do.
+            self._later(lambda: self._destroy_all(superfluous))
 
     def close(self) -> None:
         """Remove all regions that no request uses; the others go when their requests end."""
@@ -248,6 +249,17 @@ class Pool:
             if slot.region:
                 slot.region.close()
 
+    def _room_for_one(self) -> Slot | None:
+        """Return a new slot; None if the tmpfs has room for those that there are and no more, which have to do."""
+        try:
+            return self._make()
+        except SharedMemoryFullError:
+            with self._changed:
+                if self._made == 0 or self._closed:
+                    raise
+                self._size = self._made
+            return None
+
     def _make(self) -> Slot:
         try:
             shared = self._regions is not None and self._layout.size > 0
@@ -257,6 +269,10 @@ class Pool:
             with self._changed:
                 self._made -= 1
             raise
+
+    def _destroy_all(self, slots: Sequence[Slot]) -> None:
+        for slot in slots:
+            self._destroy(slot)
 
     def _destroy(self, slot: Slot) -> None:
         if slot.region is None:
@@ -283,8 +299,13 @@ class Pool:
         present = self._registrar.epoch if self._registrar else NEVER
         ended = [slot for slot in self._doubtful if slot.epoch != present]
         self._doubtful = [slot for slot in self._doubtful if slot.epoch == present]
-        self._free += ended
+        fit = [slot for slot in ended if slot.layout == self._layout]
+        self._free += fit
+        self._made -= len(ended) - len(fit)
         self._changed.notify_all()
+        for slot in ended:
+            if slot.region and slot not in fit:
+                slot.region.close()  # The Triton that had it is gone.
 
     def _abandon(self, slot: Slot) -> None:
         epoch, count = self._abandoned

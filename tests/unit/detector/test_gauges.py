@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -84,6 +86,13 @@ METRICS = (
 )
 
 
+def until(what: str, good: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30.0
+    while not good():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.005)
+
+
 def test_a_device_is_read_by_the_profiles_names_and_of_several_only_the_heat() -> None:
     assert device(DEVICES, METRICS) == Device(0.84, 61.0)
     two = DEVICES + 'DCGM_FI_DEV_GPU_UTIL{gpu="1"} 10\nDCGM_FI_DEV_GPU_TEMP{gpu="1"} 70\n'
@@ -91,12 +100,13 @@ def test_a_device_is_read_by_the_profiles_names_and_of_several_only_the_heat() -
     assert device("", METRICS) == Device()
 
 
-def test_an_exporter_is_asked_every_five_seconds_and_nothing_is_known_without_one() -> None:
-    asked = []
+def test_an_exporter_is_asked_now_and_then_and_nobody_waits_for_it() -> None:
+    asked, free = list[str](), threading.Event()
 
     class Exporter(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append(self.path)
+            free.wait(30)
             self.send_response(200)
             self.end_headers()
             self.wfile.write(DEVICES.encode())
@@ -109,15 +119,19 @@ def test_an_exporter_is_asked_every_five_seconds_and_nothing_is_known_without_on
     thread.start()
     gauges, known = Gauges(""), Accelerator(f"http://127.0.0.1:{server.server_port}/metrics", METRICS)
     try:
-        found = [gauges.device(known, now) for now in (100.0, 101.0, 104.9, 105.0)]
+        assert [gauges.device(known, now) for now in (100.0, 101.0, 101.9)] == [Device()] * 3
+        free.set()
+        until("an answer", lambda: gauges.device(known, 101.9) == Device(0.84, 61.0))
+        assert asked == ["/metrics"]
+        gauges.device(known, 106.0)
+        until("another question", lambda: len(asked) == 2)
     finally:
+        free.set()
         server.shutdown()
         thread.join()
         server.server_close()
-    assert found == [Device(0.84, 61.0)] * 4
-    assert asked == ["/metrics"] * 2
-    assert gauges.device(known, 111.0) == Device()
-    assert gauges.device(Accelerator(), 112.0) == Device()
+    assert gauges.device(known, 130.0) == Device(), "what is old is not known"
+    assert gauges.device(Accelerator(), 122.0) == Device()
 
 
 def test_a_node_that_does_not_say_is_not_known() -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -65,7 +66,14 @@ class Site:
 
     def read(self, stream: str) -> "av.container.InputContainer":
         options = {"rtsp_transport": "tcp", "timeout": "20000000", "analyzeduration": "100000", "probesize": "5000"}
-        return av.open(f"rtsp://admin:viewer@127.0.0.1:{self.rtsp}/{stream}", options=options)
+        # A go2rtc that has just started may break off a first session.
+        ends = time.monotonic() + 30.0
+        while True:
+            try:
+                return av.open(f"rtsp://admin:viewer@127.0.0.1:{self.rtsp}/{stream}", options=options)
+            except av.error.FFmpegError:
+                if time.monotonic() > ends:
+                    raise
 
 
 @contextlib.contextmanager

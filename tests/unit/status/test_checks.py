@@ -491,10 +491,17 @@ def test_what_cameras_give_up_is_told_in_a_sentence_and_holds_up_nothing() -> No
     assert found[c.READY].is_true
 
 
-def test_a_camera_that_the_ladder_suspended_is_no_fault_of_anybody() -> None:
-    found = gives_way("suspended because 40 % of the frames were skipped", state="Suspended")
+def test_a_camera_that_the_ladder_suspended_is_no_fault_of_anybody_but_all_of_them_are_no_service() -> None:
+    why = "suspended because 40 % of the frames were skipped"
+    every = gives_way(why, state="Suspended")
+    assert (every[c.READY].status, every[c.READY].reason) == ("False", c.REASON_GIVING_WAY)
+    assert not every[c.STALLED].is_true
+    base = healthy()
+    assert len(base.cameras) == 2
+    one = dataclasses.replace(base.cameras[0], degraded=why, state="Suspended", detecting=False)
+    found = judged(dataclasses.replace(base, cameras=(one, *base.cameras[1:])))
     assert found[c.READY].is_true
-    assert "suspended under overload" in found[c.READY].message
+    assert found[c.READY].message == "1 camera is live and detecting; 1 camera is suspended under overload"
 
 
 def test_each_step_of_the_ladder_is_an_event_and_its_end_too() -> None:
@@ -511,6 +518,15 @@ def test_each_step_of_the_ladder_is_an_event_and_its_end_too() -> None:
 def steps(before: dict[str, c.Condition], now: dict[str, c.Condition]) -> list[tuple[c.Condition, bool]]:
     standing = compose.timed(before.values(), (), 1, "2026-01-01T00:00:00Z")
     return [(condition, warning) for condition, warning in compose.told(now.values(), standing)]
+
+
+def test_what_nobody_says_is_not_taken_for_well() -> None:
+    former = accepted_state(healthy(), transport=None)
+    assert judged(former)[c.SHARED_MEMORY_READY].status == "Unknown"
+    silent = judged(dataclasses.replace(healthy(), snapshot=dataclasses.replace(healthy().snapshot, states={})))
+    assert silent[c.SHARED_MEMORY_READY].status == silent[c.DEGRADED].status == "Unknown"
+    told = steps(gives_way("at most 3 frames/s because x"), silent)
+    assert [condition.type for condition, _ in told if condition.type == c.DEGRADED] == []
 
 
 def test_memory_that_is_just_enough_is_enough() -> None:

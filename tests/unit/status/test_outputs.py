@@ -39,8 +39,13 @@ def delivered(some: View) -> c.Condition:
 def test_without_outputs_there_is_nothing_to_deliver() -> None:
     found = delivered(view((), outputs={}))
     assert (found.status, found.reason) == ("True", c.REASON_DISABLED)
+
+
+def test_a_token_that_is_not_there_is_told_of_since_nobody_is_let_in() -> None:
     guarded = {"events": {"tokenSecretRef": {"name": "viewers"}}}
-    assert delivered(view((), outputs=guarded)).reason == c.REASON_DISABLED
+    assert delivered(view((OutputState("events"),), outputs=guarded)).is_true
+    lacks = OutputState("events", ok=False, reason=c.REASON_SECRET_MISSING, message="key token of Secret viewers ...")
+    assert delivered(view((lacks,), outputs=guarded)).reason == c.REASON_SECRET_MISSING
 
 
 def test_outputs_that_say_nothing_else_are_delivered() -> None:

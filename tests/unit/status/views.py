@@ -70,7 +70,7 @@ def camera(name: str, **changes: Any) -> CameraState:
 def state(accepted: str, *cameras: CameraState, **changes: Any) -> DetectorState:
     """What a pod says that serves the accepted configuration."""
     models = (ModelState("people", "Ready", serving_id=accepted, instances=1),)
-    said = DetectorState(3, accepted, models=models, cameras=cameras or (camera("gate"), camera("dock")))
+    said = DetectorState(3, accepted, models=models, cameras=cameras or (camera("gate"), camera("dock")), transport="")
     return dataclasses.replace(said, **changes)
 
 

@@ -262,9 +262,9 @@ class Pool:
 
     def _make(self) -> Slot:
         try:
-            shared = self._regions is not None and self._layout.size > 0
-            region = self._regions.create(self._layout.size) if shared and self._regions else None
-            return Slot(self, self._layout, region)
+            placed = self._layout  # which another thread may change meanwhile
+            region = self._regions.create(placed.size) if self._regions and placed.size > 0 else None
+            return Slot(self, placed, region)
         except BaseException:
             with self._changed:
                 self._made -= 1

@@ -158,14 +158,41 @@ def test_where_memory_cannot_be_shared_frames_go_in_messages_and_it_is_said_why(
         stage=lambda _: Stopwatch(CLOCKS, lambda _: None),
         clock=time.monotonic,
     )
-    owners = {"gate": Owner()}
-    dispatcher.configure({"any": MODEL}, {"any": Capacity(4, 2)}, {"gate": 0})
+    owners = {"gate": Owner(), "yard": Owner(), "dock": Owner()}
+    # A request each at once, which all find it out.
+    dispatcher.configure({"any": MODEL}, {"any": Capacity(1, 3)}, dict.fromkeys(owners, 0))
     for turn in range(2):
-        shot = Shot(owners["gate"], picture(turn), 1)
-        dispatcher.offer("gate", ("any",), shot, arrived=time.monotonic(), wait=PATIENCE)
+        for name, owner in owners.items():
+            shot = Shot(owner, picture(turn), 1)
+            dispatcher.offer(name, ("any",), shot, arrived=time.monotonic(), wait=PATIENCE)
         settle(owners, turn + 1)
-    assert (owners["gate"].errors, owners["gate"].fates) == ([], [Outcome.SERVED] * 2)
+    for owner in owners.values():
+        assert (owner.errors, owner.fates) == ([], [Outcome.SERVED] * 2)
+    assert not guard.stop.is_set()
     assert "shared memory" in dispatcher.trouble
     assert "\n" not in dispatcher.trouble
     assert list(tmp_path.iterdir()) == []
+    dispatcher.close()
+
+
+def test_batches_that_become_smaller_and_larger_lose_no_frame(client: Client) -> None:
+    guard = Guard()
+    dispatcher = Dispatcher(
+        client,
+        regions=Regions(),
+        start=lambda name, work: guard.start(name, work, essential=False),
+        stage=lambda _: Stopwatch(CLOCKS, lambda _: None),
+        clock=time.monotonic,
+    )
+    owners = {f"camera-{number}": Owner() for number in range(6)}
+    for turn in range(30):
+        for number, (name, owner) in enumerate(owners.items()):
+            room = Capacity(1 if (turn + number) % 2 else 4, 2)
+            dispatcher.configure({"any": MODEL}, {"any": room}, dict.fromkeys(owners, 0))
+            shot = Shot(owner, picture(turn), 1)
+            dispatcher.offer(name, ("any",), shot, arrived=time.monotonic(), wait=PATIENCE)
+        settle(owners, turn + 1)
+    for owner in owners.values():
+        assert (owner.errors, owner.fates) == ([], [Outcome.SERVED] * 30)
+    assert not guard.stop.is_set(), guard.failed
     dispatcher.close()

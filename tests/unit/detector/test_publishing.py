@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.detector.outputs.broker import MOSQUITTO, Mosquitto, listening, mosquitto, wait_for
+from tests.unit.detector.outputs.broker import AVAILABLE, Mosquitto, listening, mosquitto, wait_for
 from tests.unit.detector.outputs.made import crossing
 from tests.unit.detector.outputs.receiver import Receiver, receiver
 
@@ -31,7 +31,7 @@ from edgedetector.detector.outputs.health import STEADY
 from edgedetector.detector.publishing import Publisher
 from edgedetector.detector.repository import Paths, replace_file
 
-BROKER = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: apt-get install mosquitto")
+BROKER = pytest.mark.skipif(not AVAILABLE, reason="mosquitto is not installed: apt-get install mosquitto")
 PREFIX = "edgedetector/site-a/yard"
 STDOUT = EventsConfig(stdout=True)
 

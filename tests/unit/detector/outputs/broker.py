@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -14,8 +15,19 @@ from pathlib import Path
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
+from tests.e2e.node.localnode import debian
 
-MOSQUITTO = shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin")
+_PATH = "/usr/sbin:/usr/local/sbin:/usr/bin:/usr/local/bin:/opt/homebrew/sbin"
+AVAILABLE = bool(shutil.which("mosquitto", path=_PATH)) or (os.geteuid() == 0 and bool(shutil.which("apt-get")))
+"""Whether there is a mosquitto, or one can be installed."""
+
+
+def program() -> str:
+    """Return the broker's program, installed from Debian's packages if it is missing."""
+    found = shutil.which("mosquitto", path=_PATH)
+    if found is None:
+        debian.ensure({"mosquitto": "mosquitto"})
+    return found or "/usr/sbin/mosquitto"
 
 
 def free_port() -> int:
@@ -40,7 +52,7 @@ class Mosquitto:
 
     def start(self) -> None:
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen([str(MOSQUITTO), "-c", str(self._config)], stdout=log, stderr=log)
+            self._process = subprocess.Popen([program(), "-c", str(self._config)], stdout=log, stderr=log)
         wait_for(self._answers, self._log.read_text)
 
     def stop(self) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from tests import authority
-from tests.unit.detector.outputs.broker import MOSQUITTO, Listener, Mosquitto, listening, mosquitto, wait_for
+from tests.unit.detector.outputs.broker import AVAILABLE, Listener, Mosquitto, listening, mosquitto, wait_for
 from tests.unit.detector.outputs.made import Tally, crossing
 
 from edgedetector.detector.outputs.backoff import Backoff
@@ -24,7 +24,7 @@ from edgedetector.detector.outputs.outputs import Outputs
 from edgedetector.detector.outputs.secretfiles import SecretFile
 from edgedetector.detector.outputs.topics import Topics
 
-pytestmark = pytest.mark.skipif(MOSQUITTO is None, reason="mosquitto is not installed: apt-get install mosquitto")
+pytestmark = pytest.mark.skipif(not AVAILABLE, reason="mosquitto is not installed: apt-get install mosquitto")
 
 TOPICS = Topics("edgedetector/site-a/yard", "homeassistant")
 P = TOPICS.prefix

@@ -108,7 +108,9 @@ def test_zones_classes_and_confidence_decide_by_camera_and_objects_keep_their_nu
         {**GATE, "name": "attic", "classes": ["else"]},
         {**GATE, "name": "shed", "confidence": 0.95},
     ]
-    site.apply(sites.detector("filtered", *cameras))
+    detector = sites.detector("filtered", *cameras)
+    detector["spec"]["models"][0]["decoder"]["labels"] = ["anything", "else"]
+    site.apply(detector)
     sites.wait_ready(NAMESPACE, "filtered")
     found = taken("filtered", 5)
     seen = {name: [event["detections"] for event in found if event["camera"] == name] for name in _by_camera(found)}

@@ -103,6 +103,16 @@ CONTRADICTIONS: list[tuple[str, Any, str]] = [
         r"substreamUrl and substreamUrlSecretRef",
     ),
     ("cameras", [CAMERA | {"models": ["cars"]}], r"^spec\.cameras\[gate\]\.models: names a model"),
+    (
+        "cameras",
+        [CAMERA | {"zones": [{"name": "x", "polygon": [[0, 0], [1, 1], [0.5, 0.5]]}]}],
+        r"^spec\.cameras\[gate\]\.zones\[x\]\.polygon: has no area",
+    ),
+    (
+        "cameras",
+        [CAMERA | {"zones": [{"name": "x", "polygon": [[0, 0], [1, 0], [1]]}]}],
+        r"^spec\.cameras\[gate\]\.zones\[x\]\.polygon: has a corner outside of the picture",
+    ),
     ("cameras", {"gate": CAMERA}, r"^spec\.cameras: must be a list"),
     (
         "resources",
@@ -154,6 +164,14 @@ def test_no_text_of_an_url_gets_into_a_representation() -> None:
     canary = "rtsp://gate/canary-password"
     spec = EdgeDetector.parse(changed("cameras", [{"name": "gate", "url": canary, "substreamUrl": canary}]))
     assert "canary" not in repr(spec)
+
+
+def test_a_class_that_no_model_of_the_camera_has_is_named_if_the_models_say_what_they_have() -> None:
+    obj = changed("cameras", [CAMERA | {"classes": ["person"]}])
+    EdgeDetector.parse(obj)
+    obj["spec"]["models"][0]["decoder"] = {"type": "none", "labels": ["Person"]}
+    with pytest.raises(InvalidSpecError, match=r"cameras\[gate\]\.classes: names a class that is no label"):
+        EdgeDetector.parse(obj)
 
 
 def test_the_type_of_an_error_tells_who_can_help() -> None:

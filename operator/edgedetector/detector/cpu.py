@@ -8,7 +8,7 @@ from typing import Final
 
 from edgedetector.detector.frame import Clocks
 
-STAGES: Final = ("read", "decode", "prepare", "request", "boxes", "track")
+STAGES: Final = ("read", "decode", "motion", "prepare", "request", "boxes", "track")
 """Stages of a frame, in order. In `read` wall time is mostly waiting for the camera; its CPU time is the demuxing."""
 
 

@@ -16,7 +16,7 @@ from prometheus_client import (
 from prometheus_client.process_collector import ProcessCollector
 
 from edgedetector.api.dataplane import CameraState, ModelState
-from edgedetector.detector.cpu import Spent
+from edgedetector.detector.cpu import STAGES, Spent
 from edgedetector.detector.lifecycle import State
 from edgedetector.detector.reading import Reading
 
@@ -84,7 +84,7 @@ class Metrics:
         )
         self.stages = Counter(
             "edgedetector_stage_seconds",
-            "Wall time by stage: read, decode, motion, prepare, request, boxes, track.",
+            f"Wall time by stage: {', '.join(STAGES)}.",
             ["stage"],
             registry=registry,
         )

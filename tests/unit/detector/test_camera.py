@@ -17,16 +17,18 @@ import pytest
 from edgedetector.api.dataplane import Decoder, DetectorCamera, DetectorModel, FrameRate, Tensor
 from edgedetector.detector.batching import Capacity
 from edgedetector.detector.camera import CLOCKS, Camera
-from edgedetector.detector.cpu import Stopwatch
+from edgedetector.detector.cpu import Spent, Stopwatch
 from edgedetector.detector.dispatch import Dispatcher
 from edgedetector.detector.events import Hub
+from edgedetector.detector.frame import Clocks, Frame
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.inference import Model
 from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.opening import SourceError
 from edgedetector.detector.outputs.outputs import Outputs
 from edgedetector.detector.presence import Crossing
+from edgedetector.detector.reader import Reader
 from edgedetector.detector.reading import Reading
-from edgedetector.detector.source import Clocks, Frame, SourceError, frames
 from edgedetector.triton.errors import TritonError, UnavailableError
 
 OUTPUTS = tuple(Tensor(name, (1,), "FP32") for name in ("boxes", "scores", "classes"))
@@ -250,10 +252,10 @@ def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_frame_of_a_video_is_decoded_in_order_until_its_end(video: Path) -> None:
-    spent: list[float] = []
+    spent: list[Spent] = []
     seen: list[Frame] = []
     with pytest.raises(SourceError) as caught:
-        seen.extend(frames(str(video), CLOCKS, spent.append))
+        seen.extend(Reader(str(video), CLOCKS, on_decode=spent.append).frames())
     assert caught.value.reason == "StreamEnded"
     assert [round(frame.image().mean() / 12) for frame in seen] == list(range(20))
     assert seen[0].image().shape == (48, 64, 3)
@@ -266,10 +268,10 @@ def test_garbage_is_a_source_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "garbage.mp4"
     path.write_bytes(content)
     with pytest.raises(SourceError):
-        list(frames(str(path), CLOCKS, lambda _: None))
+        list(Reader(str(path), CLOCKS).frames())
 
 
 def test_a_media_server_that_is_not_there_is_a_source_error() -> None:
     with pytest.raises(SourceError, match="refused") as caught:
-        list(frames("rtsp://127.0.0.1:1/s1", CLOCKS, lambda _: None))
+        list(Reader("rtsp://127.0.0.1:1/s1", CLOCKS).frames())
     assert not caught.value.unauthorized

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import mmap
 import os
+import secrets
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -33,6 +34,7 @@ from edgedetector.triton.transport import Answer, Transport
 
 DOUBLE = Signature("double", (Tensor("X", (3,), "FP32"),), (Tensor("Y", (3,), "FP32"),), 4)
 TOKEN = "00000000deadbeef"
+OURS = f"{os.getpid():08x}"
 SOON = 5.0  # seconds; far more than anything here takes
 
 
@@ -49,7 +51,7 @@ def transport(triton: Triton) -> Iterator[Transport]:
 
 @contextmanager
 def connected(triton: Triton, *, shared: bool = True, key: str = KEY, linger: float = 30.0) -> Iterator[Transport]:
-    regions = Regions() if shared else None
+    regions = made() if shared else None
     with (
         serve(triton) as address,
         Client(address, key=key, timeouts=Timeouts(query=SOON)) as client,
@@ -73,19 +75,13 @@ def held() -> tuple[int, int, int, set[str]]:
     return len(list(Path("/proc/self/fd").iterdir())), threads, maps, ours()
 
 
+def made() -> Regions:
+    """Regions by whose names this process knows them: tests beside this one make some, too, and leave some behind."""
+    return Regions(token=OURS + secrets.token_hex(4))
+
+
 def ours() -> set[str]:
-    """Regions but for those that another living process has: tests run beside this one.
-
-    What is there at two looks: another process' region has no lock for a moment after it is made.
-    """
-    return _unlocked_by_others() & _unlocked_by_others()
-
-
-def _unlocked_by_others() -> set[str]:
-    entries = {entry.inode(): entry.name for entry in os.scandir(DIRECTORY)}
-    locks = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
-    theirs = {int(fields[-3].rpartition(":")[2]) for fields in locks if str(os.getpid()) not in fields}
-    return {name for inode, name in entries.items() if name.startswith("edgedetector-tensors-") and inode not in theirs}
+    return {path.name for path in DIRECTORY.iterdir() if path.name.startswith(f"edgedetector-tensors-{OURS}")}
 
 
 @pytest.mark.parametrize("shared", [True, False])
@@ -128,7 +124,7 @@ def test_a_region_that_triton_still_holds_is_unregistered_a_moment_later(triton:
 def test_a_thousand_transports_leave_no_descriptor_thread_or_region(triton: Triton, *, shared: bool) -> None:
     with serve(triton) as address, Client(address, key=KEY) as client:
         for number in range(1020):
-            with Transport(client, regions=Regions() if shared else None) as transport:
+            with Transport(client, regions=made() if shared else None) as transport:
                 ask(transport, transport.pool(DOUBLE, batch=2, slots=1), 1)
             if number == 20:  # once gRPC has opened what it keeps
                 before = held()
@@ -335,7 +331,7 @@ def test_without_the_key_nothing_is_shared(triton: Triton) -> None:
 
 
 def test_nobody_there_fails_every_request_in_its_time_and_loses_no_slot() -> None:
-    with Client("127.0.0.1:1", key=KEY) as client, Transport(client, regions=Regions()) as transport:
+    with Client("127.0.0.1:1", key=KEY) as client, Transport(client, regions=made()) as transport:
         pool = transport.pool(DOUBLE, batch=1, slots=2)
         for _ in range(5):
             with pytest.raises(UnavailableError):
@@ -348,7 +344,7 @@ def test_requests_in_flight_fail_when_the_client_closes(triton: Triton) -> None:
     before = ours()
     with serve(triton) as address:
         client = Client(address, key=KEY)
-        transport = Transport(client, regions=Regions())
+        transport = Transport(client, regions=made())
         pool = transport.pool(DOUBLE, batch=1, slots=1)
         future = transport.submit(pool.acquire(), rows=1, timeout=SOON)
         assert triton.arrived.acquire(timeout=SOON)

@@ -21,7 +21,7 @@ def _tests(*chosen: str) -> list[str]:
     Hundreds of tests against real processes on two shared cores: one that fails for the machine's sake and passes by
     itself is named, and does not hide what the others found.
     """
-    pytest = [str(ROOT / ".venv" / "bin" / "python"), "-m", "pytest", "-v", "--durations=15", *chosen]
+    pytest = [str(ROOT / ".venv" / "bin" / "python"), "-m", "pytest", "-v", "--tb=short", "--durations=15", *chosen]
     again = [*pytest, "--last-failed", "--last-failed-no-failures=none"]
     return ["sh", "-c", f"{shlex.join(pytest)} || {shlex.join(again)}"]
 

@@ -55,14 +55,31 @@ class Site:
         wait_for(f"{name} >= {least}", reached, 30)
         return series
 
-    def consumers(self) -> list[Any]:
-        """Consumers in go2rtc's own words; none while it does not answer."""
+    def yard(self) -> dict[str, Any]:
+        """The stream in go2rtc's own words; empty while it does not answer."""
         with (
             contextlib.suppress(OSError, http.client.HTTPException, ValueError),
             urllib.request.urlopen(authorised(f"http://127.0.0.1:{self.api}/api/streams")) as answer,
         ):
-            return json.load(answer)["yard"]["consumers"] or []
-        return []
+            return dict(json.load(answer)["yard"])
+        return {}
+
+    def consumers(self) -> list[Any]:
+        return self.yard().get("consumers") or []
+
+    def sent(self) -> dict[tuple[int, int], int]:
+        """Bytes of every consumer's track, by the numbers of both: they are of one sequence in a process."""
+        tracks = ((consumer["id"], track) for consumer in self.consumers() for track in consumer.get("senders") or ())
+        return {(number, track["id"]): track.get("bytes", 0) for number, track in tracks}
+
+    def restart(self) -> None:
+        """Have go2rtc start again in place, and wait until it is there again with nobody reading."""
+        request = authorised(f"http://127.0.0.1:{self.api}/api/restart")
+        request.method = "POST"
+        with contextlib.suppress(OSError):  # it may be gone before it has answered
+            urllib.request.urlopen(request).close()
+        wait_for("the sessions' end", lambda: not self.consumers())
+        wait_for("RTSP", lambda: answers(self.rtsp))
 
     def read(self, stream: str) -> "av.container.InputContainer":
         options = {"rtsp_transport": "tcp", "timeout": "20000000", "analyzeduration": "100000", "probesize": "5000"}
@@ -197,18 +214,22 @@ def test_a_real_restart_in_place_is_noticed_and_no_counter_falls(
     received, connections = (
         f'go2rtc_producer_{name}_total{{stream="yard"}}' for name in ("receive_bytes", "connections")
     )
-    with site(tmp_path, go2rtc_binary, {"yard": cameras.url(0)}) as ports, ports.read("yard"):
-        before = ports.until(received, 30_000)
-        request = authorised(f"http://127.0.0.1:{ports.api}/api/restart")
-        request.method = "POST"
-        with contextlib.suppress(OSError):  # it may be gone before it has answered
-            urllib.request.urlopen(request).close()
-        wait_for("the session's end", lambda: not ports.consumers())
-        wait_for("RTSP", lambda: answers(ports.rtsp))
-        # Nobody scraped in between: the first look at the new process is at connections with the old numbers.
-        with ports.read("yard"):
-            wait_for("the new session", ports.consumers)
-            after = ports.until("go2rtc_restarts_total", 1)
+    with site(tmp_path, go2rtc_binary, {"yard": cameras.url(0)}) as ports, contextlib.ExitStack() as sessions:
+        sessions.enter_context(ports.read("yard"))
+        before = ports.until(received, 200_000)
+        old = ports.sent()
+
+        # Nobody scrapes until the new process has a track with an old one's numbers. Which numbers a session has
+        # depends on how many before it were broken off while go2rtc started: then it starts once more.
+        def restarted_with_an_old_number() -> bool:
+            sessions.close()
+            ports.restart()
+            sessions.enter_context(ports.read("yard"))
+            wait_for("a track that moves", lambda: any(ports.sent().values()))
+            return any(sent < old.get(numbers, 0) for numbers, sent in ports.sent().items())
+
+        wait_for("a restart with an old number", restarted_with_an_old_number, 60)
+        after = ports.until("go2rtc_restarts_total", 1)
     assert after[connections] == before[connections] + 1
     assert after[received] > before[received]
 

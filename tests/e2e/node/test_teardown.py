@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -95,6 +96,14 @@ def look(state: Path) -> Machine:
     )
 
 
+def left(state: Path, before: Machine) -> dict[str, set[str]]:
+    """What is different from before, in the end: nsenter(1) ends a moment after the process that it waits for."""
+    deadline = time.monotonic() + 10.0
+    while (found := look(state).unlike(before)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
 def lines_of(*command: str) -> list[str]:
     return subprocess.check_output(command, text=True).splitlines()
 
@@ -107,16 +116,29 @@ def processes() -> Iterator[str]:
             continue
 
 
-def in_use(namespaces: set[str]) -> set[str]:
-    """Processes of any of those namespaces, such as "net:[4026532000]"."""
+def in_use(namespaces: set[str], before: float) -> set[str]:
+    """Processes of any of those namespaces, such as "net:[4026532000]", that were there before a moment since boot.
+
+    The kernel gives the number of a namespace that is gone to the next one, perhaps of another node's new pod.
+    """
     found = set()
     for link in Path("/proc").glob("[0-9]*/ns/*"):
+        process = link.parents[1]
         try:
-            if str(link.readlink()) in namespaces:
-                found.add(f"{link} {(link.parents[1] / 'cmdline').read_bytes()!r}")
+            if str(link.readlink()) in namespaces and started(process) < before:
+                found.add(f"{link} {(process / 'cmdline').read_bytes()!r}")
         except OSError:
             continue
     return found
+
+
+def started(process: Path) -> float:
+    """When a process started, in seconds since boot (field 22 of proc_pid_stat(5))."""
+    return int((process / "stat").read_text().rpartition(")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def since_boot() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def namespaces_of_node_and_pods(kind: Kind) -> set[str]:
@@ -189,12 +211,13 @@ def test_a_deleted_cluster_with_running_pods_leaves_nothing(kind: Kind) -> None:
     kind.kubectl("rollout", "status", "deployment/held", "--timeout=120s")
     namespaces = namespaces_of_node_and_pods(kind)
     during = look(kind.state)
-    assert in_use(namespaces), "the test must see a running cluster's processes"
+    assert in_use(namespaces, since_boot()), "the test must see a running cluster's processes"
     assert {"links", "routes", "cgroups", "processes"} <= set(during.unlike(before)), "and the rest of it"
+    deleted = since_boot()
     kind.delete()
 
-    assert look(kind.state).unlike(before) == {}
-    assert in_use(namespaces) == set()
+    assert left(kind.state, before) == {}
+    assert in_use(namespaces, deleted) == set()
     assert [entry.name for entry in kind.state.iterdir()] == ["exported"]
     assert "kind-teardown" not in (kind.state / "exported").read_text()
 
@@ -206,14 +229,14 @@ def test_a_creation_that_was_killed_can_be_deleted_and_can_be_repeated(kind: Kin
     kind.interrupted_creation(at=stage)
     assert NAME not in kind("get", "clusters").split()
     kind.delete()
-    assert look(kind.state).unlike(before) == {}
+    assert left(kind.state, before) == {}
 
     kind.interrupted_creation(at=stage)
     kind.create()
     assert NAME in kind("get", "clusters").split()
     assert kind.kubectl("get", "nodes", "--output=name").split() == [f"node/{NAME}-control-plane"]
     kind.delete()
-    assert look(kind.state).unlike(before) == {}
+    assert left(kind.state, before) == {}
 
 
 def test_a_program_that_died_is_started_again_by_creating_the_cluster_again(kind: Kind) -> None:

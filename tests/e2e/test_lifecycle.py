@@ -38,8 +38,8 @@ GAP_SECONDS: Final = 2.0 + sites.KEYFRAME_SECONDS
 """A camera may miss a restart of the media server in place, and then waits for a keyframe."""
 SERVING_SECONDS: Final = 1.0
 """At 5 frames a second, over a load in the background (ADR 1: 0.3 s without answers at most)."""
-STUCK_SECONDS: Final = 15.0
-"""A camera that gives no frame for so long was not merely interrupted."""
+STUCK_SECONDS: Final = 60.0
+"""A camera that gives no frame for so long was not merely interrupted: twice the longest wait between two tries."""
 ROLL_SECONDS: Final = 4.0 + sites.KEYFRAME_SECONDS
 """A camera's Secret stands in the pod, so another set of them replaces the media server's pod (ADR 2)."""
 

@@ -24,7 +24,7 @@ _ITEM_BYTES: Final = {
 _ALIGNMENT: Final = 64
 _PAGE: Final = 4096
 _PYTHON: Final = 1 << 20
-"""Bytes that a python model takes at its start (24.10, counted in /dev/shm)."""
+"""Bytes that a python model takes at its start, and by which it takes more (24.10, counted in /dev/shm)."""
 _REQUESTS_PER_INSTANCE: Final = 2
 _MOST_REQUESTS: Final = 16
 
@@ -47,14 +47,14 @@ def model_need(model: ModelSpec, serving: ModelServing, post: ModelServing | Non
     """Return bytes of one model's regions: a file a request, each with room for a whole batch.
 
     With post-processing, also what Triton's python backend takes for each of its instances: the batch that it works on,
-    which goes to its process through /dev/shm and comes back, and a mebibyte at least.
+    which goes to its process through /dev/shm and comes back, in whole mebibytes.
     """
     instances = post.instances if post else 0
     requests = max(1, min(_MOST_REQUESTS, _REQUESTS_PER_INSTANCE * serving.instances + instances))
     results = outputs(model.post_processing) if model.post_processing else model.outputs
     region = _size((*model.inputs, *results), _rows(model, serving))
     inner = _PYTHON + _size((*model.outputs, *results), _rows(model, serving))
-    return requests * _aligned(region, _PAGE) + instances * _aligned(inner, _PAGE)
+    return requests * _aligned(region, _PAGE) + instances * _aligned(inner, _PYTHON)
 
 
 def _size(tensors: Iterable[TensorSpec], rows: int) -> int:

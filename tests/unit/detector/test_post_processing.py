@@ -1,4 +1,4 @@
-"""Post-processing in a real tritonserver, from the resource to the boxes: planned, staged, loaded and asked as in a pod.
+"""Post-processing in a real tritonserver, from resource to boxes: planned, staged, loaded and asked as in a pod.
 
 The first run installs tritonserver (140 MB) in the cache.
 """
@@ -9,8 +9,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import av
 import numpy as np
@@ -20,7 +21,7 @@ from tests.unit.detector.test_decoders import ambiguous, corners, plain_yolo
 from tests.unit.plan import scenarios
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import ServingConfig, to_json
+from edgedetector.api.dataplane import ModelState, ServingConfig, to_json
 from edgedetector.detector.batching import Outcome
 from edgedetector.detector.dispatch import Dispatcher, Shot
 from edgedetector.detector.frame import Frame
@@ -51,7 +52,7 @@ def raw(seed):
     out = np.empty(({4 + CLASSES}, {ANCHORS}), np.float32)
     out[:2] = random.integers(0, {SIZE} * 8, (2, {ANCHORS})) / 8
     out[2:4] = random.integers(16, 24 * 8, (2, {ANCHORS})) / 8
-    out[4:] = random.permuted(np.arange({CLASSES * ANCHORS}).reshape({CLASSES}, {ANCHORS}), axis=None) / {CLASSES * ANCHORS} * 0.45
+    out[4:] = random.permutation({CLASSES * ANCHORS}).reshape({CLASSES}, {ANCHORS}) / {CLASSES * ANCHORS} * 0.45
     return out.astype(np.DTYPE)
 """
 MODEL = (
@@ -151,6 +152,10 @@ class Pod:
             self.serving.round()
             threading.Event().wait(0.05)
 
+    def state(self, model: str) -> ModelState:
+        (found,) = [state for state in self.serving.states if state.name == model]
+        return found
+
     def instances(self, model: str) -> int:
         return sum(group.count for group in self.client.config(model).instance_group)
 
@@ -229,7 +234,7 @@ class Traffic:
                 self.dispatcher.offer(name, ["yolo"], shot, arrived=time.monotonic(), wait=PATIENCE)
             wait(lambda before=before: all(len(o.fates) > before[n] for n, o in self.owners.items()))
 
-    def __enter__(self) -> Traffic:
+    def __enter__(self) -> Self:
         self.thread.start()
         return self
 
@@ -291,7 +296,7 @@ def test_at_1_2_and_4_instances_the_boxes_are_those_of_plain_loops_and_no_reques
     owners = {f"camera-{number}": Owner() for number in range(CAMERAS)}
     with pod(tmp_path, specification(kind, NMS), code) as found, Traffic(found, owners) as traffic:
         asked = 0
-        for instances, of_the_model in ((1, 1), (2, 1), (4, 2), (2, 2), (1, 1)):
+        for instances, of_the_model in ((1, 1), (2, 1), (4, 2), (1, 1)):
             found.write(specification(kind, {**NMS, "instances": instances}, of_the_model))
             found.take()
             traffic.configure()
@@ -309,6 +314,30 @@ def test_at_1_2_and_4_instances_the_boxes_are_those_of_plain_loops_and_no_reques
     for seed in sure:
         assert np.array(as_rows(results[seed])) == pytest.approx(np.array(expected(seed, dtype)), abs=1e-4)
         assert len(results[seed].detections) > 5
+
+
+def test_either_model_loaded_anew_and_one_that_does_not_load_cost_no_request(tmp_path: Path) -> None:
+    code = {"yolo": MODEL.replace("DTYPE", "float32")}
+    owners = {f"camera-{number}": Owner() for number in range(CAMERAS)}
+    with pod(tmp_path, specification("FP32", NMS), code) as found, Traffic(found, owners) as traffic:
+        traffic.more()
+        for delay, overlap in (("1ms", OVERLAP), ("1ms", 0.6)):
+            changed = specification("FP32", NMS, serving={"maxQueueDelay": delay})
+            changed["models"][0]["decoder"]["iou"] = overlap
+            found.write(changed)
+            found.take()
+            traffic.more()
+        broken = found.write(changed)
+        post = next(model for model in broken.models if model.builtin)
+        bad = replace(post, config=post.config.replace('"python"', '"nosuch"'))
+        models = tuple(bad if model is post else model for model in broken.models)
+        (found.paths.serving / names.FILE_ACCEPTED).write_text(to_json(ServingConfig("broken", models)))
+        wait(lambda: found.serving.round() or found.state(post.name).state == "Failed")
+        assert "unable to find backend" in found.state(post.name).message
+        traffic.more()
+        assert found.state("yolo+pipeline").state == "Ready"
+    assert [error for owner in owners.values() for error in owner.errors] == []
+    assert {fate for owner in owners.values() for fate in owner.fates} == {Outcome.SERVED}
 
 
 def test_it_finds_what_the_detector_finds_for_each_cameras_own_confidence(tmp_path: Path) -> None:
@@ -378,5 +407,5 @@ def test_an_output_that_is_no_heads_is_said_in_the_detectors_words(tmp_path: Pat
     owners = {"gate": Owner()}
     with pod(tmp_path, specification("FP32", NMS), logits) as found, Traffic(found, owners) as traffic:
         traffic.more(2)
-    assert {fate for fate in owners["gate"].fates} == {Outcome.FAILED}
+    assert set(owners["gate"].fates) == {Outcome.FAILED}
     assert "are no probabilities: the model's last layer must be a sigmoid" in str(owners["gate"].errors[0])

@@ -101,13 +101,17 @@ def suppress(found: Boxes, rule: Rule) -> Boxes:
     with what there is.
     """
     best = found.take(np.argsort(-found.scores, kind="stable")[: rule.most])
-    corners = best.corners.astype(np.float64)
+    left, top, right, bottom = np.ascontiguousarray(best.corners.T, np.float64)
+    areas = (right - left) * (bottom - top)
     kept = best.scores > 0
     for index in range(len(kept)):
         if kept[index]:
             behind = slice(index + 1, None)
-            same = best.classes[behind] == best.classes[index]
-            kept[behind] &= ~(same & (_overlap(corners[index], corners[behind]) > rule.iou))
+            width = np.minimum(right[index], right[behind]) - np.maximum(left[index], left[behind])
+            height = np.minimum(bottom[index], bottom[behind]) - np.maximum(top[index], top[behind])
+            common = np.maximum(width, 0.0) * np.maximum(height, 0.0)
+            overlaps = common > rule.iou * (areas[index] + areas[behind] - common)
+            kept[behind] &= ~(overlaps & (best.classes[behind] == best.classes[index]))
     return best.take(np.flatnonzero(kept))
 
 
@@ -168,15 +172,6 @@ def _sound(found: Boxes) -> Boxes:
         )
     area = (found.corners[:, 2] > found.corners[:, 0]) & (found.corners[:, 3] > found.corners[:, 1])
     return found.take(np.flatnonzero(finite & area))
-
-
-def _overlap(one: Array, others: Array) -> Array:
-    """Return the intersection over union of a box [4] with each of others [N, 4], all with an area."""
-    low, high = np.maximum(one[:2], others[:, :2]), np.minimum(one[2:], others[:, 2:])
-    common: Array = np.clip(high - low, 0.0, None).prod(axis=1)
-    union = (one[2:] - one[:2]).prod() + (others[:, 2:] - others[:, :2]).prod(axis=1) - common
-    shares: Array = common / union
-    return shares
 
 
 class TritonPythonModel:

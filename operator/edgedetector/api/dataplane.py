@@ -16,6 +16,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_SPARSE: typing.Final = {"sparse": True}
+"""Of a field that is left out at its default: who does not use it gets the same text as from the release before."""
+
 
 class InvalidDocumentError(ValueError):
     """A document does not have the shape of its type; the message names the field."""
@@ -53,10 +56,13 @@ class ModelServing:
     files: dict[str, str] = field(default_factory=dict)
     """Target path below the model's directory -> path below /sources/<model>/, e.g. {"1/model.plan": "people.plan"}."""
     platform: str = ""
+    """`names.ENSEMBLE`: other models one behind the other, without a file and without instances of its own."""
     fetched: tuple[FetchedFile, ...] = ()
     """Files that do not lie in /sources; at most one so far."""
     size_limit: int = 0
     """Bytes of all files together that the accelerator can take; 0: no limit is known."""
+    builtin: str = field(default="", metadata=_SPARSE)
+    """Its main file is one that the pod itself brings, of this name; empty: it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,8 @@ class DetectorModel:
     max_batch_size: int
     preprocessing: str = "none"
     """`none`: the frame as uint8 RGB, resized to the input's dims; `unit`: divided by 255 as float."""
+    served_as: str = field(default="", metadata=_SPARSE)
+    """What Triton is asked for; empty: the model itself. Outputs and decoder are of what is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,7 +416,10 @@ def _camel(name: str) -> str:
 
 def _encode(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {_camel(f.name): _encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        fields = ((f, getattr(value, f.name)) for f in dataclasses.fields(value))
+        return {
+            _camel(f.name): _encode(item) for f, item in fields if not (f.metadata.get("sparse") and item == f.default)
+        }
     if isinstance(value, (tuple, list)):
         return [_encode(item) for item in value]
     if isinstance(value, dict):

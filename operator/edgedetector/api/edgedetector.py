@@ -28,6 +28,7 @@ Format = Literal["NONE", "NHWC", "NCHW"]
 DecoderType = Literal["none", "yolov8", "yolov11", "yolov5", "ssd"]
 Preprocessing = Literal["none", "unit"]
 WarmupData = Literal["Zero", "Random"]
+BuiltinModel = Literal["", "NMS"]
 TuningMode = Literal["Auto", "Recommend", "Off"]
 DegradationStep = Literal["ReduceFrameRate", "UseSubstream", "KeyframesOnly", "PauseCameras"]
 ZoneKind = Literal["Include", "Exclude", "Watch"]
@@ -118,6 +119,22 @@ class WarmupSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class PostProcessingSpec:
+    """A model inside Triton that takes a model's raw outputs and gives boxes: exactly one of `builtin` and `source`.
+
+    The rest but `instances` belongs to a source; empty texts mean Triton's python backend and model.py.
+    """
+
+    builtin: BuiltinModel = ""
+    source: ModelSource | None = None
+    outputs: tuple[TensorSpec, ...] = ()
+    backend: str = ""
+    model_file: str = ""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    instances: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """A model; empty texts mean: as the accelerator profile says."""
 
@@ -128,6 +145,7 @@ class ModelSpec:
     backend: str = ""
     model_file: str = ""
     decoder: DecoderSpec = field(default_factory=DecoderSpec)
+    post_processing: PostProcessingSpec | None = None
     preprocessing: Preprocessing = "none"
     max_batch_size: int = 0
     warmup: WarmupSpec = field(default_factory=WarmupSpec)

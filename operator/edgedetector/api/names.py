@@ -38,6 +38,9 @@ ANNOTATION_REPLICAS: Final = f"{GROUP}/replicas-before-suspension"
 # Of how streams are decoded, on inference pods: what they read once, so that a change replaces them.
 ANNOTATION_DECODING: Final = f"{GROUP}/decoding"
 
+# On inference pods of a detector with post-processing: those of a former release know nothing of it, and are replaced.
+ANNOTATION_POST_PROCESSING: Final = f"{GROUP}/post-processing"
+
 # To what the maximum of replicas was lowered and when, on their autoscaler.
 ANNOTATION_CAPPED: Final = f"{GROUP}/capped"
 
@@ -132,3 +135,26 @@ def stream(camera: str) -> str:
     not be able to contain anything that a user could also choose as a password.
     """
     return "s" + hashlib.sha256(camera.encode()).hexdigest()[:16]
+
+
+ENSEMBLE: Final = "ensemble"
+"""Triton's platform of models one behind the other."""
+POST_PROCESSING: Final = "+postprocessing"
+PIPELINE: Final = "+pipeline"
+"""No model's own name has a plus."""
+
+
+def post_processing(model: str) -> str:
+    """Model in Triton that makes boxes of a model's raw outputs."""
+    return f"{model}{POST_PROCESSING}"
+
+
+def pipeline(model: str) -> str:
+    """Ensemble in Triton of a model and its post-processing: what the detector asks."""
+    return f"{model}{PIPELINE}"
+
+
+def model_field(served: str) -> str:
+    """Field of the specification that a model in Triton comes from."""
+    model, plus, _ = served.partition("+")
+    return f"spec.models[{model}]" + (".postProcessing" if plus else "")

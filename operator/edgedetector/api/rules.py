@@ -14,8 +14,12 @@ from edgedetector.api import urls
 from edgedetector.api.errors import InvalidSpecError
 
 if TYPE_CHECKING:
-    from edgedetector.api.edgedetector import CameraSpec, DetectorSpec, ModelSpec
+    from edgedetector.api.edgedetector import CameraSpec, DetectorSpec, ModelSource, ModelSpec, PostProcessingSpec
 
+
+BUILTIN_HEADS: Final = ("yolov8", "yolov11", "yolov5")
+BUILTIN_TYPES: Final = ("FP16", "FP32")
+"""What the post-processing that is shipped reads."""
 
 SMALLEST_ZONE: Final = 1e-6
 """Share of the picture that a zone must have: below any camera's pixel. The data plane has the same bound."""
@@ -59,14 +63,43 @@ def _broken(spec: DetectorSpec) -> Iterator[tuple[str, str, str]]:
 
 
 def _broken_by_model(model: ModelSpec, where: str) -> Iterator[tuple[str, str, str]]:
-    source = model.source
-    if sum(kind is not None for kind in (source.config_map, source.persistent_volume_claim, source.http)) != 1:
-        problem = "needs exactly one of configMap, persistentVolumeClaim and http"
-        yield f"{where}.source", problem, "keep one of them"
-    if source.http:
-        yield from _misfit(urls.MODEL, f"{where}.source.http", "url", source.http.url)
+    yield from _broken_by_source(model.source, f"{where}.source")
     if not model.inputs or not model.outputs:
         yield where, "needs at least one input and one output", "describe the model's tensors"
+    elif model.post_processing:
+        yield from _broken_by_post_processing(model, model.post_processing, f"{where}.postProcessing")
+
+
+def _broken_by_source(source: ModelSource, where: str) -> Iterator[tuple[str, str, str]]:
+    if sum(kind is not None for kind in (source.config_map, source.persistent_volume_claim, source.http)) != 1:
+        yield where, "needs exactly one of configMap, persistentVolumeClaim and http", "keep one of them"
+    if source.http:
+        yield from _misfit(urls.MODEL, f"{where}.http", "url", source.http.url)
+
+
+def _broken_by_post_processing(
+    model: ModelSpec, post: PostProcessingSpec, where: str
+) -> Iterator[tuple[str, str, str]]:
+    if bool(post.builtin) == (post.source is not None):
+        yield where, "needs exactly one of builtin and source", "keep one of the two"
+    if post.instances < 1:
+        yield f"{where}.instances", "is below 1", "raise it"
+    if post.builtin:
+        if model.decoder.type not in BUILTIN_HEADS:
+            remedy = "correct decoder.type, or remove postProcessing where the model gives finished boxes"
+            yield f"{where}.builtin", "reads the heads yolov8, yolov11 and yolov5", remedy
+        if model.outputs[0].data_type not in BUILTIN_TYPES:
+            remedy = "correct its dataType or name a source"
+            yield f"{where}.builtin", "reads the first output as FP16 or FP32", remedy
+        if post.outputs or post.backend or post.model_file or post.parameters:
+            yield where, "has fields of a source beside builtin, which has its own", "remove them"
+    elif post.source is not None:
+        yield from _broken_by_source(post.source, f"{where}.source")
+        if not post.outputs:
+            yield f"{where}.outputs", "is empty", "write what the model of source gives"
+        if {tensor.name for tensor in model.inputs} & {tensor.name for tensor in post.outputs}:
+            # In Triton's ensemble the two would be one tensor.
+            yield f"{where}.outputs", "has the name of one of the model's inputs", "give it another one"
 
 
 def _broken_by_camera(camera: CameraSpec, where: str) -> Iterator[tuple[str, str, str]]:

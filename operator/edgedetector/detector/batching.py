@@ -52,7 +52,13 @@ class Capacity:
     """Requests at once."""
 
 
-def capacity(serving: ModelServing, *, per_instance: int = REQUESTS_PER_INSTANCE, most: int = 16) -> Capacity:
+def capacity(
+    serving: ModelServing,
+    post: ModelServing | None = None,
+    *,
+    per_instance: int = REQUESTS_PER_INSTANCE,
+    most: int = 16,
+) -> Capacity:
     """Return what a model's serving configuration lets us send.
 
     The largest preferred size is the bound where there is one, since Triton forms no larger batch without a delay
@@ -60,11 +66,15 @@ def capacity(serving: ModelServing, *, per_instance: int = REQUESTS_PER_INSTANCE
 
     Parameters
     ----------
+    post
+        The model's post-processing in Triton, if it has one. While its instances work on requests, the model is to have
+        as many as without it: one that computes and one that is ready, an instance.
     most
         Requests at once, whatever the instances: each has a thread and its buffers.
     """
     batch = min(max(serving.preferred_batch_sizes, default=serving.max_batch_size), serving.max_batch_size)
-    return Capacity(max(1, batch), max(1, min(most, per_instance * serving.instances)))
+    requests = per_instance * serving.instances + (post.instances if post else 0)
+    return Capacity(max(1, batch), max(1, min(most, requests)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,7 +227,8 @@ class Dispatcher:
         with self._lock:
             if lane.pool is None or lane.pool.closed:
                 config = lane.model.config
-                signature = Signature(config.name, config.inputs, config.outputs, config.max_batch_size)
+                asked = config.served_as or config.name
+                signature = Signature(asked, config.inputs, config.outputs, config.max_batch_size)
                 lane.pool = self._transport.pool(signature, batch=lane.room.batch, slots=lane.room.requests)
             return lane.pool, self._transport
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
 
+from edgedetector.api import names
 from edgedetector.api.dataplane import Accelerator, AcceleratorMetric
 
 T = TypeVar("T")
@@ -65,11 +66,11 @@ class Queued:
 
 
 def queued(exposition: str) -> Queued:
-    """Return the requests' time from Triton's metrics, all models together."""
+    """Return the requests' time from Triton's metrics, all models together; an ensemble's is that of its models."""
     found = {_QUEUE: 0.0, _REQUEST: 0.0}
     for line in exposition.splitlines():
         name = line.partition("{")[0]
-        if name in found:
+        if name in found and f'{names.PIPELINE}"' not in line:
             found[name] += float(line.rpartition(" ")[2])
     return Queued(found[_QUEUE], found[_REQUEST])
 

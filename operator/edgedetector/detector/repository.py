@@ -16,7 +16,7 @@ from pathlib import Path
 
 from edgedetector.api import conditions, names
 from edgedetector.api.dataplane import FetchedFile, ModelServing
-from edgedetector.detector import files
+from edgedetector.detector import builtin, files
 from edgedetector.detector.files import Digests, ModelFileError, Problem
 from edgedetector.detector.trial import Trial
 
@@ -119,6 +119,8 @@ class Repository:
                 continue
             if file.digest:
                 return self._fetching(serving.name, file.digest)
+            if serving.builtin:
+                return Problem(conditions.REASON_MODEL_FILE_MISSING, f"this release brings no {serving.builtin}")
             named = file.origin.relative_to(self._paths.sources / serving.name)
             return Problem(conditions.REASON_MODEL_FILE_MISSING, f"its source has no file {named}")
         size = sum(file.origin.stat().st_size for file in present)
@@ -150,6 +152,9 @@ class Repository:
         """
         if problem := self.look(serving):
             raise ModelFileError(problem.reason, problem.message)
+        if serving.platform == names.ENSEMBLE:
+            # It has no file, and Triton loads no model without a version.
+            (self._directory(serving.name) / "1").mkdir(parents=True, exist_ok=True)
         for file in self._changed(serving):
             self._copy(file)
 
@@ -157,6 +162,8 @@ class Repository:
         """Return every file of a model; none where they came with the volume that the repository is."""
         source = _inside(self._paths.sources, serving.name)
         directory = self._directory(serving.name)
+        if serving.builtin:
+            return (_File(directory / "1" / builtin.TARGET, builtin.path(serving.builtin)),)
         plain = serving.files or (_everything(source) if source.is_dir() else {})
         return (
             *(_File(_inside(directory, target), _inside(source, origin)) for target, origin in plain.items()),

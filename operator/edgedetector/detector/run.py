@@ -157,7 +157,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
 
 def capacities(wanted: Mapping[str, ModelServing]) -> dict[str, Capacity]:
     """Return how much of each model can be on its way to Triton at once."""
-    return {name: capacity(model) for name, model in wanted.items()}
+    return {name: capacity(model, wanted.get(names.post_processing(name))) for name, model in wanted.items()}
 
 
 def state(serving: Serving, fleet: Fleet, publisher: Publisher, transport: str) -> DetectorState:

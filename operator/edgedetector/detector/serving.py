@@ -23,7 +23,7 @@ from edgedetector.detector.files import ModelFileError, Problem
 from edgedetector.detector.repository import InvalidNameError, Paths, Repository
 from edgedetector.detector.trial import Outcome, Trial
 from edgedetector.triton.client import Client
-from edgedetector.triton.config import InvalidConfigError, differences, parse
+from edgedetector.triton.config import InvalidConfigError, differences, parse, parts
 from edgedetector.triton.errors import TritonError, UnavailableError
 
 log = logging.getLogger(__name__)
@@ -144,6 +144,9 @@ class Serving:
         if problem is not None and seen.live:
             self._report_files(model, problem, seen)
             return
+        if missing := self._missing_part(model, seen):
+            self._report(ModelState(model.name, "Loading", f"waits for model {missing}"))
+            return
         seen = replace(seen, changed=changed)
         failure = self._failures.get(model.name)
         match step(model, seen, failure, self._clock()):
@@ -157,6 +160,21 @@ class Serving:
                 self._settle(serving_id, model, seen)
             case Step.NOTHING:
                 self._report_failure(model, failure, seen)
+
+    def _missing_part(self, model: ModelServing, seen: Seen) -> str:
+        """Return a model that an ensemble still waits for; Triton would load that by itself, files or not."""
+        if model.platform != names.ENSEMBLE or not seen.live or seen.ready:
+            return ""
+        try:
+            return next((part for part in parts(parse(model.config)) if not self._is_ready(part)), "")
+        except InvalidConfigError:
+            return ""  # a load says what is wrong
+
+    def _is_ready(self, model: str) -> bool:
+        try:
+            return self._client.is_ready(model)
+        except TritonError:
+            return False
 
     def _files(self, model: ModelServing) -> tuple[Problem | None, bool]:
         """Return what is wrong with a model's files, and whether others are to be loaded than those that serve."""
@@ -282,7 +300,8 @@ class Serving:
     def _unload(self, keep: set[str]) -> None:
         with self._lock:
             self._states = {name: state for name, state in self._states.items() if name in keep}
-        for name in self._repository.remembered() - keep:
+        # Ensembles first: one whose models go would be none for a moment.
+        for name in sorted(self._repository.remembered() - keep, key=lambda name: not name.endswith(names.PIPELINE)):
             try:
                 self._client.unload(name)
             except TritonError as error:

@@ -22,7 +22,7 @@ from edgedetector.api.dataplane import (
 )
 from edgedetector.api.edgedetector import CameraSpec, DetectorSpec, EdgeDetector, ModelSpec, TensorSpec
 from edgedetector.api.profile import AcceleratorProfile
-from edgedetector.plan import outputs
+from edgedetector.plan import outputs, post_processing
 from edgedetector.plan.common import COMPONENT_DETECTOR, config_map, detector_metadata
 from edgedetector.plan.settings import Settings
 
@@ -127,19 +127,21 @@ def _degradation(spec: DetectorSpec) -> Degradation:
 
 
 def _model(model: ModelSpec) -> DetectorModel:
-    decoder = model.decoder
+    decoder, post = model.decoder, model.post_processing
     return DetectorModel(
         name=model.name,
         inputs=tuple(_tensor(tensor) for tensor in model.inputs),
-        outputs=tuple(_tensor(tensor) for tensor in model.outputs),
+        outputs=tuple(_tensor(tensor) for tensor in (post_processing.outputs(post) if post else model.outputs)),
         decoder=Decoder(
-            type=_SAME_HEAD.get(decoder.type, decoder.type),
+            # Of a builtin finished boxes come out.
+            type="none" if post and post.builtin else _SAME_HEAD.get(decoder.type, decoder.type),
             labels=decoder.labels,
             confidence=decoder.confidence,
             iou=decoder.iou,
         ),
         max_batch_size=model.max_batch_size,
         preprocessing=model.preprocessing,
+        served_as=names.pipeline(model.name) if post else "",
     )
 
 

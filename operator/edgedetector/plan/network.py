@@ -11,7 +11,7 @@ from typing import Any, Final
 from edgedetector.api import names
 from edgedetector.api.edgedetector import Destinations, EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile, ExporterSpec
-from edgedetector.plan import destinations, outputs
+from edgedetector.plan import destinations, outputs, sources
 from edgedetector.plan.common import detector_metadata, detector_selector, profile_metadata, profile_selector
 from edgedetector.plan.destinations import pods_of, rule
 from edgedetector.plan.settings import Settings
@@ -132,7 +132,7 @@ def _cameras(detector: EdgeDetector) -> list[dict[str, Any]]:
 def _model_servers(detector: EdgeDetector) -> list[dict[str, Any]]:
     """Return the rules of the init step. A policy knows no containers, so they hold for the whole pod."""
     return destinations.egress(
-        [model.source.http.url for model in detector.spec.models if model.source.http],
+        sources.urls(detector),
         detector.spec.network_policy.models,
         namespace=detector.namespace,
         usual=MODEL_PORTS,

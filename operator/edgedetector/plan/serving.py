@@ -12,7 +12,7 @@ from edgedetector.api.edgedetector import EdgeDetector, ModelSpec
 from edgedetector.api.errors import InvalidSpecError
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.api.quantities import parse_quantity
-from edgedetector.plan import sources
+from edgedetector.plan import post_processing, sources
 from edgedetector.plan.common import COMPONENT_SERVING, config_map, detector_metadata
 from edgedetector.plan.triton_config import Knobs, render
 
@@ -40,11 +40,65 @@ def serving_config(detector: EdgeDetector, profile: AcceleratorProfile, hosts: t
         max_queue_delay_microseconds=serving.max_queue_delay // timedelta(microseconds=1),
     )
 
-    def served(model: ModelSpec) -> ModelServing:
+    def served(model: ModelSpec) -> tuple[ModelServing, ...]:
         fetched = sources.fetched(model, model_file(model, profile), detector.namespace, hosts)
-        return model_serving(model, knobs, profile, fetched)
+        first = model_serving(model, knobs, profile, fetched)
+        return (first, *post_processing_serving(detector, model, profile, hosts))
 
-    return identified(tuple(served(model) for model in detector.spec.models))
+    return identified(tuple(entry for model in detector.spec.models for entry in served(model)))
+
+
+def post_processing_serving(
+    detector: EdgeDetector,
+    model: ModelSpec,
+    profile: AcceleratorProfile,
+    hosts: tuple[str, ...] = (),
+    *,
+    instances: int | None = None,
+) -> tuple[ModelServing, ...]:
+    """Return how a model's post-processing is served, and then the ensemble of the two; empty if it has none.
+
+    Parameters
+    ----------
+    instances
+        Of the post-processing; None: as many as the specification asks for.
+    """
+    post = post_processing.model_of(model, detector.spec)
+    if post is None or model.post_processing is None:
+        return ()
+    count = model.post_processing.instances if instances is None else instances
+    kind = post_processing.instance_kind(post, profile)
+    builtin = model.post_processing.builtin
+    return (
+        ModelServing(
+            name=post.name,
+            instances=count,
+            preferred_batch_sizes=(),
+            max_batch_size=post.max_batch_size,
+            max_queue_delay_microseconds=0,
+            # Requests come in batches already. Joined, several would wait for one instance while others idle.
+            config=render(
+                post,
+                Knobs(instances=count),
+                backend=post.backend,
+                instance_kind=kind,
+                model_file=post.model_file,
+                joined=False,
+            ),
+            files={} if builtin else _files(post, post.model_file),
+            fetched=sources.fetched(post, post.model_file, detector.namespace, hosts),
+            builtin=builtin,
+        ),
+        ModelServing(
+            name=names.pipeline(model.name),
+            instances=0,
+            preferred_batch_sizes=(),
+            max_batch_size=model.max_batch_size,
+            max_queue_delay_microseconds=0,
+            config=post_processing.ensemble(model, post),
+            platform=names.ENSEMBLE,
+        ),
+    )
 
 
 def identified(models: tuple[ModelServing, ...]) -> ServingConfig:
@@ -109,7 +163,7 @@ def _files(model: ModelSpec, main: str) -> dict[str, str]:
     items = model.source.config_map.items if model.source.config_map else ()
     if items and main not in {item.path for item in items}:
         raise InvalidSpecError(
-            f"spec.models[{model.name}].source.configMap.items",
+            f"{names.model_field(model.name)}.source.configMap.items",
             f"bring no file {main}, the model's main file",
             "add it, or name another one in modelFile",
         )

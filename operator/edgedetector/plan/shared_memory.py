@@ -10,8 +10,10 @@ import math
 from collections.abc import Iterable
 from typing import Final
 
+from edgedetector.api import names
 from edgedetector.api.dataplane import ModelServing, ServingConfig
 from edgedetector.api.edgedetector import ModelSpec, TensorSpec
+from edgedetector.plan.post_processing import outputs
 
 _ITEM_BYTES: Final = {
     **dict.fromkeys(("BOOL", "UINT8", "INT8"), 1),
@@ -21,6 +23,8 @@ _ITEM_BYTES: Final = {
 }
 _ALIGNMENT: Final = 64
 _PAGE: Final = 4096
+_PYTHON: Final = 1 << 20
+"""Bytes that a python model takes at its start, and by which it takes more (24.10, counted in /dev/shm)."""
 _REQUESTS_PER_INSTANCE: Final = 2
 _MOST_REQUESTS: Final = 16
 
@@ -28,21 +32,33 @@ _MOST_REQUESTS: Final = 16
 def need(models: Iterable[ModelSpec], serving: ServingConfig) -> int:
     """Return bytes for all requests that can be on their way at once, as the models are served now.
 
-    Not in it: what Triton's backends take for themselves, and the regions of requests that were never answered.
+    Not in it: what Triton's backends take for themselves but for post-processing, and the regions of requests that were
+    never answered.
     """
     served = {model.name: model for model in serving.models}
-    return sum(model_need(model, served[model.name]) for model in models if model.name in served)
+    return sum(
+        model_need(model, served[model.name], served.get(names.post_processing(model.name)))
+        for model in models
+        if model.name in served
+    )
 
 
-def model_need(model: ModelSpec, serving: ModelServing) -> int:
-    """Return bytes of one model's regions: a file a request, each with room for a whole batch."""
-    requests = max(1, min(_MOST_REQUESTS, _REQUESTS_PER_INSTANCE * serving.instances))
-    region = sum(_aligned(_rows(model, serving) * _item(tensor), _ALIGNMENT) for tensor in _tensors(model))
-    return requests * _aligned(region, _PAGE)
+def model_need(model: ModelSpec, serving: ModelServing, post: ModelServing | None = None) -> int:
+    """Return bytes of one model's regions: a file a request, each with room for a whole batch.
+
+    With post-processing, also what Triton's python backend takes for each of its instances: the batch that it works on,
+    which goes to its process through /dev/shm and comes back, in whole mebibytes.
+    """
+    instances = post.instances if post else 0
+    requests = max(1, min(_MOST_REQUESTS, _REQUESTS_PER_INSTANCE * serving.instances + instances))
+    results = outputs(model.post_processing) if model.post_processing else model.outputs
+    region = _size((*model.inputs, *results), _rows(model, serving))
+    inner = _PYTHON + _size((*model.outputs, *results), _rows(model, serving))
+    return requests * _aligned(region, _PAGE) + instances * _aligned(inner, _PYTHON)
 
 
-def _tensors(model: ModelSpec) -> tuple[TensorSpec, ...]:
-    return (*model.inputs, *model.outputs)
+def _size(tensors: Iterable[TensorSpec], rows: int) -> int:
+    return sum(_aligned(rows * _item(tensor), _ALIGNMENT) for tensor in tensors)
 
 
 def _rows(model: ModelSpec, serving: ModelServing) -> int:

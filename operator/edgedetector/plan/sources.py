@@ -9,6 +9,7 @@ from edgedetector.api import names
 from edgedetector.api.dataplane import FetchedFile
 from edgedetector.api.edgedetector import ConfigMapKey, ConfigMapSource, EdgeDetector, HttpSource, ModelSpec
 from edgedetector.api.errors import InvalidSpecError
+from edgedetector.plan import post_processing
 from edgedetector.plan.common import RESTRICTED, memory_volume, present, requests, resources, volume_name
 from edgedetector.plan.destinations import endpoint
 from edgedetector.plan.settings import Settings
@@ -26,7 +27,7 @@ def volumes(detector: EdgeDetector) -> list[dict[str, Any]]:
         If a claim is to be attached in two ways: the kubelet would wait for the second for ever.
     """
     found: dict[str, dict[str, Any]] = {}
-    for model in detector.spec.models:
+    for model in _models(detector):
         source = model.source
         if source.config_map:
             found[_volume(model)] = {"configMap": _config_map_volume(source.config_map)}
@@ -52,7 +53,7 @@ def mounts(detector: EdgeDetector) -> list[dict[str, Any]]:
             subPath=model.source.persistent_volume_claim.path if model.source.persistent_volume_claim else "",
             readOnly=True,
         )
-        for model in detector.spec.models
+        for model in _models(detector)
         if not model.source.http
     ]
     fetched = ({**_FETCHED, "readOnly": True}, {**_REPORT, "readOnly": True})
@@ -88,6 +89,11 @@ def fetcher(detector: EdgeDetector, settings: Settings) -> list[dict[str, Any]]:
             ],
         }
     ]
+
+
+def urls(detector: EdgeDetector) -> list[str]:
+    """Return the addresses that models are fetched from."""
+    return [source.url for _, source in _over_http(detector)]
 
 
 def fetched(model: ModelSpec, file: str, namespace: str, hosts: Iterable[str]) -> tuple[FetchedFile, ...]:
@@ -152,7 +158,14 @@ def _authority(model: ModelSpec) -> str:
 
 
 def _over_http(detector: EdgeDetector) -> list[tuple[ModelSpec, HttpSource]]:
-    return [(model, model.source.http) for model in detector.spec.models if model.source.http]
+    return [(model, model.source.http) for model in _models(detector) if model.source.http]
+
+
+def _models(detector: EdgeDetector) -> list[ModelSpec]:
+    """Return the models that come from somewhere: those that are named, and post-processing that is no builtin."""
+    spec = detector.spec
+    own = (post_processing.model_of(m, spec) for m in spec.models if m.post_processing and m.post_processing.source)
+    return [*spec.models, *(model for model in own if model)]
 
 
 def _config_map_volume(source: ConfigMapSource) -> dict[str, Any]:

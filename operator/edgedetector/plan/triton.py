@@ -83,7 +83,10 @@ def deployment(detector: EdgeDetector, profile: AcceleratorProfile, settings: Se
         },
         "revisionHistoryLimit": 2,
         "template": {
-            "metadata": {"labels": detector_labels(detector, names.COMPONENT_TRITON), **_decoding_note(profile)},
+            "metadata": present(
+                labels=detector_labels(detector, names.COMPONENT_TRITON),
+                annotations={**_decoding_note(profile), **_post_processing_note(detector)},
+            ),
             "spec": _pod(detector, profile, settings),
         },
     }
@@ -153,13 +156,19 @@ def _pod(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings
     ) | {"automountServiceAccountToken": False, "enableServiceLinks": False}
 
 
-def _decoding_note(profile: AcceleratorProfile) -> dict[str, Any]:
+def _decoding_note(profile: AcceleratorProfile) -> dict[str, str]:
     """Return the annotation by which pods follow a profile whose decoding changes; software has none."""
     found = decoding(profile)
     if found == Decoding():
         return {}
     digest = hashlib.sha256(to_json(found).encode()).hexdigest()[:16]
-    return {"annotations": {names.ANNOTATION_DECODING: digest}}
+    return {names.ANNOTATION_DECODING: digest}
+
+
+def _post_processing_note(detector: EdgeDetector) -> dict[str, str]:
+    """Return the annotation by which pods of a former release, which would ask the model itself, are replaced."""
+    used = any(model.post_processing for model in detector.spec.models)
+    return {names.ANNOTATION_POST_PROCESSING: "true"} if used else {}
 
 
 def _model_repository(detector: EdgeDetector, settings: Settings) -> dict[str, Any]:

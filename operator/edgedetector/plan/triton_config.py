@@ -6,6 +6,7 @@ Fields are those that Triton 23.07 knows, so that one rendering serves every rel
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Final
@@ -15,11 +16,7 @@ import jinja2
 from edgedetector.api.edgedetector import ModelSpec, TensorSpec, WarmupSpec
 from edgedetector.api.errors import InvalidSpecError
 
-_TEMPLATE: Final = """\
-name: {{ model.name | quote }}
-backend: {{ backend | quote }}
-max_batch_size: {{ model.max_batch_size }}
-default_model_filename: {{ model_file | quote }}
+_TENSORS: Final = """\
 {% for kind, tensors in (("input", model.inputs), ("output", model.outputs)) %}
 {{ kind }} [
 {% for tensor in tensors %}
@@ -34,13 +31,23 @@ default_model_filename: {{ model_file | quote }}
 {% endfor %}
 ]
 {% endfor %}
+"""
+_MODEL: Final = (
+    """\
+name: {{ model.name | quote }}
+backend: {{ backend | quote }}
+max_batch_size: {{ model.max_batch_size }}
+default_model_filename: {{ model_file | quote }}
+"""
+    + _TENSORS
+    + """\
 instance_group [
   {
     count: {{ knobs.instances }}
     kind: {{ instance_kind }}
   }
 ]
-{% if model.max_batch_size > 0 %}
+{% if joined and model.max_batch_size > 0 %}
 dynamic_batching {
 {% if knobs.preferred_batch_sizes %}
   preferred_batch_size: [ {{ knobs.preferred_batch_sizes | join(", ") }} ]
@@ -73,6 +80,37 @@ parameters {
 }
 {% endfor %}
 """
+)
+
+# Each step's inputs and outputs, as Triton's maps: the model's name of a tensor -> the ensemble's.
+_ENSEMBLE: Final = (
+    """\
+name: {{ model.name | quote }}
+platform: "ensemble"
+max_batch_size: {{ model.max_batch_size }}
+"""
+    + _TENSORS
+    + """\
+ensemble_scheduling {
+{% for step in steps %}
+  step [
+    {
+      model_name: {{ step.model | quote }}
+      model_version: -1
+{% for kind, tensors in (("input_map", step.inputs), ("output_map", step.outputs)) %}
+{% for key, value in tensors.items() %}
+      {{ kind }} {
+        key: {{ key | quote }}
+        value: {{ value | quote }}
+      }
+{% endfor %}
+{% endfor %}
+    }
+  ]
+{% endfor %}
+}
+"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +122,24 @@ class Knobs:
     max_queue_delay_microseconds: int = 0
 
 
-def render(model: ModelSpec, knobs: Knobs, *, backend: str, instance_kind: str, model_file: str) -> str:
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A model of an ensemble; its tensors by their name in it -> their name in the ensemble."""
+
+    model: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+def render(
+    model: ModelSpec, knobs: Knobs, *, backend: str, instance_kind: str, model_file: str, joined: bool = True
+) -> str:
     """Return the text of config.pbtxt.
+
+    Parameters
+    ----------
+    joined
+        Whether Triton joins requests that wait into one batch.
 
     Raises
     ------
@@ -99,15 +153,21 @@ def render(model: ModelSpec, knobs: Knobs, *, backend: str, instance_kind: str, 
             f"holds a size above maxBatchSize {limit} of model {model.name}",
             "remove it or raise maxBatchSize",
         )
-    return _template().render(
+    return _template(_MODEL).render(
         model=model,
         knobs=knobs,
+        joined=joined,
         backend=backend,
         instance_kind=instance_kind,
         model_file=model_file,
         warmup_batches=_warmup_batches(model, knobs),
         parameters=sorted(model.parameters.items()),
     )
+
+
+def render_ensemble(model: ModelSpec, steps: Sequence[Step]) -> str:
+    """Return the text of config.pbtxt of an ensemble, of which `model` gives name, tensors and largest batch."""
+    return _template(_ENSEMBLE).render(model=model, steps=steps)
 
 
 def quote(text: str) -> str:
@@ -138,7 +198,7 @@ def _warmup_data(tensor: TensorSpec, warmup: WarmupSpec) -> str:
 
 
 @cache
-def _template() -> jinja2.Template:
+def _template(text: str) -> jinja2.Template:
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # noqa: S701 - protobuf text, no HTML; `quote` escapes
@@ -146,4 +206,4 @@ def _template() -> jinja2.Template:
         lstrip_blocks=True,
     )
     environment.filters |= {"quote": quote, "warmup_dims": _warmup_dims, "warmup_data": _warmup_data}
-    return environment.from_string(_TEMPLATE)
+    return environment.from_string(text)

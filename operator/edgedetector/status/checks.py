@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from edgedetector.api.dataplane import DetectorState, ModelServing, ModelState
+    from edgedetector.api.dataplane import DetectorState, ModelServing, ModelState, ServingConfig
     from edgedetector.go2rtc.state import MediaState
     from edgedetector.status.cameras import CameraView
 
@@ -99,7 +99,11 @@ def model_ready(running: Running) -> Verdict:
             verdict = _model(model, state, running.accepted.id, running.profile)
             if verdict.status != conditions.TRUE:
                 return verdict
-    return fine(conditions.REASON_MODELS_LOADED, listed([model.name for model in running.accepted.models]) + " loaded")
+    return fine(conditions.REASON_MODELS_LOADED, listed(_named(running.accepted)) + " loaded")
+
+
+def _named(accepted: ServingConfig) -> list[str]:
+    return [model.name for model in accepted.models if model.platform != names.ENSEMBLE]
 
 
 def _serving(running: Running) -> tuple[DetectorState, ...]:
@@ -139,7 +143,7 @@ def _model_failed(found: ModelState, profile: str) -> Verdict:
     reason = found.reason if found.reason in conditions.MODEL_FILE_REASONS else said.reason
     text = said.message.removeprefix(f"load {found.name}: ").removeprefix(f"model {found.name}: ")
     field = triton_errors.field(text) if reason == conditions.REASON_MODEL_LOAD_FAILED else ""
-    where = f"spec.models[{found.name}].{field}: " if field else ""
+    where = f"{names.model_field(found.name)}.{field}: " if field else ""
     return blocked(reason, f"model {found.name}: {where}{text}", profile=profile)
 
 

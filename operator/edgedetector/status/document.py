@@ -73,14 +73,19 @@ def _seen(view: View, before: Json, now: str) -> Json:
         "summary": _summary(view, replicas),
         "replicas": replicas,
         "serving": _serving(view, before.get("serving") or {}, now),
-        "models": [_model(view.snapshot, model.name, models, now) for model in view.accepted.models],
+        "models": [_model(view.snapshot, model.name, models, now) for model in _shown(view)],
         "cameras": _cameras(view.cameras),
     }
 
 
+def _shown(view: View) -> tuple[ModelServing, ...]:
+    """Return what is served, without ensembles: they have nothing of their own, and nobody named them."""
+    return tuple(model for model in view.accepted.models if model.platform != names.ENSEMBLE)
+
+
 def _summary(view: View, replicas: Json) -> Json:
     """Return the columns of `kubectl get`."""
-    models = view.accepted.models
+    models = _shown(view)
     return {
         **_counts(replicas, view.cameras),
         "models": ",".join(model.name for model in models)[:MAX_MODELS_COLUMN],
@@ -114,7 +119,7 @@ def _serving(view: View, before: Json, now: str) -> Json:
             maxBatchSize=model.max_batch_size,
             maxQueueDelay=format_duration(timedelta(microseconds=model.max_queue_delay_microseconds)),
         )
-        for model in view.accepted.models
+        for model in _shown(view)
     ]
     since = before.get("since", now) if before.get("id") == view.accepted.id else now
     message = "as spec.serving asks"

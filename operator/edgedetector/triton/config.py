@@ -29,6 +29,11 @@ def parse(text: str) -> Any:
         raise InvalidConfigError(str(error)) from None
 
 
+def parts(config: Any) -> tuple[str, ...]:
+    """Return the models of an ensemble in the order in which they work; none of any other model."""
+    return tuple(step.model_name for step in config.ensemble_scheduling.step)
+
+
 def differences(wanted: Any, actual: Any) -> tuple[str, ...]:
     """Return the fields in which Triton's configuration is not what the file asks for, as ``path: wanted, actual``.
 

@@ -191,6 +191,7 @@ def test_defaults_fit_the_schema_that_they_stand_in(plural: str) -> None:
 RULES = {
     # where it stands: field, kind of address
     ".models[].source.http": ("url", urls.MODEL),
+    ".models[].postProcessing.source.http": ("url", urls.MODEL),
     ".cameras[]": ("url", urls.CAMERA),
     ".outputs.mqtt": ("url", urls.MQTT),
     ".outputs.webhook": ("url", urls.WEBHOOK),

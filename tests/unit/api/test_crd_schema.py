@@ -65,7 +65,9 @@ def test_every_rule_stands_at_a_field(plural: str) -> None:
                 for part in rule["fieldPath"].strip(".").split("."):
                     below = below["properties"][part]
                 continue
-            whole = re.match(r"(a camera|exporter|source|a toleration|frame rates|metadata.name) ", rule["message"])
+            whole = re.match(
+                r"(a camera|exporter|postProcessing|source|a toleration|frame rates|metadata.name) ", rule["message"]
+            )
             assert whole or "additionalProperties" in schema, path
 
 

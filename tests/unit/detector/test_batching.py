@@ -12,6 +12,7 @@ from tests.unit.detector.simulation import Cam, Replica, Server, percentile
 
 from edgedetector.api.dataplane import FrameRate, ModelServing
 from edgedetector.detector.batching import Batch, BatchQueue, Capacity, Offer, Outcome, capacity
+from edgedetector.detector.run import capacities
 
 Settled = list[tuple[str, int, Outcome]]
 
@@ -142,6 +143,15 @@ def test_the_servers_capacity_follows_its_configuration(
     maximum: int, preferred: tuple[int, ...], instances: int, expected: Capacity
 ) -> None:
     assert capacity(ModelServing("m", instances, preferred, maximum, 0, "")) == expected
+
+
+def test_while_post_processing_works_the_model_has_as_many_requests_as_without() -> None:
+    serving = ModelServing("m", 2, (4,), 8, 0, "")
+    post = ModelServing("m+postprocessing", 3, (), 8, 0, "")
+    assert capacity(serving, post) == Capacity(4, capacity(serving).requests + 3)
+    wanted = {one.name: one for one in (serving, post, ModelServing("other", 1, (), 1, 0, ""))}
+    assert capacities(wanted)["m"] == Capacity(4, 7)
+    assert capacities(wanted)["other"] == Capacity(1, 2)
 
 
 STEPS = st.lists(

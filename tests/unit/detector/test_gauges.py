@@ -50,6 +50,11 @@ def test_models_are_added_up_and_a_restart_says_nothing() -> None:
     assert queue_share(now, now) is None
 
 
+def test_an_ensembles_time_is_that_of_its_models_and_counts_once() -> None:
+    line = 'nv_inference_%s_duration_us{model="a+pipeline",version="1"} 900\n'
+    assert queued(TEXT % (100, 200) + line % "queue" + line % "request") == Queued(150.0, 250.0)
+
+
 def test_it_asks_triton_and_knows_nothing_while_nobody_answers() -> None:
     figures = [(100, 200), (175, 300)]
 

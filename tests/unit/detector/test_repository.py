@@ -12,6 +12,7 @@ import pytest
 from tests.unit.detector.killed import lines_of, run_killed
 
 from edgedetector.api.dataplane import FetchedFile, ModelServing, ServingConfig, to_json
+from edgedetector.detector.builtin import nms
 from edgedetector.detector.files import ModelFileError, Problem
 from edgedetector.detector.prepare import prepare
 from edgedetector.detector.repository import InvalidNameError, Paths, Repository
@@ -229,3 +230,25 @@ def test_a_trial_file_of_another_version_is_forgotten(paths: Paths) -> None:
     Repository(paths).remember_trial(Trial("p", 0, 1.0, "boot"))
     (paths.run / "trial.json").write_text('{"id": "p", "until": 3}')
     assert Repository(paths).trial() is None
+
+
+def test_a_built_in_model_and_an_ensemble_need_no_source(paths: Paths) -> None:
+    post = replace(model("people+postprocessing"), builtin="NMS")
+    accept(paths, post, replace(model("people+pipeline"), platform="ensemble"))
+    assert prepare(paths) == 0
+    assert (paths.models / "people+postprocessing" / "1" / "model.py").read_bytes() == Path(nms.__file__).read_bytes()
+    assert list((paths.models / "people+pipeline" / "1").iterdir()) == [], "a version without files"
+    assert (paths.models / "people+pipeline" / "config.pbtxt").read_text() == "name"
+    repository = Repository(paths)
+    assert repository.look(post) is None
+    assert repository.changes(post) == ()
+
+
+@pytest.mark.parametrize("name", ["SoftNMS", "../repository", "__init__"])
+def test_a_built_in_model_of_another_release_is_missing_and_said_to_be(paths: Paths, name: str) -> None:
+    post = replace(model("people+postprocessing"), builtin=name)
+    problem = Repository(paths).look(post)
+    assert problem == Problem("ModelFileMissing", f"this release brings no {name}")
+    accept(paths, post, model())
+    assert prepare(paths) == 0
+    assert not (paths.models / "people+postprocessing" / "1" / "model.py").exists()

@@ -365,6 +365,57 @@ def test_a_new_file_that_does_not_load_is_not_called_ready_by_a_detector_that_re
     assert (world.serving.states[0].state, world.serving.states[0].serving_id) == ("Ready", new.id)
 
 
+def with_post_processing(name: str, *, instances: int = 1, backend: str = "python") -> ServingConfig:
+    parts = ("people", "people+postprocessing")
+    steps = ", ".join(f'{{ model_name: "{part}" model_version: -1 }}' for part in parts)
+    text = f'name: "people+pipeline" platform: "ensemble" ensemble_scheduling {{ step [ {steps} ] }}'
+    ensemble = ModelServing("people+pipeline", 0, (), 8, 0, text, platform="ensemble")
+    models = serving(parts[0], 1, "python"), serving(parts[1], instances, backend)
+    return ServingConfig(name, (*models, ensemble))
+
+
+def test_an_ensemble_waits_for_its_models_and_says_for_which(world: World) -> None:
+    world.accept(with_post_processing("a", backend=BAD))
+    world.rounds()
+    assert states(world) == {
+        "people": ("Ready", ""),
+        "people+postprocessing": ("Failed", ""),
+        "people+pipeline": ("Loading", ""),
+    }
+    (ensemble,) = [state for state in world.serving.states if state.name == "people+pipeline"]
+    assert ensemble.message == "waits for model people+postprocessing"
+    assert "people+pipeline" not in world.triton.serves, "Triton would load what is missing by itself"
+    world.accept(with_post_processing("b"))
+    world.rounds(2)
+    assert {state for state, _ in states(world).values()} == {"Ready"}
+    world.triton.restart()
+    world.rounds(2)
+    assert {state for state, _ in states(world).values()} == {"Ready"}
+
+
+def test_instances_of_post_processing_are_changed_and_its_ensemble_is_left_alone(world: World) -> None:
+    world.accept(with_post_processing("a"))
+    world.rounds()
+    loads = world.triton.loads
+    world.accept(with_post_processing("b", instances=4))
+    world.rounds()
+    assert world.triton.loads == loads + 1
+    assert {(state.name, state.serving_id, state.instances) for state in world.serving.states} == {
+        ("people", "b", 1), ("people+postprocessing", "b", 4), ("people+pipeline", "b", 0),
+    }  # fmt: skip
+
+
+def test_an_ensemble_goes_before_its_models(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone, unload = [], world.triton.unload
+    monkeypatch.setattr(world.triton, "unload", lambda model: (gone.append(model), unload(model)))
+    world.accept(with_post_processing("a"))
+    world.rounds()
+    world.accept(serving_config("b"))
+    world.rounds()
+    assert gone == ["people+pipeline", "people+postprocessing"]
+    assert set(world.triton.serves) == {"people"}
+
+
 class AnyHistory(RuleBasedStateMachine):
     """Configs, probes, restarts of either container, in any order; left alone, the pod ends up where it must."""
 

@@ -40,6 +40,27 @@ FULL["models"][0] |= {
     "modelFile": "a.py",
 }
 
+FULL["models"].append(
+    {
+        **FULL["models"][0],
+        "name": "boxes",
+        "outputs": [{"name": "output0", "dims": [84, 8400], "dataType": "FP16"}],
+        "decoder": {"type": "yolov8"},
+        "postProcessing": {"builtin": "NMS", "instances": 2},
+    }
+)
+FULL["models"].append(
+    {
+        **FULL["models"][0],
+        "name": "own",
+        "postProcessing": {
+            "source": {"configMap": {"name": "x", "items": [{"key": "a", "path": "b.py"}]}},
+            "modelFile": "b.py",
+            "outputs": [{"name": "found", "dims": [4], "dataType": "FP32"}],
+        },
+    }
+)
+
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(-5, 1 << 40), st.floats(allow_nan=False), st.text(max_size=20)
 )

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedetector.api.dataplane import ModelServing, ServingConfig, Tensor
-from edgedetector.api.edgedetector import DataType, ModelSource, ModelSpec, TensorSpec
+from edgedetector.api.edgedetector import DataType, ModelSource, ModelSpec, PostProcessingSpec, TensorSpec
 from edgedetector.detector.batching import Capacity, capacity
 from edgedetector.plan.shared_memory import model_need, need
 from edgedetector.triton.tensors import Signature, layout
@@ -58,3 +58,22 @@ def test_models_add_up_and_one_that_is_not_served_needs_nothing() -> None:
     assert one == 2 * 2 * math.ceil(8 * (3 * 640 * 640 + 84 * 8400) * 4 / 4096) * 4096
     assert need([people, people], ServingConfig("", (serving,))) == 2 * one
     assert need([people], ServingConfig("")) == 0
+
+
+def test_with_post_processing_boxes_leave_triton_and_raw_outputs_go_through_memory_within() -> None:
+    image = TensorSpec("image", (640, 640, 3), "UINT8")
+    post = PostProcessingSpec("NMS", instances=3)
+    people = ModelSpec(
+        "people",
+        ModelSource(),
+        (image,),
+        (TensorSpec("o", (84, 8400), "FP32"),),
+        max_batch_size=8,
+        post_processing=post,
+    )
+    serving = ModelServing("people", 2, (), 8, 0, "")
+    boxes, raw = 1024 * (16 + 4 + 4), 84 * 8400 * 4
+    region = math.ceil((8 * (640 * 640 * 3 + boxes) + 64) / 4096) * 4096  # the counts take less than 64 bytes
+    inner = math.ceil(((1 << 20) + 8 * (raw + boxes) + 64) / (1 << 20)) << 20
+    found = ServingConfig("", (serving, ModelServing("people+postprocessing", 3, (), 8, 0, "")))
+    assert need([people], found) == (2 * 2 + 3) * region + 3 * inner

@@ -15,6 +15,7 @@ from tests.unit.status.views import (
     media,
     pod,
     profile,
+    resource,
     said,
     seen,
     state,
@@ -545,3 +546,18 @@ def test_frames_that_go_in_messages_are_worth_an_event_once() -> None:
     assert told == [(c.SHARED_MEMORY_READY, True)]
     after = [{"type": x.type, "status": x.status, "reason": x.reason} for x in now]
     assert compose.told(now, after) == ()
+
+
+def test_what_is_wrong_with_post_processing_is_said_of_its_field() -> None:
+    spec = resource()["spec"]["models"][0]
+    post = {"source": {"configMap": {"name": "p"}}, "outputs": [{"name": "y", "dims": [4], "dataType": "FP32"}]}
+    view = healthy(models=[{**spec, "postProcessing": post}])
+
+    def message(what: ModelState) -> str:
+        good = (ModelState(name, "Ready", serving_id=view.accepted.id) for name in ("people", "people+pipeline"))
+        return judged(said(view, state(view.accepted.id, models=(*good, what))))[c.MODEL_READY].message
+
+    failed = message(ModelState("people+postprocessing", "Failed", "load people+postprocessing: unexpected platform x"))
+    assert "model people+postprocessing: spec.models[people].postProcessing.backend: unexpected platform" in failed
+    ready = message(ModelState("people+postprocessing", "Ready", serving_id=view.accepted.id, instances=1))
+    assert ready == "people, people+postprocessing loaded"

@@ -260,3 +260,22 @@ def test_a_thousand_cameras_that_all_complain_at_length_fit_into_a_resource() ->
     found = status(said(view, state(view.accepted.id, *failing)), resource(cameras=cameras))
     assert len(json.dumps(found)) < 512 * 1024
     assert all(len(entry["message"]) >= 128 for entry in found["cameras"]), "enough to name the cause"
+
+
+def test_post_processing_is_listed_beside_its_model_and_the_ensemble_of_the_two_is_not() -> None:
+    spec = resource()["spec"]["models"][0]
+    post = {
+        "source": {"configMap": {"name": "p"}},
+        "outputs": [{"name": "y", "dims": [4], "dataType": "FP32"}],
+        "instances": 2,
+    }
+    view = healthy(models=[{**spec, "postProcessing": post}])
+    assert [model.name for model in view.accepted.models] == ["people", "people+postprocessing", "people+pipeline"]
+    found = document.status(resource(), (), view, EARLIER)
+    assert [(m["name"], m["instances"]) for m in found["serving"]["models"]] == [
+        ("people", 1),
+        ("people+postprocessing", 2),
+    ]
+    assert [model["name"] for model in found["models"]] == ["people", "people+postprocessing"]
+    assert list(VALIDATOR.iter_errors(found)) == []
+    assert (found["summary"]["models"], found["summary"]["instances"]) == ("people,people+postprocessing", "1,2")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from edgedetector.triton.config import InvalidConfigError, differences, parse
+from edgedetector.triton.config import InvalidConfigError, differences, parse, parts
 
 FILE = """
 name: "people"
@@ -60,3 +60,9 @@ def test_preferred_sizes_that_were_dropped_are_a_difference() -> None:
 def test_a_file_that_is_no_configuration_is_refused_with_its_place(bad: str) -> None:
     with pytest.raises(InvalidConfigError, match=r"\d+:\d+"):
         parse(f'name: "people"\n{bad}')
+
+
+def test_an_ensemble_names_its_parts_in_order_and_any_other_model_none() -> None:
+    steps = 'step [ { model_name: "b" } , { model_name: "a" } ]'
+    assert parts(parse(f'name: "c" platform: "ensemble" ensemble_scheduling {{ {steps} }}')) == ("b", "a")
+    assert parts(parse(FILE)) == ()

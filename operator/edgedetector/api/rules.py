@@ -39,6 +39,7 @@ def _broken(spec: DetectorSpec) -> Iterator[tuple[str, str, str]]:
         yield "spec.models", "is empty", "add a model"
     for model in spec.models:
         yield from _broken_by_model(model, f"spec.models[{model.name}]")
+    yield from _broken_by_variants(spec)
     names = {model.name for model in spec.models}
     for camera in spec.cameras:
         where = f"spec.cameras[{camera.name}]"
@@ -67,6 +68,19 @@ def _broken_by_model(model: ModelSpec, where: str) -> Iterator[tuple[str, str, s
         yield from _misfit(urls.MODEL, f"{where}.source.http", "url", source.http.url)
     if not model.inputs or not model.outputs:
         yield where, "needs at least one input and one output", "describe the model's tensors"
+
+
+def _broken_by_variants(spec: DetectorSpec) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with smaller variants. One that has none itself can be part of no circle."""
+    models = {model.name: model for model in spec.models}
+    for model in spec.models:
+        where, variant = f"spec.models[{model.name}].smallerVariant", models.get(model.smaller_variant)
+        if model.smaller_variant and variant is None:
+            yield where, "names a model that spec.models lacks", "correct the name or add the model"
+        elif variant is not None and variant.smaller_variant:
+            yield where, "names a model that has a smallerVariant itself", "name one that has none"
+        elif variant is not None and variant.decoder.labels != model.decoder.labels:
+            yield where, "names a model with other labels", "give both the same decoder.labels, in the same order"
 
 
 def _broken_by_camera(camera: CameraSpec, where: str) -> Iterator[tuple[str, str, str]]:

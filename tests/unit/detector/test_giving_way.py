@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from edgedetector.api.dataplane import Accelerator, Degradation, FrameRate
-from edgedetector.detector.camera import Asked, Sample
+from edgedetector.detector.asked import Asked, Sample
 from edgedetector.detector.gauges import Device, Gauges
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.overload import Overload, quantile, settings, skipped
@@ -39,6 +39,8 @@ class Cam:
     priority: int = 0
     frame_rate: FrameRate = field(default_factory=lambda: FrameRate(1.0, 5.0, 5.0))
     load: tuple[int, int] = (0, 0)
+    narrows: bool = False
+    variants: frozenset[str] = frozenset()
     found: tuple[Sample, ...] = ()
     asked: list[Asked] = field(default_factory=list)
     rooms: list[Room] = field(default_factory=list)

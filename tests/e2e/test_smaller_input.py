@@ -26,6 +26,7 @@ GATE: Final = {
     "url": "rtsp://camera:8554/vtest",
     "substreamUrl": "rtsp://camera:8554/mirrored",
     "detectionStream": "Main",
+    "models": ["any"],
     "frameRate": {"target": 5, "minimum": 1},
 }
 DOCK: Final = {"name": "dock", "url": "rtsp://camera:8554/vtest", "models": ["other"], "frameRate": {"target": 5}}

@@ -7,7 +7,7 @@ BIN := .venv/bin
 HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export HOME
 
-.PHONY: help demo test check lint unit unit-again format down kubeconfig golden soak faults bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane
+.PHONY: help demo test check lint unit unit-again format down kubeconfig golden soak faults weights bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ soak: demo ## on a quiet machine: ten minutes at rest, ten without an operator, 
 faults: ## kill the operator around every write, answer each with errors: the end is always the same
 	@hack/bootstrap.sh
 	$(BIN)/pytest tests/faults -m 'faults or not faults' -s -v -p no:cacheprovider
+
+weights: ## decode a trained model's outputs in a real Triton against plain code; installs the model, which is no part of this
+	@hack/bootstrap.sh
+	$(BIN)/pytest tests/unit/detector/test_yolov8_weights.py -m weights -v -p no:cacheprovider
 
 bench-control-path: ## change a live Triton through ConfigMap, annotation and plain load; count errors and gaps
 	@hack/bootstrap.sh

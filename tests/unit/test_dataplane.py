@@ -67,3 +67,10 @@ def test_a_wrong_document_is_refused_with_the_field_named(text: str, field: str)
     with pytest.raises(dataplane.InvalidDocumentError) as caught:
         dataplane.from_json(dataplane.ServingConfig, text)
     assert field in str(caught.value)
+
+
+def test_what_is_not_used_is_left_out_so_that_older_documents_stay_as_they_were() -> None:
+    camera = dataplane.DetectorCamera("gate", "s0", ("people",))
+    assert "substream" not in dataplane.to_json(camera)
+    used = dataclasses.replace(camera, substream="s1")
+    assert dataplane.from_json(dataplane.DetectorCamera, dataplane.to_json(used)) == used

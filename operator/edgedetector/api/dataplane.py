@@ -12,12 +12,12 @@ import json
 import types
 import typing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
-
-_SPARSE: typing.Final = {"sparse": True}
-"""Of a field that is left out at its default: who does not use it gets the same text as from the release before."""
+LEFT_OUT: Final = types.MappingProxyType({"left-out": True})
+"""Metadata of a field that the JSON lacks while it has its default: so a document that does not need a field of a
+later release stays as it was, and nothing is written or rolled out because of it."""
 
 
 class InvalidDocumentError(ValueError):
@@ -61,7 +61,7 @@ class ModelServing:
     """Files that do not lie in /sources; at most one so far."""
     size_limit: int = 0
     """Bytes of all files together that the accelerator can take; 0: no limit is known."""
-    builtin: str = field(default="", metadata=_SPARSE)
+    builtin: str = field(default="", metadata=LEFT_OUT)
     """Its main file is one that the pod itself brings, of this name; empty: it is not."""
 
 
@@ -119,8 +119,10 @@ class DetectorModel:
     max_batch_size: int
     preprocessing: str = "none"
     """`none`: the frame as uint8 RGB, resized to the input's dims; `unit`: divided by 255 as float."""
-    served_as: str = field(default="", metadata=_SPARSE)
+    served_as: str = field(default="", metadata=LEFT_OUT)
     """What Triton is asked for; empty: the model itself. Outputs and decoder are of what is asked for."""
+    smaller_variant: str = field(default="", metadata=LEFT_OUT)
+    """Name of the model that takes its place under overload; empty: none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +167,8 @@ class DetectorCamera:
     classes: tuple[str, ...] = ()
     zones: tuple[Zone, ...] = ()
     motion_gate: MotionGate = field(default_factory=MotionGate)
+    substream: str = field(default="", metadata=LEFT_OUT)
+    """A stream of the same scene in fewer pixels, read under overload; empty: none, or `stream` is it already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,15 +420,17 @@ def _camel(name: str) -> str:
 
 def _encode(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        fields = ((f, getattr(value, f.name)) for f in dataclasses.fields(value))
-        return {
-            _camel(f.name): _encode(item) for f, item in fields if not (f.metadata.get("sparse") and item == f.default)
-        }
+        told = (f for f in dataclasses.fields(value) if not _left_out(f, getattr(value, f.name)))
+        return {_camel(f.name): _encode(getattr(value, f.name)) for f in told}
     if isinstance(value, (tuple, list)):
         return [_encode(item) for item in value]
     if isinstance(value, dict):
         return {key: _encode(item) for key, item in value.items()}
     return value
+
+
+def _left_out(field_: dataclasses.Field[Any], value: Any) -> bool:
+    return "left-out" in field_.metadata and bool(value == field_.default)
 
 
 def _decode(kind: Any, value: Any, path: str) -> Any:

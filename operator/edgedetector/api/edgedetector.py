@@ -32,6 +32,7 @@ BuiltinModel = Literal["", "NMS"]
 TuningMode = Literal["Auto", "Recommend", "Off"]
 DegradationStep = Literal["ReduceFrameRate", "UseSubstream", "KeyframesOnly", "PauseCameras"]
 ZoneKind = Literal["Include", "Exclude", "Watch"]
+DetectionStream = Literal["Substream", "Main"]
 STEPS: Final[tuple[DegradationStep, ...]] = get_args(DegradationStep)
 """In order, least harmful first."""
 
@@ -150,6 +151,8 @@ class ModelSpec:
     max_batch_size: int = 0
     warmup: WarmupSpec = field(default_factory=WarmupSpec)
     parameters: Mapping[str, str] = field(default_factory=dict)
+    smaller_variant: str = ""
+    """Name of the model that takes its place under overload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +233,8 @@ class CameraSpec:
     substream_url: str = field(default="", repr=False)
     substream_url_secret_ref: SecretKey | None = None
     credentials_secret_ref: LocalObject | None = None
+    detection_stream: DetectionStream = "Substream"
+    """Which stream detection reads where there are two; of the main one, overload takes it to the sub-stream."""
     models: tuple[str, ...] = ()
     frame_rate: FrameRateSpec = field(default_factory=FrameRateSpec)
     priority: int = 0
@@ -426,6 +431,12 @@ class DetectorSpec:
     tolerations: tuple[Toleration, ...] = ()
     priority_class_name: str = ""
     suspend: bool = False
+
+    @property
+    def usual_models(self) -> tuple[str, ...]:
+        """Names of the models for cameras that name none: all but those that stand in for others under overload."""
+        variants = {model.smaller_variant for model in self.models}
+        return tuple(model.name for model in self.models if model.name not in variants)
 
     @property
     def camera_names(self) -> tuple[str, ...]:

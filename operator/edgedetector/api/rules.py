@@ -43,6 +43,7 @@ def _broken(spec: DetectorSpec) -> Iterator[tuple[str, str, str]]:
         yield "spec.models", "is empty", "add a model"
     for model in spec.models:
         yield from _broken_by_model(model, f"spec.models[{model.name}]")
+    yield from _broken_by_variants(spec)
     names = {model.name for model in spec.models}
     for camera in spec.cameras:
         where = f"spec.cameras[{camera.name}]"
@@ -100,6 +101,19 @@ def _broken_by_post_processing(
         if {tensor.name for tensor in model.inputs} & {tensor.name for tensor in post.outputs}:
             # In Triton's ensemble the two would be one tensor.
             yield f"{where}.outputs", "has the name of one of the model's inputs", "give it another one"
+
+
+def _broken_by_variants(spec: DetectorSpec) -> Iterator[tuple[str, str, str]]:
+    """Yield what is wrong with smaller variants. One that has none itself can be part of no circle."""
+    models = {model.name: model for model in spec.models}
+    for model in spec.models:
+        where, variant = f"spec.models[{model.name}].smallerVariant", models.get(model.smaller_variant)
+        if model.smaller_variant and variant is None:
+            yield where, "names a model that spec.models lacks", "correct the name or add the model"
+        elif variant is not None and variant.smaller_variant:
+            yield where, "names a model that has a smallerVariant itself", "name one that has none"
+        elif variant is not None and variant.decoder.labels != model.decoder.labels:
+            yield where, "names a model with other labels", "give both the same decoder.labels, in the same order"
 
 
 def _broken_by_camera(camera: CameraSpec, where: str) -> Iterator[tuple[str, str, str]]:

@@ -9,11 +9,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
 from edgedetector.api.dataplane import CameraState, DetectorCamera, FrameRate
+from edgedetector.detector.asked import Asked, Sample, served_by
 from edgedetector.detector.batching import Outcome
 from edgedetector.detector.cpu import Stopwatch
 from edgedetector.detector.dispatch import Shot
@@ -30,6 +30,7 @@ from edgedetector.detector.perception import Events, Perception
 from edgedetector.detector.presence import Crossing
 from edgedetector.detector.rates import AdaptiveRate, Room
 from edgedetector.detector.reading import Reading
+from edgedetector.detector.streams import Streams
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +52,12 @@ _UNDECODED: Final = ("passed_over", "over_budget")
 class Stream(Protocol):
     """What a camera needs of a `reader.Reader`."""
 
+    url: str
+    """May be set at any time: what is being read ends then."""
     keyframes_only: bool
 
     def frames(self) -> Generator[Frame]:
-        """Yield frames until the stream ends with a SourceError."""
+        """Yield frames until the stream ends with a SourceError, or another URL is to be read."""
 
     def reading(self) -> Reading:
         """Return what is known of the stream."""
@@ -81,31 +84,6 @@ class Listener(Protocol):
         """Tell of objects that came and went."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a camera is asked to give now."""
-
-    ceiling: float | None = None
-    """Most frames a second; None: the ladder takes nothing."""
-    keyframes_only: bool = False
-    suspended: bool = False
-    sentence: str = ""
-    """What it gives up and why; empty: nothing."""
-    rungs: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """A result, as far as it tells of pressure."""
-
-    at: float
-    """Seconds, monotonic."""
-    age: float
-    """Age of the result over the interval between frames that are asked for."""
-    objects: int
-    """Boxes before the camera's own rules, if suppression on the CPU had to compare them; else 0."""
-
-
 class Camera:
     """A camera that is served here.
 
@@ -113,6 +91,8 @@ class Camera:
     ----------
     url
         The stream in the media server.
+    substream
+        URL of the sub-stream that is read under overload; empty: there is none.
     make_stream
         Makes its reader.
     offers
@@ -125,6 +105,7 @@ class Camera:
         self,
         config: DetectorCamera,
         url: str,
+        substream: str = "",
         *,
         make_stream: MakeStream,
         offers: Offers,
@@ -134,7 +115,8 @@ class Camera:
         clocks: Clocks = CLOCKS,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.url = url
+        self.urls = url, substream
+        self._streams = Streams(url, substream)
         self._offers = offers
         self._hub = hub
         self._metrics = metrics
@@ -146,6 +128,8 @@ class Camera:
         self._lock = threading.Lock()
         self._config = config
         self._models: tuple[str, ...] = ()
+        self._variants: Mapping[str, str] = {}
+        self._served: Mapping[str, tuple[str, ...]] = {}
         self._suppressing: set[str] = set()
         self._perception = Perception(config)
         self._rate = AdaptiveRate.of(config.frame_rate)
@@ -159,6 +143,7 @@ class Camera:
         self._trouble = ""
         self._undecoded = 0
         self._stream = make_stream(self._due)
+        self._stream.url = url
         metrics.add_camera(config.name, config.frame_rate.target)
 
     @property
@@ -170,14 +155,18 @@ class Camera:
         """Take over another rate or other models without touching the stream."""
         now = self._clocks.monotonic()
         used = {name: models[name] for name in config.models if name in models}
+        variants = {name: model.config.smaller_variant for name, model in used.items()}
+        variants = {name: variant for name, variant in variants.items() if variant in models}
+        known = [*used.values(), *(models[variant] for variant in variants.values())]
         if config != self._config:
             self._tell(self._perception.configure(config, now))
         self._tell(self._perception.keep(used, now))
         with self._lock:
-            self._suppressing = {name for name, model in used.items() if model.config.decoder.type in _SUPPRESSED_HERE}
+            self._suppressing = {model.name for model in known if model.config.decoder.type in _SUPPRESSED_HERE}
             self._rate = self._rate.configured(config.frame_rate)
             self._config = config
-            self._models = tuple(used)
+            self._models, self._variants = tuple(used), variants
+            self._served = served_by(self._models, variants, self._asked.variants)
         self._pace()
 
     def ask(self, asked: Asked, room: Room, now: float) -> None:
@@ -185,11 +174,13 @@ class Camera:
         active = self._perception.active(now)
         with self._lock:
             before, self._asked = self._asked, asked
+            self._served = served_by(self._models, self._variants, asked.variants)
             self._rate = self._rate.advance(now, active=active, room=room, ceiling=asked.ceiling)
             if asked.suspended:
                 self._lifecycle = self._lifecycle.suspended(now, asked.sentence)
             elif before.suspended:
                 self._lifecycle = self._lifecycle.resumed(now)
+            self._stream.url = self._streams.url(now, smaller=asked.substream)
         self._stream.keyframes_only = asked.keyframes_only
         self._metrics.rungs.labels(self.name).set(asked.rungs)
         self._pace()
@@ -204,6 +195,16 @@ class Camera:
     def frame_rate(self) -> FrameRate:
         """Frames a second that are wanted of it."""
         return self._config.frame_rate
+
+    @property
+    def narrows(self) -> bool:
+        """Whether it has a sub-stream to read in place of its main one."""
+        return self._streams.has_smaller(self._clocks.monotonic())
+
+    @property
+    def variants(self) -> frozenset[str]:
+        """Smaller models that could take the place of its own."""
+        return frozenset(self._variants.values())
 
     @property
     def confidence(self) -> float | None:
@@ -273,31 +274,36 @@ class Camera:
     def _publish(self, shot: Shot, model: str, decoded: Decoded, seconds: float) -> None:
         frame = shot.frame
         with Stopwatch(self._clocks, lambda spent: self._metrics.spent("track", spent)):
-            seen = self._perception.found(model, decoded.detections, frame.width, frame.height, frame.arrived)
-        self._tell({model: seen.events})
+            seen = {
+                name: self._perception.found(name, decoded.detections, frame.width, frame.height, frame.arrived)
+                for name in shot.answers.get(model, (model,))
+            }
+        self._tell({name: one.events for name, one in seen.items()})
         now = self._clocks.monotonic()
         age = now - frame.arrived
         self._metrics.age.labels(self.name).observe(age)
         self._metrics.inference.labels(self.name).observe(seconds)
-        for detection in seen.detections:
-            self._metrics.detections.labels(self.name, model, detection.label).inc()
         for reason, rows in decoded.dropped.items():
             self._metrics.dropped.labels(model, reason).inc(rows)
-        self._hub.publish(
-            Result(
-                camera=self.name,
-                model=model,
-                width=frame.width,
-                height=frame.height,
-                pixels=shot.image,
-                pts=frame.pts,
-                captured=frame.captured,
-                age=age,
-                inference=seconds,
-                detections=seen.detections,
-                ids=seen.ids,
+        for name, one in seen.items():
+            for detection in one.detections:
+                self._metrics.detections.labels(self.name, name, detection.label).inc()
+            self._hub.publish(
+                Result(
+                    camera=self.name,
+                    model=name,
+                    variant=model if model != name else "",
+                    width=frame.width,
+                    height=frame.height,
+                    pixels=shot.image,
+                    pts=frame.pts,
+                    captured=frame.captured,
+                    age=age,
+                    inference=seconds,
+                    detections=one.detections,
+                    ids=one.ids,
+                )
             )
-        )
         with self._lock:
             self._inferred = now
             # By the interval in force: how long a result takes, no lower rate can cure.
@@ -342,9 +348,12 @@ class Camera:
             self._take(frame)
 
     def _failed(self, error: SourceError) -> float:
+        now = self._clocks.monotonic()
         with self._lock:
+            self._streams = self._streams.failed(self._stream.url, now)
+            self._stream.url = self._streams.url(now, smaller=self._asked.substream)
             before = self._lifecycle
-            after = before.failed(self._clocks.monotonic(), error.reason, str(error), unauthorized=error.unauthorized)
+            after = before.failed(now, error.reason, str(error), unauthorized=error.unauthorized)
             self._lifecycle = after
         if (before.state, before.message) != (after.state, after.message) and not self._stop.is_set():
             log.warning("camera %s: %s: %s", self.name, error.reason, error)
@@ -361,7 +370,7 @@ class Camera:
         reading = self._stream.reading()
         with self._lock:
             self._lifecycle = self._lifecycle.frame(frame.arrived, remark(reading, frame.arrived))
-            wanted, models = self._pacer.admits(frame.arrived), self._models
+            wanted, served = self._pacer.admits(frame.arrived), self._served
             if wanted:
                 self._pacer = self._pacer.admitted(frame.arrived)
             wait = self._pacer.interval
@@ -369,12 +378,13 @@ class Camera:
         if not self._stop.is_set():
             self._metrics.decoding(self.name, reading)
         self._count("read")
-        if not wanted or not models or not self._moves(frame):
+        if not wanted or not served or not self._moves(frame):
             self._count("skipped")
             return
         with self._lock:
             self._offered += 1
-        self._offers.offer(self.name, models, Shot(self, frame, len(models)), arrived=frame.arrived, wait=wait)
+        shot = Shot(self, frame, len(served), served)
+        self._offers.offer(self.name, tuple(served), shot, arrived=frame.arrived, wait=wait)
 
     def _moves(self, frame: Frame) -> bool:
         """Return whether a frame is worth inferring."""

@@ -64,11 +64,16 @@ class Shot:
         Gives its pixels by `image()`, which is asked at most once.
     models
         How many models it is offered to.
+    answers
+        Of which of its camera's models each of those is the answer; one that is not named, of itself alone.
     """
 
-    def __init__(self, owner: Owner, frame: Frame, models: int) -> None:
+    def __init__(
+        self, owner: Owner, frame: Frame, models: int, answers: Mapping[str, tuple[str, ...]] | None = None
+    ) -> None:
         self.owner = owner
         self.frame = frame
+        self.answers = answers or {}
         self._lock = threading.Lock()
         self._image: Image | None = None
         self._left = models

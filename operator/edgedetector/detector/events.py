@@ -40,6 +40,8 @@ class Result:
     detections: tuple[Detection, ...]
     ids: tuple[int | None, ...] = ()
     """Of the objects that are followed, in the order of the detections."""
+    variant: str = ""
+    """The smaller model that found it in place of `model`; empty: `model` itself did."""
 
     @property
     def image(self) -> Image:
@@ -59,6 +61,7 @@ class Result:
         return {
             "camera": self.camera,
             "model": self.model,
+            **({"variant": self.variant} if self.variant else {}),
             "frame": {**frame, "digest": self.digest()} if digest else frame,
             "detections": [
                 {"label": found.label, "score": found.score, "box": list(found.box)}

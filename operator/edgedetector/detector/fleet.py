@@ -38,7 +38,7 @@ class Audience(Protocol):
         """Tell that a camera is no longer served here; `removed`: nor anywhere else."""
 
 
-MakeCamera = Callable[[DetectorCamera, str], Camera]
+MakeCamera = Callable[[DetectorCamera, str, str], Camera]
 
 
 class Fleet:
@@ -47,7 +47,7 @@ class Fleet:
     Parameters
     ----------
     make_camera
-        Makes a camera from its configuration and the URL of its stream.
+        Makes a camera from its configuration, the URL of its stream, and that of its sub-stream or nothing.
     cooperation
         Says which cameras are served here.
     candidates
@@ -110,12 +110,12 @@ class Fleet:
         here = self._share(config)
         mine = {c.name: c for c in config.cameras if c.name in here}
         for name, camera in list(self._cameras.items()):
-            if name not in mine or camera.url != _url(config, mine[name]):
+            if name not in mine or camera.urls != _urls(config, mine[name]):
                 self._remove(camera, config)
         self._dispatch(self._models, {name: camera.priority for name, camera in mine.items()})
         for name, wanted in mine.items():
             if name not in self._cameras:
-                self._add(wanted, _url(config, wanted))
+                self._add(wanted, *_urls(config, wanted))
             self._cameras[name].configure(wanted, self._models)
         self._overload(tuple(self._cameras.values()), config)
         self._outputs.serve({name: camera.state().state == State.LIVE for name, camera in self._cameras.items()})
@@ -141,9 +141,9 @@ class Fleet:
             cameras = sorted(self._cameras.values(), key=lambda camera: camera.name)
         return tuple(camera.state() for camera in cameras) + self._suspended
 
-    def _add(self, config: DetectorCamera, url: str) -> None:
+    def _add(self, config: DetectorCamera, url: str, substream: str) -> None:
         log.info("camera %s: reading %s", config.name, url)
-        camera = self._make(config, url)
+        camera = self._make(config, url, substream)
         camera.configure(config, self._models)
         with self._lock:
             self._cameras[config.name] = camera
@@ -171,5 +171,5 @@ class Fleet:
         self._models = models
 
 
-def _url(config: DetectorConfig, camera: DetectorCamera) -> str:
-    return f"{config.media_url}/{camera.stream}"
+def _urls(config: DetectorConfig, camera: DetectorCamera) -> tuple[str, str]:
+    return f"{config.media_url}/{camera.stream}", f"{config.media_url}/{camera.substream}" if camera.substream else ""

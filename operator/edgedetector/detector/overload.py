@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from edgedetector.api.dataplane import Accelerator, Degradation, FrameRate
-from edgedetector.detector.camera import Asked, Sample
+from edgedetector.detector.asked import Asked, Sample
 from edgedetector.detector.gauges import Device, Gauges
 from edgedetector.detector.ladder import Change, Ladder, Settings, Standing
 from edgedetector.detector.metrics import Metrics
@@ -45,6 +45,14 @@ class Watched(Protocol):
         """Frames a second that are wanted of it."""
 
     @property
+    def narrows(self) -> bool:
+        """Whether it has a sub-stream to read in place of its main one."""
+
+    @property
+    def variants(self) -> frozenset[str]:
+        """Smaller models that could take the place of its own."""
+
+    @property
     def load(self) -> tuple[int, int]:
         """Frames offered so far, and those of them that came too late."""
 
@@ -72,11 +80,19 @@ class Overload:
         Whether no model is being loaded. While one is, frames come too late for another reason than load.
     delayed
         Whether Triton lets requests wait for others: then a long queue is what was asked for.
+    serves
+        Whether Triton serves a model: one that it does not takes no other's place.
     """
 
     def __init__(
-        self, gauges: Gauges, metrics: Metrics, ready: Callable[[], bool], delayed: Callable[[], bool] = lambda: False
+        self,
+        gauges: Gauges,
+        metrics: Metrics,
+        ready: Callable[[], bool],
+        delayed: Callable[[], bool] = lambda: False,
+        serves: Callable[[str], bool] = lambda _: True,
     ) -> None:
+        self._serves = serves
         self._ready = ready
         self._delayed = delayed
         self._gauges = gauges
@@ -97,14 +113,16 @@ class Overload:
         if self._last is not None and now - self._last.at < EVERY:
             return
         pressure = self._measure(cameras, now, self._gauges.device(accelerator, now))
-        configured, changed = self._ladder.configured(settings(wanted), [_options(camera) for camera in cameras])
+        variants = {camera.name: frozenset(filter(self._serves, camera.variants)) for camera in cameras}
+        options = [_options(camera, variants[camera.name]) for camera in cameras]
+        configured, changed = self._ladder.configured(settings(wanted), options)
         self._ladder, moved = configured.advance(pressure, now)
         for change in (*changed, *moved):
             self._told(change)
         room = self._ladder.room if wanted.enabled else Room.HOLD
         standings = {standing.camera: standing for standing in self._ladder.standings()}
         for camera in cameras:
-            camera.ask(asked(standings[camera.name]), room, now)
+            camera.ask(asked(standings[camera.name], variants[camera.name]), room, now)
 
     def _measure(self, cameras: Sequence[Watched], now: float, device: Device) -> Pressure:
         before, self._last = self._last, _Look(now, {camera.name: camera.load for camera in cameras})
@@ -149,8 +167,8 @@ def settings(wanted: Degradation) -> Settings:
     )
 
 
-def asked(standing: Standing) -> Asked:
-    """Return what a camera is asked to give."""
+def asked(standing: Standing, variants: frozenset[str] = frozenset()) -> Asked:
+    """Return what a camera is asked to give, which with a smaller input is all that makes it smaller."""
     level = standing.level
     if not standing.rungs:
         return Asked()
@@ -160,6 +178,8 @@ def asked(standing: Standing) -> Asked:
         suspended=level.suspended,
         sentence=given_up(level, standing.because),
         rungs=standing.rungs,
+        substream=level.smaller,
+        variants=variants if level.smaller else frozenset(),
     )
 
 
@@ -171,9 +191,10 @@ def skipped(before: Mapping[str, tuple[int, int]], now: Mapping[str, tuple[int, 
     return min(1.0, lost / offered) if offered > 0 else None
 
 
-def _options(camera: Watched) -> Options:
+def _options(camera: Watched, variants: frozenset[str]) -> Options:
     rate = camera.frame_rate
-    return Options(camera.name, camera.priority, rate.minimum, rate.target)
+    smaller = camera.narrows or bool(variants)
+    return Options(camera.name, camera.priority, rate.minimum, rate.target, smaller=smaller)
 
 
 def _worst(samples: Iterable[Sequence[float]], share: float) -> float | None:

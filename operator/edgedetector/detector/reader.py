@@ -72,6 +72,7 @@ class Reader:
         watch_stillness: bool = False,
     ) -> None:
         self.url = url
+        """May be set at any time, from any thread: the session ends at its next packet, and `frames` with it."""
         self.keyframes_only = False
         """May be set at any time, from any thread."""
         self._clocks = clocks
@@ -101,26 +102,27 @@ class Reader:
         Raises
         ------
         SourceError
-            At the end, unless it was stopped: it cannot be opened, ended, broke off, was silent for 20 s, or cannot be
-            decoded.
+            At the end, unless it was stopped or turned to another URL: it cannot be opened, ended, broke off, was
+            silent for 20 s, or cannot be decoded.
         """
         while True:
+            url = self.url
             try:
-                yield from self._session()
+                yield from self._session(url)
             except _HardwareFailedError as error:
                 # At once and without a word to the camera, which is well.
                 self._failed = self._clocks.monotonic(), str(error)
             else:
                 break
-        if not self._stopped:
+        if not self._stopped and self.url == url:
             raise SourceError("StreamEnded", "the stream ended")
 
-    def _session(self) -> Iterator[Frame]:
-        opened = open_stream(self.url, self._opening_now())
+    def _session(self, url: str) -> Iterator[Frame]:
+        opened = open_stream(url, self._opening_now())
         with opened.container:
             self._note(opened)
             try:
-                yield from self._decoded(opened)
+                yield from self._decoded(opened, url)
             except av.error.FFmpegError as error:
                 raise translate(error) from None
 
@@ -141,10 +143,10 @@ class Reader:
             rate=float(stated) if stated else None,
         )
 
-    def _decoded(self, opened: Opened) -> Iterator[Frame]:
+    def _decoded(self, opened: Opened, url: str) -> Iterator[Frame]:
         last = self._clocks.monotonic()
         damaged: float | None = None  # Since when packets are refused and nothing else came.
-        for packet in self._packets(opened):
+        for packet in self._packets(opened, url):
             now = self._clocks.monotonic()
             if now - last >= SILENCE:
                 # At its time-out FFmpeg first hands out the packet that the parser held back, and only then, after
@@ -173,13 +175,13 @@ class Reader:
                 damaged = None
                 yield frame
 
-    def _packets(self, opened: Opened) -> Iterator[Any]:
+    def _packets(self, opened: Opened, url: str) -> Iterator[Any]:
         packets = opened.container.demux(opened.stream)
         watch = Stopwatch(self._clocks, self._read)
         while True:
             with watch:
                 packet = next(packets, None)
-            if packet is None or self._stopped:
+            if packet is None or self._stopped or self.url != url:
                 return
             yield packet
 

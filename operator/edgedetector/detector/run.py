@@ -69,7 +69,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     )
     dispatcher.sweep()
 
-    def make_camera(config: DetectorCamera, url: str) -> Camera:
+    def make_camera(config: DetectorCamera, url: str, substream: str) -> Camera:
         def make_stream(due: Callable[[float], bool]) -> Reader:
             return Reader(
                 url,
@@ -82,7 +82,14 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
             )
 
         return Camera(
-            config, url, make_stream=make_stream, offers=dispatcher, hub=hub, metrics=metrics, outputs=publisher
+            config,
+            url,
+            substream,
+            make_stream=make_stream,
+            offers=dispatcher,
+            hub=hub,
+            metrics=metrics,
+            outputs=publisher,
         )
 
     overload = Overload(
@@ -90,6 +97,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         metrics,
         ready=lambda: all(model.state != "Loading" for model in serving.states),
         delayed=lambda: any(model.max_queue_delay_microseconds > 0 for model in serving.wanted.values()),
+        serves=lambda name: any(model.name == name and model.state == "Ready" for model in serving.states),
     )
     own, pod = environment.get("POD_IP", "127.0.0.1"), environment.get("POD_NAME", "")
     publisher = Publisher(paths, pod, picture=lambda camera: web.newest(hub, camera), metrics=metrics)

@@ -20,7 +20,8 @@ class Step(StrEnum):
     REDUCE_FRAME_RATE = "ReduceFrameRate"
     """Down to frameRate.minimum."""
     USE_SUBSTREAM = "UseSubstream"
-    """A smaller input: the sub-stream, or a smaller variant of the model."""
+    """A smaller input: the sub-stream in place of the main one, and smaller variants of models. The name is older than
+    the variants, and stands in stored resources."""
     KEYFRAMES_ONLY = "KeyframesOnly"
     """Only frames that need no others to be decoded."""
     PAUSE_CAMERAS = "PauseCameras"

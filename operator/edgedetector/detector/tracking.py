@@ -74,6 +74,7 @@ class Tracker:
         self._lifespan = int(config.lost * _NANOSECONDS)
         self._clock = 0
         self._last: float | None = None
+        self._size = (0, 0)
 
     @property
     def present(self) -> Present:
@@ -91,7 +92,9 @@ class Tracker:
             Seconds, monotonic, of the frame. One before the last counts as at the same time.
         """
         absent = self.expire(now)
-        keys = self._assign(detections, self._advance(now))
+        if not self._engines:
+            self._size = width, height
+        keys = self._assign(detections, self._advance(now), (self._size[0] / width, self._size[1] / height))
         sightings = [
             Sighting(
                 self._id(key), detections[index], names_at(self._zones, foot(detections[index].box, width, height))
@@ -130,8 +133,15 @@ class Tracker:
         self._clock += min(int(elapsed * _NANOSECONDS), self._lifespan // self._config.misses)
         return min(_STEPS, max(1, round(elapsed / _STEP)))
 
-    def _assign(self, detections: Sequence[Detection], steps: int) -> dict[int, str]:
-        """Return the library's key of each detection that is followed, by its index."""
+    def _assign(self, detections: Sequence[Detection], steps: int, scale: tuple[float, float]) -> dict[int, str]:
+        """Return the library's key of each detection that is followed, by its index.
+
+        Parameters
+        ----------
+        scale
+            Pixels of the frame that those who are followed were first seen in, to a pixel of this one, x and y: a
+            camera that goes to another resolution loses nobody.
+        """
         indices: dict[str, list[int]] = {label: [] for label in self._engines}
         for index, detection in enumerate(detections):
             indices.setdefault(detection.label, []).append(index)
@@ -141,7 +151,7 @@ class Tracker:
             followed = all_of_class[: self._config.limit]
             for _ in range(steps - 1):
                 engine.update(*_NOTHING, self._clock)
-            infos = engine.update(*_arrays([detections[index] for index in followed]), self._clock)
+            infos = engine.update(*_arrays([detections[index] for index in followed], scale), self._clock)
             keys.update({index: info.uuid for index, info in zip(followed, infos, strict=True) if info is not None})
         return keys
 
@@ -171,8 +181,9 @@ class Tracker:
         return gone
 
 
-def _arrays(detections: Sequence[Detection]) -> tuple[Any, Any, Any]:
+def _arrays(detections: Sequence[Detection], scale: tuple[float, float]) -> tuple[Any, Any, Any]:
     """Return boxes [n, 4], scores [n] and classes [n], all of one class, as the library takes them."""
     boxes = np.array([detection.box for detection in detections], np.float32).reshape(-1, 4)
+    boxes *= np.array([*scale, *scale], np.float32)
     scores = np.array([detection.score for detection in detections], np.float32)
     return boxes, scores, np.zeros(len(detections), np.uintp)

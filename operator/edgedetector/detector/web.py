@@ -169,7 +169,10 @@ def _snapshot(hub: Hub, camera: str, kind: str) -> Answer:
 def _together(results: Sequence[Result]) -> dict[str, Any]:
     """Return one document for a frame that several models have looked at: each detection names its model."""
     documents = [result.document() for result in results]
-    found = [{**detection, "model": d["model"]} for d in documents for detection in d["detections"]]
+    served = ("model", "variant")
+    found = [
+        {**detection, **{key: d[key] for key in served if key in d}} for d in documents for detection in d["detections"]
+    ]
     return {"camera": documents[0]["camera"], "frame": documents[0]["frame"], "detections": found}
 
 

@@ -45,7 +45,6 @@ def detector_config(detector: EdgeDetector, profile: AcceleratorProfile, setting
     """Return the content of detector.json."""
     spec = detector.spec
     several = spec.scaling.max_replicas > 1
-    every_model = tuple(model.name for model in spec.models)
     return DetectorConfig(
         detector=detector.name,
         namespace=detector.namespace,
@@ -54,7 +53,7 @@ def detector_config(detector: EdgeDetector, profile: AcceleratorProfile, setting
         media_url=f"rtsp://{names.media(detector.name)}.{detector.namespace}.svc:{names.PORT_GO2RTC_RTSP}",
         replicas_host=f"{names.replicas(detector.name)}.{detector.namespace}.svc" if several else "",
         models=tuple(_model(model) for model in spec.models),
-        cameras=tuple(_camera(camera, every_model) for camera in spec.cameras),
+        cameras=tuple(_camera(camera, spec.usual_models) for camera in spec.cameras),
         suspended=spec.suspend,
         degradation=_degradation(spec),
         outputs=outputs.config(detector),
@@ -83,13 +82,16 @@ def camera_streams(camera: CameraSpec) -> tuple[str, ...]:
     return (main,)
 
 
-def _camera(camera: CameraSpec, every_model: tuple[str, ...]) -> DetectorCamera:
+def _camera(camera: CameraSpec, usual_models: tuple[str, ...]) -> DetectorCamera:
     minimum, maximum = camera.frame_rate.range
+    main, *sub = camera_streams(camera)
+    # The sub-stream where there is one: decoding it costs a quarter of the main stream's processor time.
+    stream, smaller = (main, sub) if camera.detection_stream == "Main" else ((sub or [main])[0], [])
     return DetectorCamera(
         name=camera.name,
-        # The sub-stream where there is one: decoding it costs a quarter of the main stream's processor time.
-        stream=camera_streams(camera)[-1],
-        models=camera.models or every_model,
+        stream=stream,
+        substream="".join(smaller),
+        models=camera.models or usual_models,
         frame_rate=FrameRate(minimum=minimum, target=camera.frame_rate.target, maximum=maximum),
         priority=camera.priority,
         confidence=camera.confidence,
@@ -142,6 +144,7 @@ def _model(model: ModelSpec) -> DetectorModel:
         max_batch_size=model.max_batch_size,
         preprocessing=model.preprocessing,
         served_as=names.pipeline(model.name) if post else "",
+        smaller_variant=model.smaller_variant,
     )
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import conditions
 from edgedetector.api.decode import camel
-from edgedetector.api.edgedetector import STEPS
 from edgedetector.status.view import Verdict, View, fine, progressing
 
 if TYPE_CHECKING:
@@ -45,10 +44,6 @@ def unserved(spec: DetectorSpec) -> Iterator[str]:
     # the degradation ladder.
     if spec.tuning.mode != TUNING_OFF:
         yield from (f"spec.tuning.{name}" for name in _differing(spec.tuning, "mode", "headroom"))
-
-    steps = spec.degradation.steps
-    if spec.degradation.enabled and steps != STEPS and "UseSubstream" in steps:
-        yield "spec.degradation.steps[UseSubstream]"
 
 
 def _differing(value: TuningSpec, *skipped: str) -> list[str]:

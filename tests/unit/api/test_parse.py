@@ -174,6 +174,46 @@ def test_a_class_that_no_model_of_the_camera_has_is_named_if_the_models_say_what
         EdgeDetector.parse(obj)
 
 
+@pytest.mark.parametrize(
+    ("variants", "problem"),
+    [
+        (
+            {"people": "tiny"},
+            r"models\[people\]\.smallerVariant: names a model that spec\.models lacks; correct the name",
+        ),
+        ({"people": "people"}, r"models\[people\]\.smallerVariant: names a model that has a smallerVariant itself"),
+        (
+            {"people": "small", "small": "people"},
+            r"names a model that has a smallerVariant itself; name one that has none",
+        ),
+        (
+            {"people": "other"},
+            r"names a model with other labels; give both the same decoder\.labels, in the same order",
+        ),
+    ],
+)
+def test_a_variant_that_cannot_take_a_models_place_is_refused(variants: dict[str, str], problem: str) -> None:
+    with pytest.raises(InvalidSpecError, match=problem):
+        EdgeDetector.parse(_with_variants(variants))
+
+
+def test_a_variant_with_the_same_labels_is_taken_and_no_cameras_usual_model() -> None:
+    spec = EdgeDetector.parse(_with_variants({"people": "small"})).spec
+    assert spec.usual_models == ("people", "other")
+
+
+def _with_variants(variants: dict[str, str]) -> dict[str, Any]:
+    obj = copy.deepcopy(MINIMAL)
+    (model,) = obj["spec"]["models"]
+    labels = {"people": ["person", "dog"], "small": ["person", "dog"], "other": ["dog", "person"]}
+    obj["spec"]["models"] = [
+        {**model, "name": name, "decoder": {"labels": names}}
+        | ({"smallerVariant": variants[name]} if name in variants else {})
+        for name, names in labels.items()
+    ]
+    return obj
+
+
 def test_the_type_of_an_error_tells_who_can_help() -> None:
     assert issubclass(InvalidSpecError, UserError)
     assert issubclass(MissingProfileError, UserError)

@@ -7,14 +7,17 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from tests.unit.detector.videos import clip
 
 from edgedetector.api.dataplane import Decoder, DetectorCamera, DetectorModel, FrameRate, Tensor
+from edgedetector.detector.asked import Asked
 from edgedetector.detector.batching import Capacity
 from edgedetector.detector.camera import CLOCKS, Camera
 from edgedetector.detector.cpu import Spent, Stopwatch
@@ -27,6 +30,7 @@ from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.opening import SourceError
 from edgedetector.detector.outputs.outputs import Outputs
 from edgedetector.detector.presence import Crossing
+from edgedetector.detector.rates import Room
 from edgedetector.detector.reader import Reader
 from edgedetector.detector.reading import Reading
 from edgedetector.triton.errors import TritonError, UnavailableError
@@ -34,6 +38,8 @@ from edgedetector.triton.errors import TritonError, UnavailableError
 OUTPUTS = tuple(Tensor(name, (1,), "FP32") for name in ("boxes", "scores", "classes"))
 MODEL = Model(DetectorModel("any", (Tensor("image", (-1, -1, 3), "UINT8"),), OUTPUTS, Decoder("none", ("x",), 0.0), 0))
 CONFIG = DetectorCamera("gate", "s1", ("any",), FrameRate(target=1.0))
+SMALL = Model(replace(MODEL.config, name="any-small"))
+LARGE = Model(replace(MODEL.config, smaller_variant="any-small"))
 
 
 class Answer:
@@ -115,6 +121,7 @@ class Bench:
         self.camera = Camera(
             config,
             "rtsp://media/s1",
+            "rtsp://media/s2",
             make_stream=lambda _due: self.stream,
             offers=self.dispatcher,
             hub=self.hub,
@@ -275,3 +282,98 @@ def test_a_media_server_that_is_not_there_is_a_source_error() -> None:
     with pytest.raises(SourceError, match="refused") as caught:
         list(Reader("rtsp://127.0.0.1:1/s1", CLOCKS).frames())
     assert not caught.value.unauthorized
+
+
+def test_a_smaller_variant_takes_over_and_hands_back_while_objects_keep_their_number(bench: Bench) -> None:
+    models = {"any": LARGE, "any-small": SMALL}
+    bench.dispatcher.configure(models, dict.fromkeys(models, Capacity(1, 1)), {"gate": 0})
+    bench.camera.configure(CONFIG, models)
+    assert bench.camera.variants == {"any-small"}
+    served = []
+    for variants in (frozenset[str](), frozenset({"any-small"}), frozenset[str]()):
+        bench.camera.ask(Asked(sentence="given", variants=variants), Room.HOLD, CLOCKS.monotonic())
+        for _ in range(3):
+            before = bench.count("inferred")
+            bench.stream.items.put(640)
+            until("a result", lambda before=before: bench.count("inferred") == before + 1)
+            (result,) = bench.hub.latest("gate")
+            served.append((result.model, result.variant, result.ids, result.document().get("variant")))
+    assert served == [
+        *[("any", "", (1,), None)] * 3,
+        *[("any", "any-small", (1,), "any-small")] * 3,
+        *[("any", "", (1,), None)] * 3,
+    ]
+    assert bench.told == [("gate", "any", "enter", "")]
+
+
+def test_what_a_variant_finds_counts_as_its_models(bench: Bench) -> None:
+    models = {"any": LARGE, "any-small": SMALL}
+    bench.dispatcher.configure(models, dict.fromkeys(models, Capacity(1, 1)), {"gate": 0})
+    bench.camera.configure(CONFIG, models)
+    bench.camera.ask(Asked(variants=frozenset({"any-small"})), Room.HOLD, CLOCKS.monotonic())
+    bench.stream.items.put(640)
+    until("a result", lambda: bench.count("inferred") == 1)
+    labels = {"camera": "gate", "model": "any", "label": "x"}
+    assert bench.metrics.registry.get_sample_value("edgedetector_camera_detections_total", labels) == 1
+
+
+def test_a_substream_is_read_when_asked_and_one_that_fails_gives_way_to_the_main_stream(bench: Bench) -> None:
+    asked = Asked(sentence="given", substream=True)
+    assert bench.stream.url == "rtsp://media/s1"
+    bench.camera.ask(asked, Room.HOLD, CLOCKS.monotonic())
+    assert bench.stream.url == "rtsp://media/s2"
+    bench.stream.items.put(SourceError("StreamEnded", "there is no such stream"))
+    until("opened again", lambda: bench.stream.opened == 2)
+    assert bench.stream.url == "rtsp://media/s1"
+    assert not bench.camera.narrows
+    bench.camera.ask(asked, Room.HOLD, CLOCKS.monotonic())
+    assert bench.stream.url == "rtsp://media/s1"
+    bench.stream.items.put(8)
+    until("live", lambda: bench.camera.state().state == "Live")
+
+
+def test_a_camera_goes_to_its_substream_and_back_and_is_failing_at_no_time(tmp_path: Path) -> None:
+    """With real readers of real files, which end without end: each is read to its end and opened again."""
+    paths = {name: _video(tmp_path / f"{name}.mp4", width) for name, width in (("main", 128), ("sub", 64))}
+    bench = Bench(config=replace(CONFIG, frame_rate=FrameRate(1.0, 100.0, 100.0)))
+    opened: list[str] = []
+
+    class Endless(Reader):
+        def frames(self):
+            opened.append(self.url)
+            while not self._stopped and self.url == opened[-1]:
+                try:
+                    yield from super().frames()
+                except SourceError:
+                    continue
+
+    camera = Camera(
+        bench.camera._config,
+        paths["main"],
+        paths["sub"],
+        make_stream=lambda due: Endless(paths["main"], CLOCKS, due=due),
+        offers=bench.dispatcher,
+        hub=bench.hub,
+        metrics=bench.metrics,
+        outputs=bench,
+    )
+    camera.configure(bench.camera._config, {"any": MODEL})
+    camera.start(bench.guard)
+
+    def width() -> int:
+        latest = bench.hub.latest("gate")
+        return latest[0].width if latest else 0
+
+    for name, wide in (("main", 128), ("sub", 64), ("main", 128)):
+        camera.ask(Asked(sentence="given", substream=name == "sub"), Room.HOLD, CLOCKS.monotonic())
+        until(f"frames of {name}", lambda wide=wide: width() == wide)
+        assert camera.state().state == "Live"
+    assert opened == [paths["main"], paths["sub"], paths["main"]]
+    camera.stop()
+    bench.dispatcher.close()
+    assert not bench.guard.stop.is_set()
+
+
+def _video(path: Path, width: int) -> str:
+    path.write_bytes(clip(width=width, count=10, container="matroska"))
+    return str(path)

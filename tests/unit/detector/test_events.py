@@ -8,6 +8,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -217,3 +218,10 @@ def test_without_a_token_only_the_pod_itself_is_answered_whatever_the_address(hu
     finally:
         stop.set()
         thread.join()
+
+
+def test_a_result_says_which_variant_found_it(base: str, hub: Hub) -> None:
+    hub.publish(replace(result(), variant="people-320"))
+    with urllib.request.urlopen(f"{base}/snapshot/gate.json", timeout=10) as answer:
+        (found,) = json.load(answer)["detections"]
+    assert (found["model"], found["variant"]) == ("people", "people-320")

@@ -98,10 +98,11 @@ class World:
     def forget(self, camera: str, *, removed: bool) -> None:
         self.forgotten.append((camera, removed))
 
-    def _make(self, config: DetectorCamera, url: str) -> Camera:
+    def _make(self, config: DetectorCamera, url: str, substream: str) -> Camera:
         made = Camera(
             config,
             url,
+            substream,
             make_stream=lambda _due: Dead(self.hold),
             offers=Nobody(),
             hub=self.hub,
@@ -142,7 +143,7 @@ def test_before_its_first_configuration_it_has_no_cameras(world: World) -> None:
 
 def test_cameras_are_read_from_the_media_server(world: World) -> None:
     world.apply(camera("gate"), camera("yard"))
-    assert [one.url for one in world.made] == ["rtsp://media:8554/s-gate", "rtsp://media:8554/s-yard"]
+    assert [one.urls[0] for one in world.made] == ["rtsp://media:8554/s-gate", "rtsp://media:8554/s-yard"]
     assert [state.state for state in world.fleet.states()] == ["Connecting", "Connecting"]
     assert world.fleet.generation == 7
 
@@ -160,7 +161,7 @@ def test_adding_changing_the_rate_and_removing_touch_no_other_stream(world: Worl
 def test_another_stream_opens_that_camera_anew(world: World) -> None:
     world.apply(camera("gate"), camera("yard"))
     world.apply(camera("gate", stream="other"), camera("yard"))
-    assert [one.url for one in world.made][2:] == ["rtsp://media:8554/other"]
+    assert [one.urls[0] for one in world.made][2:] == ["rtsp://media:8554/other"]
 
 
 def test_a_removed_camera_leaves_no_series(world: World) -> None:

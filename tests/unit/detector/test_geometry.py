@@ -33,6 +33,14 @@ def test_a_letterbox_fits_and_touches_two_sides(width: int, height: int, to_widt
     assert 0 <= mapping.top <= (to_height - inner_height + 1) // 2
 
 
+@given(frame=SIZE, target=SIZE)
+def test_a_letterbox_ends_where_the_scaled_frame_ends(frame: tuple[int, int], target: tuple[int, int]) -> None:
+    mapping = letterbox(*frame, *target)
+    (inner_width, inner_height), left, top = mapping.inner, mapping.left, mapping.top
+    whole = mapping.to_input(np.array([[0.0, 0.0, *map(float, frame)]]))
+    assert whole[0] == pytest.approx([left, top, left + inner_width, top + inner_height])
+
+
 @given(width=SIDE, height=SIDE, boxes=st.lists(st.tuples(*[st.floats(-1e4, 1e4)] * 4), min_size=1, max_size=5))
 def test_no_box_leaves_the_frame(width: int, height: int, boxes: list[tuple[float, ...]]) -> None:
     found = letterbox(width, height, 640, 640).to_frame(np.array(boxes))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from edgedetector.api.dataplane import Accelerator, Degradation, FrameRate
-from edgedetector.detector.camera import Asked, Sample
+from edgedetector.detector.asked import Asked, Sample
 from edgedetector.detector.gauges import Device, Gauges
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.overload import Overload, quantile, settings, skipped
@@ -39,6 +39,8 @@ class Cam:
     priority: int = 0
     frame_rate: FrameRate = field(default_factory=lambda: FrameRate(1.0, 5.0, 5.0))
     load: tuple[int, int] = (0, 0)
+    narrows: bool = False
+    variants: frozenset[str] = frozenset()
     found: tuple[Sample, ...] = ()
     asked: list[Asked] = field(default_factory=list)
     rooms: list[Room] = field(default_factory=list)
@@ -150,3 +152,36 @@ def test_shares_are_of_what_was_offered_in_between() -> None:
     assert skipped({"a": (10, 5)}, {"a": (10, 5)}) is None
     assert quantile([float(value) for value in range(1, 101)], 0.99) == 99.0
     assert quantile([3.0], 0.99) == 3.0
+
+
+SMALLER = Degradation(steps=("UseSubstream",))
+
+
+def test_the_step_takes_the_substream_and_the_variants_that_triton_serves_and_gives_them_back() -> None:
+    main = Cam("main", narrows=True)
+    model = Cam("model", variants=frozenset({"small", "missing"}))
+    plain = Cam("plain", variants=frozenset({"missing"}))
+    world = World(main, model, plain)
+    world.overload = Overload(world.node, world.metrics, lambda: True, serves=lambda name: name == "small")
+    world.node.cpu = 0.97
+    world.run(8, SMALLER)
+    assert (main.asked[-1].substream, main.asked[-1].variants) == (True, frozenset())
+    assert model.asked[-1].variants == {"small"}
+    assert model.asked[-1].sentence == "the smaller input, at most 5 frames/s because the host CPU was 97 % busy"
+    assert plain.asked[-1] == Asked()
+    world.node.cpu = 0.1
+    world.run(60, SMALLER)
+    assert {main.asked[-1], model.asked[-1], plain.asked[-1]} == {Asked()}
+
+
+def test_a_variant_that_triton_no_longer_serves_gives_the_place_back_at_once() -> None:
+    served = {"small"}
+    cam = Cam("yard", variants=frozenset({"small"}))
+    world = World(cam)
+    world.overload = Overload(world.node, world.metrics, lambda: True, serves=served.__contains__)
+    world.node.cpu = 0.97
+    world.run(8, SMALLER)
+    assert cam.asked[-1].variants == {"small"}
+    served.clear()
+    world.run(1, SMALLER)
+    assert cam.asked[-1] == Asked()

@@ -361,3 +361,18 @@ def test_a_stopped_reader_does_not_begin_anew_in_software(stream) -> None:
     reader.stop()
     assert list(reader.frames()) == []
     assert reader.reading().sessions == 1
+
+
+def test_turned_to_another_url_a_session_ends_without_an_error_and_the_next_reads_that(tmp_path: Path) -> None:
+    for name, width in (("main", 128), ("sub", 64)):
+        (tmp_path / name).write_bytes(clip(width=width))
+    reader = Reader(str(tmp_path / "main"), Time().clocks)
+    wide = []
+    for frame in reader.frames():
+        wide.append(frame.width)
+        reader.url = str(tmp_path / "sub")
+    assert len(wide) < 10
+    assert set(wide) == {128}
+    narrow, reason = read(reader)
+    assert ([frame.width for frame in narrow], reason) == ([64] * 10, "StreamEnded")
+    assert reader.reading().sessions == 2

@@ -238,3 +238,17 @@ def test_times_tell_how_long_somebody_was_there() -> None:
     last = run([[thing(100)]] * 11)[-1].tracked[0]
     assert math.isclose(last.seen - last.since, 2.0, abs_tol=1e-6)
     assert last.sightings == 11
+
+
+@pytest.mark.parametrize("size", [(320, 240), (1920, 1440), (704, 288)], ids=["smaller", "larger", "other pixels"])
+def test_a_walker_keeps_its_id_while_the_camera_goes_to_another_resolution_and_back(size: tuple[int, int]) -> None:
+    tracker = Tracker(Tracking())
+    seen = []
+    for index in range(30):
+        width, height = size if 10 <= index < 20 else (WIDTH, HEIGHT)
+        x1, y1, x2, y2 = thing(10 + 15 * index).box
+        box = (x1 * width / WIDTH, y1 * height / HEIGHT, x2 * width / WIDTH, y2 * height / HEIGHT)
+        seen.append(tracker.update([Detection("person", 0.9, box)], width, height, 100.0 + index / 5))
+    assert [[one.id for one in update.tracked] for update in seen] == [[1]] * 30
+    assert story(seen) == [("enter", 1, "")]
+    assert seen[15].tracked[0].detection.box[2] <= size[0], "told in pixels of the frame that it was seen in"

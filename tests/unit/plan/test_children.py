@@ -262,6 +262,37 @@ def test_detection_reads_the_substream_where_there_is_one() -> None:
     assert len(streams) == 2
 
 
+def test_detection_reads_the_main_stream_if_that_is_wanted_and_knows_of_the_smaller_one() -> None:
+    camera = CAMERA | {"substreamUrl": "rtsp://gate.cams/sub", "detectionStream": "Main"}
+    objects = children(detector("yard", minimal(cameras=[camera])))
+    config = json.loads(child(objects, "ConfigMap", "yard-detector")["data"]["detector.json"])
+    streams = json.loads(child(objects, "ConfigMap", "yard-media")["data"]["media.json"])["cameras"]
+    by_role = {stream["role"]: stream["stream"] for stream in streams}
+    assert [(c["stream"], c["substream"]) for c in config["cameras"]] == [(by_role["main"], by_role["sub"])]
+    only = json.loads(
+        child(children(detector("yard", minimal(cameras=[CAMERA | {"detectionStream": "Main"}]))), "ConfigMap",
+              "yard-detector")["data"]["detector.json"]
+    )  # fmt: skip
+    assert "substream" not in only["cameras"][0]
+
+
+def test_a_variant_is_loaded_and_told_of_and_no_cameras_usual_model() -> None:
+    spec = minimal(cameras=[CAMERA, CAMERA | {"name": "dock", "models": ["people-small"]}])
+    spec["models"] = [
+        spec["models"][0] | {"smallerVariant": "people-small"},
+        spec["models"][0] | {"name": "people-small"},
+    ]
+    objects = children(detector("yard", spec))
+    config = json.loads(child(objects, "ConfigMap", "yard-detector")["data"]["detector.json"])
+    assert [(m["name"], m.get("smallerVariant")) for m in config["models"]] == [
+        ("people", "people-small"),
+        ("people-small", None),
+    ]
+    assert [c["models"] for c in config["cameras"]] == [["people"], ["people-small"]]
+    serving = json.loads(child(objects, "ConfigMap", "yard-serving")["data"]["accepted.json"])
+    assert [m["name"] for m in serving["models"]] == ["people", "people-small"]
+
+
 def test_replicas_look_for_each_other_only_if_there_can_be_several() -> None:
     def host(scaling: dict[str, int]) -> str:
         objects = children(detector("yard", minimal(scaling=scaling)))

@@ -58,6 +58,7 @@ def test_what_is_set_and_without_effect_is_named(spec: dict[str, Any], named: st
 @pytest.mark.parametrize(
     "spec",
     [
+        {"degradation": {"steps": ["UseSubstream", "PauseCameras"]}},
         {"degradation": {"steps": ["PauseCameras"], "protectedPriority": 5, "reactAfter": "9s"}},
         {"cameras": [{"name": "gate", "url": "rtsp://a/1", "frameRate": {"minimum": 2, "maximum": 9}, "priority": 3}]},
         {"tuning": {"mode": "Off", "bounds": {"instances": {"max": 2}}}},

@@ -125,20 +125,24 @@ RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     sh /run/with-registry sh /run/install-packages /requirements.txt \
     && find /opt/venv -exec touch -h -d @0 {} +
 
-FROM tools AS compiler
+# FFmpeg's decoders under the LGPL, from source: PyAV's wheel brings an FFmpeg with x264 and x265 (ADR 5).
+FROM base AS decoders
 RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=secret,id=apt --mount=type=secret,id=sources --mount=type=secret,id=registry \
-    sh /run/with-registry apt-install tcc
+    sh /run/with-registry apt-install gcc libc6-dev make nasm pkg-config xz-utils
+RUN --mount=type=bind,source=images/ffmpeg,target=/run/ffmpeg \
+    sh /run/ffmpeg/build /run/ffmpeg /opt/ffmpeg
 
-FROM compiler AS detector-packages
+FROM tools AS detector-packages
 COPY --from=requirements /requirements/detector.txt /requirements.txt
 RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
     --mount=type=bind,source=images/install-packages,target=/run/install-packages \
-    --mount=type=bind,source=images/without-gpl,target=/run/without-gpl \
+    --mount=type=bind,source=images/use-ffmpeg,target=/run/use-ffmpeg \
+    --mount=type=bind,from=decoders,source=/opt/ffmpeg,target=/opt/ffmpeg \
     --mount=type=secret,id=ca --mount=type=secret,id=registry \
     --mount=type=cache,id=uv,target=/var/cache/uv \
     sh /run/with-registry sh /run/install-packages /requirements.txt --system-site-packages \
-    && python3 /run/without-gpl /opt/venv/lib/python3.11/site-packages \
+    && python3 /run/use-ffmpeg /opt/ffmpeg /opt/venv/lib/python3.11/site-packages \
     && find /opt/venv -exec touch -h -d @0 {} +
 
 FROM python AS operator
@@ -226,10 +230,23 @@ ENTRYPOINT ["python3", "-m", "emulator.device"]
 FROM operator AS operator-test
 RUN --mount=type=bind,source=images/tests/operator.py,target=/run/test.py python /run/test.py
 
-FROM detector AS detector-test
-RUN --mount=type=bind,source=images/tests/detector.py,target=/run/test.py \
+# What PyAV's own wheel decodes of the same videos, in H.264 and H.265: nothing of it enters an image.
+FROM tools AS pictures
+COPY --from=requirements /requirements/detector.txt /requirements.txt
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=bind,source=images/tests/pictures.py,target=/run/pictures.py \
     --mount=type=bind,from=videos,source=/videos,target=/run/videos \
-    python /run/test.py /run/videos/vtest.mp4 /run/videos/mirrored.mp4
+    --mount=type=secret,id=ca --mount=type=secret,id=registry \
+    --mount=type=cache,id=uv,target=/var/cache/uv \
+    sh /run/with-registry uv pip install -q --target /pictures/wheel --constraint /requirements.txt --no-deps av \
+    && PYTHONPATH=/pictures/wheel python3 /run/pictures.py make /run/videos/vtest.mp4 /pictures
+
+FROM detector AS detector-test
+RUN --mount=type=bind,source=images/tests/detector.py,target=/run/tests/detector.py \
+    --mount=type=bind,source=images/tests/pictures.py,target=/run/tests/pictures.py \
+    --mount=type=bind,from=videos,source=/videos,target=/run/videos \
+    --mount=type=bind,from=pictures,source=/pictures,target=/run/pictures \
+    python /run/tests/detector.py /run/videos/vtest.mp4 /run/videos/mirrored.mp4 /run/pictures
 
 FROM triton-cpu AS triton-cpu-test
 RUN --mount=type=bind,source=images/tests/triton.py,target=/run/tests/triton.py \

@@ -38,6 +38,7 @@ def test() -> int:
         stages = [
             *prepare,
             Stage("lint", ["make", "lint"], 120, needs=("images",)),
+            Stage("licences", [python, "images/licences.py"], 120, needs=("images",)),
             # Beside compilers a deadline of a unit test may pass by chance: what fails has to pass alone, and is named.
             Stage("unit tests", ["sh", "-c", "make unit || make unit-again"], 600, needs=("images",), show=True),
             Stage("test images", [python, "images/build.py", *IMAGES, *TEST_IMAGES], 300, needs=("images",)),

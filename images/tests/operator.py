@@ -7,6 +7,7 @@ import asyncio
 import importlib
 import importlib.metadata
 import pkgutil
+import sys
 
 import kopf
 from kubernetes.aio import client
@@ -49,6 +50,8 @@ def main() -> None:
 
     asyncio.run(check_clients())
     modules = [name for part in ("api", "plan", "cluster", "controller") for name in import_all(f"edgedetector.{part}")]
+    if "readline" in sys.modules:  # GPL, and part of Debian's Python (licences.toml)
+        raise SystemExit("one of our modules imports readline")
     version = importlib.metadata.version("edgedetector")
     print(f"edgedetector {version} in {edgedetector.__path__}: kopf {kopf.__version__}, {len(modules)} modules import")
 

@@ -193,6 +193,40 @@ def until(what: str, condition: Callable[[], object], seconds: float = PATIENCE)
         time.sleep(0.05)
 
 
+def progress(
+    what: str,
+    done: Callable[[], tuple[int, int]],
+    *,
+    limit: float,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until all of something is done: up to `limit` seconds, as long as more gets done within `PATIENCE`.
+
+    Parameters
+    ----------
+    done
+        Tells how many are done, and of how many.
+
+    Raises
+    ------
+    TimeoutError
+        Says how many were done.
+    """
+    began = moved = clock()
+    best = -1
+    while True:
+        number, every = done()
+        now = clock()
+        if number >= every:
+            return
+        if number > best:
+            best, moved = number, now
+        if now - began >= limit or now - moved >= PATIENCE:
+            raise TimeoutError(f"{what}: {number} of {every}, the last {now - moved:.0f} s ago")
+        pause(0.05)
+
+
 def client(server: Triton) -> Client:
     """Return a client of a Triton, to be closed by the caller."""
     return Client(server.grpc)

@@ -21,7 +21,11 @@ inferred: dict[str, int] = {}
 
 def follow(name: str, url: str, wanted: dict[str, Any]) -> None:
     triton = Triton(wanted["http"], wanted["model"])
-    capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG)
+    while True:  # OpenCV gives up an opening after 30 s, which many at once can take
+        read(name, cv2.VideoCapture(url, cv2.CAP_FFMPEG), triton, wanted)
+
+
+def read(name: str, capture: cv2.VideoCapture, triton: Triton, wanted: dict[str, Any]) -> None:
     number = 0
     while capture.grab():
         number += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+import cv2
 from bench.dataplane.agents.answering import answer, task
 from bench.dataplane.models import Served
 from bench.dataplane.pipeline import Pipeline
@@ -14,6 +15,7 @@ from edgedetector.triton.client import Client
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO)
+    cv2.setNumThreads(1)  # as detector/run.py does
     wanted = task()
     with Client(wanted["grpc"]) as client:
         room = Capacity(wanted["batch"], wanted["requests"])

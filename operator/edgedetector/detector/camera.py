@@ -396,8 +396,9 @@ class Camera:
     def _count_undecoded(self, reading: Reading) -> None:
         undecoded = sum(reading.frames[result] for result in _UNDECODED)
         new, self._undecoded = undecoded - self._undecoded, undecoded
-        for result in ("read", "skipped"):
-            self._count(result, new)
+        if new:
+            for result in ("read", "skipped"):
+                self._count(result, new)
 
     def _count(self, result: str, number: int = 1) -> None:
         if not self._stop.is_set():

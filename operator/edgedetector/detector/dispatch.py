@@ -135,7 +135,7 @@ class Dispatcher:
         self._client, self._start, self._stage, self._clock = client, start, stage, clock
         self._lock = threading.Lock()
         self._local = threading.local()
-        self._transport = Transport(client, regions=regions)
+        self._transport = self._connect(regions)
         self._shared = regions is not None
         self._lanes: dict[str, _Lane] = {}
         self._scheduler: Scheduler[Shot] = Scheduler(self._run, start=start, settled=_settled, clock=clock)
@@ -182,6 +182,9 @@ class Dispatcher:
         self._scheduler.close()
         self._transport.close()
 
+    def _connect(self, regions: Regions | None) -> Transport:
+        return Transport(self._client, regions=regions, around=lambda: self._stage("request"))
+
     def _run(self, name: str, batch: Batch[Shot]) -> Sequence[bool]:
         with self._lock:
             lane = self._lanes.get(name)
@@ -219,8 +222,7 @@ class Dispatcher:
             slot.release()
             raise
         sent = self._clock()
-        with self._stage("request"):
-            answer = transport.infer(slot, rows=len(shots), timeout=REQUEST_SECONDS)
+        answer = transport.infer(slot, rows=len(shots), timeout=REQUEST_SECONDS)
         seconds = self._clock() - sent
         with answer, self._stage("boxes"):
             decoded = model.decode_batch(answer.outputs, mappings, [shot.owner.confidence for shot in shots])
@@ -268,7 +270,7 @@ class Dispatcher:
             if not self._shared:
                 return False  # It was in a message: nothing that is done here helps.
             self._shared, self.trouble = False, str(error)
-            former, self._transport = self._transport, Transport(self._client, regions=None)
+            former, self._transport = self._transport, self._connect(None)
             for lane in self._lanes.values():
                 lane.pool = None
         log.error("tensors travel in the message from now on: %s", error)

@@ -23,6 +23,11 @@ _KEPT: Final = 8
 _LINEAR: Final = cv2.INTER_LINEAR
 _HALVED: Final = frozenset({"yuv420p", "yuvj420p"})
 """Planar formats of 8 bits whose colours have half the width and height: what nearly all cameras send."""
+_BT601: Final = frozenset({2, 5, 6})
+"""Colour matrices (ITU-T H.273, table 4) that OpenCV's conversion has: unspecified, for which FFmpeg takes BT.601 too,
+BT.470BG and SMPTE 170M, which are BT.601 of 625 and 525 lines."""
+_LIMITED: Final = frozenset({0, 1})
+"""Colour ranges (AVColorRange) in which black is 16 and white 235, as OpenCV takes them: unspecified, and MPEG's."""
 _PLANAR: Final = ("yuv4", "yuvj4", "nv12", "nv21", "gray")
 """Beginnings of pixel formats whose first plane is the luma, a byte a pixel where the format says 8 bits."""
 _BYTE: Final = 8
@@ -49,21 +54,40 @@ class Scaler:
     def __init__(self) -> None:
         # Set up for one size and format each; to set one up costs more than to convert a small frame.
         self._made: dict[tuple[str, int, int], Any] = {}
+        # Memory that is used again: what malloc takes from the kernel and gives back for each frame is paged in anew,
+        # and to do that costs more than the conversion.
+        self._planes: dict[tuple[int, int], Plane] = {}
+        self._pixels: dict[tuple[int, int], Image] = {}
 
-    def render(self, picture: Any, width: int, height: int) -> Image:
+    def render(self, picture: Any, width: int, height: int, out: Image | None = None) -> Image:
         """Return `picture` (`av.VideoFrame`) as RGB [height, width, 3].
 
         A view of memory that belongs to the array alone, whose rows may be padded; copy it into place.
+
+        Parameters
+        ----------
+        out
+            Memory of that shape that may be used for the result.
         """
         if (picture.width, picture.height) == (width, height):
             return self._rgb(picture)
         if picture.format.name in _HALVED and not (width % 2 or height % 2 or picture.width % 2 or picture.height % 2):
-            return self._rgb(_scaled(picture, width, height))
+            return self._converted(picture, self._scaled(picture, width, height), out)
         return np.asarray(cv2.resize(self._rgb(picture), (width, height), interpolation=_LINEAR), dtype=np.uint8)
 
     def of(self, frame: Frame) -> Render:
-        """Return what `Preparation.render_into` wants: the frame's pixels by width and height."""
-        return lambda width, height: self.render(frame.picture, width, height)
+        """Return what `Preparation.render_into` wants: the frame's pixels by width and height, until the next ones."""
+        return lambda width, height: self.render(
+            frame.picture, width, height, _kept(self._pixels, (width, height), (height, width, 3))
+        )
+
+    def _converted(self, picture: Any, planes: Plane, out: Image | None) -> Image:
+        """Return the planes of a picture in RGB."""
+        if picture.format.name == "yuv420p" and picture.colorspace in _BT601 and picture.color_range in _LIMITED:
+            return np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2RGB_I420, dst=out), dtype=np.uint8)
+        made = av.VideoFrame.from_ndarray(planes, format=picture.format.name)
+        made.colorspace, made.color_range = picture.colorspace, picture.color_range
+        return self._rgb(made)
 
     def _rgb(self, picture: Any) -> Image:
         key = picture.format.name, picture.width, picture.height
@@ -75,18 +99,27 @@ class Scaler:
         # One thread: PyAV's default starts one for each CPU with every frame, and their time is on nobody's clock.
         return _pixels(reformatter.reformat(picture, format="rgb24", threads=1), 3)
 
+    def _scaled(self, picture: Any, width: int, height: int) -> Plane:
+        """Return the planes of planar YUV with halved colours in another size, until the next; all sizes are even."""
+        small = _kept(self._planes, (width, height), (height * 3 // 2, width))
+        colours = small[height:].reshape(2, height // 2, width // 2)
+        for index, out in enumerate((small[:height], colours[0], colours[1])):
+            plane = picture.planes[index]
+            rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
+            cv2.resize(rows, out.shape[::-1], dst=out, interpolation=_LINEAR)
+        return small
 
-def _scaled(picture: Any, width: int, height: int) -> Any:
-    """Return a picture of planar YUV with halved colours in another size; all sizes are even."""
-    small = np.empty((height * 3 // 2, width), np.uint8)
-    colours = small[height:].reshape(2, height // 2, width // 2)
-    for index, out in enumerate((small[:height], colours[0], colours[1])):
-        plane = picture.planes[index]
-        rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)[: plane.height, : plane.width]
-        cv2.resize(rows, out.shape[::-1], dst=out, interpolation=_LINEAR)
-    made = av.VideoFrame.from_ndarray(small, format=picture.format.name)
-    made.colorspace, made.color_range = picture.colorspace, picture.color_range
-    return made
+
+def _kept(
+    memory: dict[tuple[int, int], npt.NDArray[np.uint8]], key: tuple[int, int], shape: tuple[int, ...]
+) -> npt.NDArray[np.uint8]:
+    """Return memory of a shape that was made before for the same key."""
+    found = memory.get(key)
+    if found is None:
+        if len(memory) >= _KEPT:
+            memory.clear()
+        found = memory[key] = np.empty(shape, np.uint8)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,12 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from tritonclient.grpc import InferInput, InferRequestedOutput
+from tritonclient.grpc.service_pb2 import ModelInferRequest
 
 from edgedetector.triton.errors import DeadlineError, SharedMemoryFullError, UnavailableError
 from edgedetector.triton.registration import NEVER, Registrar
 from edgedetector.triton.shared_memory import Region, Regions
-from edgedetector.triton.tensors import Area, Array, Layout, Signature, layout
+from edgedetector.triton.tensors import Area, Array, Layout, Signature, contents, layout
 
 
 class Slot:
@@ -51,6 +51,7 @@ class Slot:
             {area.name: area.view(region.memory) if region else np.zeros(area.shape, area.dtype) for area in fixed}
         )
         self._given: dict[str, Array] = {}
+        self._requests: dict[int, ModelInferRequest] = {}
 
     def give(self, name: str, array: Array) -> None:
         """Set an input of variable dims or of strings, with the batch dimension; it travels in the message."""
@@ -61,11 +62,22 @@ class Slot:
         self._given.clear()
         self.pool.release(self)
 
-    def request(self, rows: int) -> tuple[list[InferInput], list[InferRequestedOutput]]:
-        """Return the request's tensors for the first `rows` rows."""
-        return [self._input(area, rows) for area in self.layout.inputs], [
-            self._output(area, rows) for area in self.layout.outputs
-        ]
+    def request(self, rows: int) -> ModelInferRequest:
+        """Return the request for the first `rows` rows; made once for each number, if all inputs lie in the region.
+
+        Raises
+        ------
+        KeyError
+            If an input was not given.
+        ValueError
+            If one was given that is of another data type.
+        """
+        known = self._requests.get(rows)
+        if known is None:
+            known = self._made(rows)
+            if self.region is not None and all(area.fixed for area in self.layout.inputs):
+                self._requests[rows] = known
+        return known
 
     def answer(self, result: Any) -> dict[str, Array]:
         """Return the outputs; those in shared memory are views, read-only."""
@@ -82,26 +94,33 @@ class Slot:
             found[area.name] = shown
         return found
 
-    def _input(self, area: Area, rows: int) -> InferInput:
-        if not area.fixed:
-            array = self._given[area.name]
-        elif self.layout.batched:
-            array = self.inputs[area.name][:rows]
-        else:
-            array = self.inputs[area.name]
-        tensor = InferInput(area.name, list(array.shape), area.datatype)
-        if self.region is not None and area.fixed:
-            tensor.set_shared_memory(self.region.name, array.nbytes, area.offset)
-        else:
-            tensor.set_data_from_numpy(np.ascontiguousarray(array))
-        return tensor
+    def _made(self, rows: int) -> ModelInferRequest:
+        request = ModelInferRequest(model_name=self.layout.model)
+        for area in self.layout.inputs:
+            array = self._array(area, rows)
+            tensor = request.inputs.add(name=area.name, datatype=area.datatype, shape=array.shape)
+            if self.region is not None and area.fixed:
+                _place(tensor, self.region, array.nbytes, area.offset)
+            else:
+                request.raw_input_contents.append(contents(area, array))
+        for area in self.layout.outputs:
+            output = request.outputs.add(name=area.name)
+            if self.region is not None and area.fixed:
+                _place(output, self.region, area.size // self.layout.rows * rows, area.offset)
+        return request
 
-    def _output(self, area: Area, rows: int) -> InferRequestedOutput:
-        output = InferRequestedOutput(area.name)
-        if self.region is not None and area.fixed:
-            size = area.size // self.layout.rows * rows
-            output.set_shared_memory(self.region.name, size, area.offset)
-        return output
+    def _array(self, area: Area, rows: int) -> Array:
+        if not area.fixed:
+            return self._given[area.name]
+        return self.inputs[area.name][:rows] if self.layout.batched else self.inputs[area.name]
+
+
+def _place(tensor: Any, region: Region, size: int, offset: int) -> None:
+    """Say where a tensor lies; the names are those of Triton's extension for shared memory."""
+    tensor.parameters["shared_memory_region"].string_param = region.name
+    tensor.parameters["shared_memory_byte_size"].int64_param = size
+    if offset:
+        tensor.parameters["shared_memory_offset"].int64_param = offset
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
-from tritonclient.utils import triton_to_np_dtype
+from tritonclient.utils import serialize_byte_tensor, triton_to_np_dtype
 
 from edgedetector.api.dataplane import Tensor
 
@@ -121,3 +121,20 @@ def datatype(data_type: str) -> str:
     if triton_to_np_dtype(name) is None:
         raise UnknownDataTypeError(f"{data_type} is not a data type of Triton")
     return name
+
+
+def contents(area: Area, array: Array) -> bytes:
+    """Return an array as it travels in the message.
+
+    Raises
+    ------
+    ValueError
+        If it is of another data type than the tensor.
+    """
+    if area.datatype == "BYTES":
+        if array.dtype.kind not in "OSU":
+            raise ValueError(f"input {area.name}: {array.dtype} holds no strings")
+        return bytes(serialize_byte_tensor(array).item())
+    if array.dtype != area.dtype:
+        raise ValueError(f"input {area.name}: {array.dtype} is not {area.datatype}")
+    return array.tobytes()

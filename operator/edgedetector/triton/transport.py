@@ -8,24 +8,25 @@
         answer.outputs["output0"]                       # views of what Triton wrote, until the block ends
 
 Threads, as counted on two cores: gRPC's core makes six native ones a process (a timer, four of its event engine, one
-that looks after these), and its Python layer one a channel, which calls back. This module adds one a transport for
-deadlines, and one for repairs once there is something to repair. None of them touches a pixel in shared memory.
+that looks after these), and the client one for each request at once. This module adds one a transport for deadlines,
+and one for repairs once there is something to repair. None of them touches a pixel in shared memory.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 import weakref
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, Final, Self
 
-from tritonclient.utils import InferenceServerException
-
 from edgedetector.triton.alarms import Alarms
-from edgedetector.triton.client import Client
+from edgedetector.triton.client import Around, Client
 from edgedetector.triton.errors import DeadlineError, RejectedError, TritonError, UnknownRegionError
 from edgedetector.triton.registration import Registrar
 from edgedetector.triton.shared_memory import Regions
@@ -86,9 +87,14 @@ class Transport:
         Where regions are made; None: every tensor travels in the message, for a Triton on another host.
     linger
         Seconds, see `LINGER`.
+    around
+        See `client.Around`.
     """
 
-    def __init__(self, client: Client, *, regions: Regions | None, linger: float = LINGER) -> None:
+    def __init__(
+        self, client: Client, *, regions: Regions | None, linger: float = LINGER, around: Around = nullcontext
+    ) -> None:
+        self._around = around
         self._client, self._regions, self._linger = client, regions, linger
         self._registrar = Registrar(client) if regions else None
         self._alarms = Alarms()
@@ -147,20 +153,21 @@ class Transport:
         Returns
         -------
         concurrent.futures.Future of Answer
-            Fails with a `TritonError`. Its callbacks run on gRPC's thread, so they must be short. After a restart of
+            Fails with a `TritonError`. Its callbacks run on the request's thread. After a restart of
             Triton regions are registered again and the request is sent a second time, within the same time.
         """
-        if not 1 <= rows <= slot.layout.rows:
-            raise ValueError(f"{rows} rows: a slot of {slot.layout.model} has 1 to {slot.layout.rows}")
-        flight = _Flight(slot, rows, time.monotonic() + timeout)
-        self._send(flight)
+        flight = self._launch(slot, rows, timeout)
         if not flight.future.done() and slot.region is not None:
             self._alarms.at(flight.deadline, _weakly(flight.expire))
         return flight.future
 
     def infer(self, slot: Slot, *, rows: int, timeout: float) -> Answer:
         """Send a request and wait for its answer; parameters and errors are those of `submit`."""
-        return self.submit(slot, rows=rows, timeout=timeout).result()
+        flight = self._launch(slot, rows, timeout)
+        with contextlib.suppress(FutureTimeoutError):  # who waits needs no alarm
+            return flight.future.result(timeout if slot.region is not None else None)
+        flight.expire()
+        return flight.future.result()
 
     def close(self) -> None:
         """Remove all regions, those of slots that are still held too; requests in flight fail with the client's end."""
@@ -171,6 +178,13 @@ class Transport:
         self._alarms.close()
         self._repairs.shutdown()
 
+    def _launch(self, slot: Slot, rows: int, timeout: float) -> _Flight:
+        if not 1 <= rows <= slot.layout.rows:
+            raise ValueError(f"{rows} rows: a slot of {slot.layout.model} has 1 to {slot.layout.rows}")
+        flight = _Flight(slot, rows, time.monotonic() + timeout)
+        self._send(flight)
+        return flight
+
     def _send(self, flight: _Flight) -> None:
         slot = flight.slot
         remaining = max(flight.deadline - time.monotonic(), 0.001)
@@ -178,18 +192,16 @@ class Transport:
             if slot.region is not None and self._registrar is not None:
                 slot.epoch = self._registrar.ensure(slot.region, slot.epoch, remaining)
                 remaining += self._linger
-            inputs, outputs = slot.request(flight.rows)
             self._client.begin(
-                slot.layout.model,
-                inputs,
-                outputs,
+                slot.request(flight.rows),
                 lambda result, error: self._ended(flight, result, error),
                 timeout=remaining,
+                around=self._around,
             )
         except TritonError as error:
             slot.release()
             flight.fail(error)
-        except (KeyError, InferenceServerException) as error:
+        except (KeyError, ValueError) as error:
             slot.release()
             missing = isinstance(error, KeyError)
             flight.fail(
@@ -197,7 +209,7 @@ class Transport:
             )
 
     def _ended(self, flight: _Flight, result: Any, error: TritonError | None) -> None:
-        """Take Triton's answer. On gRPC's thread, where an exception would be lost, and the caller's future with it."""
+        """Take Triton's answer. On the request's thread: an exception would be lost, and the future with it."""
         slot = flight.slot
         if error is None:
             self._deliver(flight, result)
@@ -241,7 +253,7 @@ class Transport:
             _LOG.warning("regions of a former process stay registered: %s", error)
 
     def _repair(self, call: Callable[[], None]) -> None:
-        """Make a call that waits for Triton, elsewhere than on gRPC's thread."""
+        """Make a call that waits for Triton, elsewhere than on a request's thread."""
         try:
             self._repairs.submit(call)
         except RuntimeError:  # closed: nobody waits for this thread any more

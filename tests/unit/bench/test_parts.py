@@ -8,7 +8,7 @@ import sys
 
 import pytest
 from bench.dataplane import __main__ as command
-from bench.dataplane import cpu, ks20, models, processes
+from bench.dataplane import cpu, ks20, models, processes, site
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
@@ -27,6 +27,43 @@ def test_go2rtc_counts_for_ours_alone_and_triton_for_all() -> None:
     assert theirs["cores"] == pytest.approx(0.7)
     assert (ours["whole"], theirs["whole"]) == (pytest.approx(1.5), pytest.approx(1.4))
     assert (ours["rate"], ours["process:agent/ffmpeg"]) == (5.0, 0.5)
+
+
+class Slow:
+    """35 cameras of which one more delivers every so many seconds of a clock that only waiting moves."""
+
+    def __init__(self, every: float, most: int = 35) -> None:
+        self.now, self._every, self._most = 0.0, every, most
+
+    def done(self) -> tuple[int, int]:
+        return min(self._most, int(self.now / self._every)), 35
+
+    def pause(self, seconds: float) -> None:
+        self.now += seconds
+
+    def wait(self) -> None:
+        site.progress("all", self.done, limit=cpu.STARTS, clock=lambda: self.now, pause=self.pause)
+
+
+def test_a_start_is_waited_for_beyond_any_patience_as_long_as_it_goes_on() -> None:
+    slow = Slow(every=4.0)
+    slow.wait()
+    assert slow.now == pytest.approx(140, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("every", "most", "ends"),
+    [(6.0, 35, cpu.STARTS), (1.0, 20, 20 + site.PATIENCE), (1000.0, 35, site.PATIENCE)],
+)
+def test_a_start_that_stands_still_or_takes_too_long_is_given_up(every: float, most: int, ends: float) -> None:
+    slow = Slow(every, most)
+    with pytest.raises(TimeoutError, match=f"all: {slow_done(every, most, ends)} of 35"):
+        slow.wait()
+    assert slow.now == pytest.approx(ends, abs=1)
+
+
+def slow_done(every: float, most: int, ends: float) -> int:
+    return min(most, int(ends / every))
 
 
 @pytest.mark.parametrize(

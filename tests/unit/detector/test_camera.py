@@ -64,11 +64,11 @@ class Triton:
         self.error: Exception | None = None
         self.asked = threading.Semaphore(0)
 
-    def begin(self, _model, inputs, _outputs, done, *, timeout) -> None:
+    def begin(self, request, done, *, timeout, around) -> None:  # noqa: ARG002 - the client's signature
         assert timeout > 0
         if self.error and not isinstance(self.error, TritonError):
             raise self.error
-        threading.Thread(target=self._answer, args=(inputs[0].shape()[1], done), daemon=True).start()
+        threading.Thread(target=self._answer, args=(request.inputs[0].shape[1], done), daemon=True).start()
 
     def _answer(self, width, done) -> None:
         self.asked.release()

@@ -384,7 +384,7 @@ def test_a_variable_input_that_was_not_given_is_an_error_and_frees_the_slot(tran
         transport.infer(pool.acquire(), rows=1, timeout=SOON)
     slot = pool.acquire()
     slot.give("X", np.array([[1.0, 2.0]], np.float16))
-    with pytest.raises(RejectedError, match="got unexpected datatype FP16 from numpy array, expected FP32"):
+    with pytest.raises(RejectedError, match="input X: float16 is not FP32"):
         transport.infer(slot, rows=1, timeout=SOON)
     slot = pool.acquire()
     slot.give("X", np.array([[1.0, 2.0]], np.float32))

@@ -19,6 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TAIL_LINES = 60  # of a failed stage's log; enough to hold a Python traceback and pytest's summary
 HEARTBEAT_SECONDS = 30.0
+SIGNAL_SECONDS = 1.0  # a signal just before a wait begins is heard only after it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,15 +87,17 @@ class Runner:
         running: dict[concurrent.futures.Future[None], Stage] = {}
         with concurrent.futures.ThreadPoolExecutor(max_workers=lanes) as pool:
             try:
+                heard = time.monotonic()
                 while waiting or running:
                     for stage in [s for s in waiting if done.issuperset(s.needs)][: lanes - len(running)]:
                         waiting.remove(stage)
                         running[pool.submit(self._run_one, stage)] = stage
                     finished, _ = concurrent.futures.wait(
-                        running, timeout=HEARTBEAT_SECONDS, return_when=concurrent.futures.FIRST_COMPLETED
+                        running, timeout=SIGNAL_SECONDS, return_when=concurrent.futures.FIRST_COMPLETED
                     )
                     silent = sorted(stage.name for stage in running.values() if not stage.show)
-                    if silent and not finished:
+                    if silent and time.monotonic() - heard >= HEARTBEAT_SECONDS:
+                        heard = time.monotonic()
                         say(f"[{self.elapsed:6.1f}s] ... {', '.join(silent)}")
                     for future in finished:
                         stage = running.pop(future)

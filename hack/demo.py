@@ -32,12 +32,12 @@ def prepare_stages() -> list[Stage]:
         # Whether the cluster may be used is settled before anything is built for it.
         return [
             Stage("cluster", cluster.create, 10),
-            Stage("images", [python, "images/build.py", *IMAGES],  1200, needs=("cluster",)),
+            Stage("images", [python, "images/build.py", *IMAGES], 1200, needs=("cluster",)),
         ]
     return [
         # `pause` in the same go: else the cluster would wait for whatever the images have compiled by then.
         Stage("kubernetes", [python, node, "pause", "node"], 1200),
-        Stage("images", [python, "images/build.py", *IMAGES],  1200),
+        Stage("images", [python, "images/build.py", *IMAGES], 1200),
         Stage("cluster", cluster.create, 120, needs=("kubernetes",)),
     ]
 

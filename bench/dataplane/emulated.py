@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,8 @@ from bench.media_topology import video
 
 from edgedetector.detector.gauges import ticks
 
+QUIET, REST = 5.0, 120.0
+"""Seconds; the ladder takes back a step after 30 s of room."""
 SPEEDS = (
     "turnaround",
     "compute.fp16.base",
@@ -61,6 +64,8 @@ class Case:
     cameras: int
     rate: float
     ladder: bool = True
+    rested: bool = False
+    """Whether to wait, once the cameras are live, for the ladder to take back what it took while all were opened."""
 
 
 @contextlib.contextmanager
@@ -82,17 +87,28 @@ def ground(*served: Served) -> Iterator[Ground]:
 def run(ground: Ground, case: Case, seconds: float) -> dict[str, Any]:
     """Read the cameras through go2rtc, infer, and return what was seen in so many seconds after all were live."""
     with contextlib.ExitStack() as stack:
-        source = stack.enter_context(site.cameras(ground.home, case.cameras))
+        source = stack.enter_context(site.cameras(ground.home, case.cameras, spread=True))
         media = stack.enter_context(site.media(ground.home, source, case.cameras))
         cameras = pod.cameras(case.cameras, case.rate, case.served.name)
         wanted = pod.Wanted((case.served,), cameras, f"rtsp://127.0.0.1:{media.port}", ground.device, case.ladder)
         agent = stack.enter_context(pod.detector(ground.home, ground.triton, wanted))
         site.until(f"{case.cameras} cameras are live", lambda: pod.live(agent.counters(), case.cameras))
+        if case.rested:
+            _rest(agent)
         pids = (agent.pid, media.pid, ground.triton.pid, source.pid, ground.device_pid)
         roots = dict(zip(watching.CPU, pids, strict=True))
         seen = watching.watch(agent, roots, ground.look, seconds, lambda: ticks(Path("/proc/stat").read_text()))
     row = {"case": case.name, **watching.summary(seen, case.rate, top="cam0")}
     return {**row, "limit": watching.limit(row)}
+
+
+def _rest(agent: site.Agent) -> None:
+    """Wait until the ladder has taken nothing for `QUIET` seconds; as long as `REST`, then it is measured as it is."""
+    deadline, since = time.monotonic() + REST, time.monotonic()
+    while time.monotonic() < min(deadline, since + QUIET):
+        time.sleep(watching.LOOK)
+        if any(agent.counters()["rungs"].values()):
+            since = time.monotonic()
 
 
 def field(document: Any, name: str) -> float:

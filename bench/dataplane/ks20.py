@@ -92,12 +92,15 @@ def run(*, seconds: float, counts: tuple[int, ...] = CAMERAS) -> dict[str, Any]:
 
 def cases(counts: tuple[int, ...]) -> list[tuple[emulated.Case, float]]:
     """Return each number of cameras on the device as it is, then scaled down, with by how much the device is slower."""
-    found = [(emulated.Case(f"{count} cameras", SERVED, count, RATE), 1.0) for count in counts]
+    found = [
+        (emulated.Case(f"{count} cameras", SERVED, count, RATE, rested=count * RATE <= STEADY), 1.0) for count in counts
+    ]
     for count in counts:
         fewer = round(count / SLOWER)
         name = f"{fewer}, {SLOWER:g} x slower"
         # Exactly as busy: where the cameras do not divide, the device is slower by what they do.
-        found.append((emulated.Case(name, SERVED, fewer, RATE), count / fewer))
+        case = emulated.Case(name, SERVED, fewer, RATE, rested=count * RATE <= STEADY)
+        found.append((case, count / fewer))
     return found
 
 

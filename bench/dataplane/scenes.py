@@ -1,4 +1,4 @@
-"""Models with a YOLOv8 head that find many objects: raw outputs, or boxes with suppression in the model itself.
+"""Models with a YOLOv8 head that find many objects: raw outputs, or boxes with suppression in or behind the model.
 
 Nothing is computed from the picture. Every object has `CANDIDATES` boxes that overlap, which is what suppression has to
 compare; the other anchors have scores below any threshold. Suppression in the model is the detector's own way, so that
@@ -8,10 +8,13 @@ only the place differs.
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import edgedetector.detector
 from edgedetector.api.dataplane import Decoder, DetectorModel, Tensor
+from edgedetector.detector import decoders
 from edgedetector.detector.inference import Model
 
 SIZE, CLASSES, ANCHORS = 640, 80, 8400
@@ -19,8 +22,8 @@ PICTURE = 150, 340
 """First row and rows in which the objects are: within a 16:9 picture between its borders."""
 CANDIDATES = 6
 CONFIDENCE, IOU = 0.4, 0.5
-ROOM = 300
-"""Boxes at most, of a model with suppression."""
+ROOM = decoders.CANDIDATES
+"""Boxes at most, of a model with suppression; the shipped one also compares no more."""
 IMAGE = Tensor("image", (SIZE, SIZE, 3), "UINT8")
 RAW = (Tensor("output0", (4 + CLASSES, ANCHORS), "FP32"),)
 BOXES = (
@@ -29,6 +32,8 @@ BOXES = (
     Tensor("classes", (ROOM,), "INT32"),
     Tensor("count", (1,), "INT32"),
 )
+SHIPPED = Path(edgedetector.detector.__file__).parent / "builtin" / "nms.py"
+"""The post-processing model that the product ships."""
 CODE = """
 import json
 import cv2
@@ -118,10 +123,9 @@ class Scene:
             "inside": [self.inside, CONFIDENCE, IOU, ROOM],
         }
         text = json.dumps(json.dumps(given))  # as a string of the text format
-        outputs = ", ".join(f"{{ {_tensor(tensor)} }}" for tensor in self.outputs)
         return (
             f'name: "{self.name}" backend: "python" max_batch_size: {self.max_batch}\n'
-            f"input [ {{ {_tensor(IMAGE)} }} ]\noutput [ {outputs} ]\n"
+            f"input [ {{ {_tensor(IMAGE)} }} ]\noutput [ {_outputs(self.outputs)} ]\n"
             f"instance_group [ {{ count: {self.instances} kind: KIND_CPU }} ]\n"
             f'parameters {{ key: "scene" value: {{ string_value: {text} }} }}\n'
         )
@@ -133,12 +137,79 @@ class Scene:
         (directory / "1" / "model.py").write_text(CODE)
         (directory / "config.pbtxt").write_text(self.config)
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The models that it consists of."""
+        return (self.name,)
+
     def model(self) -> Model:
         """Return it as the data plane sees it."""
-        labels = tuple(f"class{number}" for number in range(CLASSES))
-        decoder = Decoder("none" if self.inside else "yolov8", labels, CONFIDENCE, IOU)
-        # The same for both: by default a model with a `none` decoder gets its frames stretched.
-        return Model(DetectorModel(self.name, (IMAGE,), self.outputs, decoder, self.max_batch), fit="letterbox")
+        return _model(self.name, self.outputs, "none" if self.inside else "yolov8", self.max_batch)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A scene's raw outputs and a post-processing model behind it, as one model of Triton."""
+
+    raw: Scene
+    instances: int = 1
+    """Of the post-processing model."""
+
+    @property
+    def name(self) -> str:
+        return f"joined-{self.raw.objects}"
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The models that it consists of, itself last."""
+        return self.raw.name, f"{self.name}-nms", self.name
+
+    def write(self, repository: Path) -> None:
+        """Put it into a repository that has the scene with raw outputs; its own part runs the shipped file."""
+        raw, behind, whole = self.parts
+        given = {"head": "yolov8", "confidence": str(CONFIDENCE), "iou": str(IOU), "labels": str(CLASSES)}
+        parameters = "".join(
+            f'parameters {{ key: "{key}" value: {{ string_value: "{value}" }} }}\n' for key, value in given.items()
+        )
+        nms = (
+            f'name: "{behind}" backend: "python" max_batch_size: {self.raw.max_batch}\n'
+            f"input [ {{ {_tensor(RAW[0])} }} ]\noutput [ {_outputs(BOXES)} ]\n"
+            f"instance_group [ {{ count: {self.instances} kind: KIND_CPU }} ]\n{parameters}"
+        )
+        steps = [_step(raw, {IMAGE.name: IMAGE.name}, {RAW[0].name: "raw"})]
+        steps += [_step(behind, {RAW[0].name: "raw"}, {tensor.name: tensor.name for tensor in BOXES})]
+        joined = (
+            f'name: "{whole}" platform: "ensemble" max_batch_size: {self.raw.max_batch}\n'
+            f"input [ {{ {_tensor(IMAGE)} }} ]\noutput [ {_outputs(BOXES)} ]\n"
+            f"ensemble_scheduling {{ step [ {', '.join(steps)} ] }}\n"
+        )
+        for name, config in ((behind, nms), (whole, joined)):
+            (repository / name / "1").mkdir(parents=True)
+            (repository / name / "config.pbtxt").write_text(config)
+        shutil.copy(SHIPPED, repository / behind / "1" / "model.py")
+
+    def model(self) -> Model:
+        """Return it as the data plane sees it."""
+        return _model(self.name, BOXES, "none", self.raw.max_batch)
+
+
+def _model(name: str, outputs: tuple[Tensor, ...], decoder: str, max_batch: int) -> Model:
+    labels = tuple(f"class{number}" for number in range(CLASSES))
+    known = DetectorModel(name, (IMAGE,), outputs, Decoder(decoder, labels, CONFIDENCE, IOU), max_batch)
+    # The same for all: by default a model with a `none` decoder gets its frames stretched.
+    return Model(known, fit="letterbox")
+
+
+def _step(model: str, inputs: dict[str, str], outputs: dict[str, str]) -> str:
+    maps = {"input_map": inputs, "output_map": outputs}
+    text = " ".join(
+        f'{kind} {{ key: "{key}" value: "{value}" }}' for kind, pairs in maps.items() for key, value in pairs.items()
+    )
+    return f'{{ model_name: "{model}" model_version: -1 {text} }}'
+
+
+def _outputs(tensors: tuple[Tensor, ...]) -> str:
+    return ", ".join(f"{{ {_tensor(tensor)} }}" for tensor in tensors)
 
 
 def _tensor(tensor: Tensor) -> str:

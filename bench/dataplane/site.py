@@ -79,14 +79,15 @@ def directory() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def cameras(home: Path, count: int) -> Iterator[Cameras]:
-    """Run stand-ins for cameras until the block ends."""
+def cameras(home: Path, count: int, *, spread: bool = False) -> Iterator[Cameras]:
+    """Run stand-ins for cameras until the block ends; `spread`: no two send at once, nor keyframes together."""
     loop = home / "loop.h264"
     if not loop.exists():
         video.main(loop)
     port, control = tritonserver.free_port(), tritonserver.free_port()
     command = [sys.executable, str(ROOT / "bench/media_topology/camera.py"), "--video", str(loop)]
     options = ["--paths", str(count), "--port", str(port), "--control", str(control)]
+    options += ["--spread"] if spread else []
     with process([*command, *options], home / "cameras.log") as running:
         until("the cameras listen", lambda: listens(control))
         yield Cameras(running.pid, port, control)

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from bench.dataplane import __main__ as command
-from bench.dataplane import emulated, ks20, models, overload, pod, scenes, watching
+from bench.dataplane import emulated, ks20, models, objects, overload, pod, scenes, watching
 from emulator.device import choose
 from emulator.profile import override, to_dict
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
 
 from edgedetector.api import names
 from edgedetector.api.dataplane import DetectorConfig, ServingConfig, from_json
@@ -159,6 +161,31 @@ def test_suppression_here_and_in_the_model_finds_the_same_objects(objects: int) 
     best = np.argsort(-here.scores)
     for there, ours in ((boxes, here.corners), (scores, here.scores), (classes, here.classes)):
         np.testing.assert_array_equal(there[np.argsort(-scores[:count])], ours[best])
+
+
+@pytest.mark.parametrize("place", objects.PLACES)
+def test_triton_is_told_of_every_part_of_a_scene(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = tmp_path / "nms.py"
+    shipped.touch()
+    monkeypatch.setattr(scenes, "SHIPPED", shipped)
+    each = objects.scene(place, 50)
+    scenes.Scene(50, inside=False).write(tmp_path)
+    if place != "here":
+        each.write(tmp_path)
+    for name in each.parts:
+        config = text_format.Parse((tmp_path / name / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+        assert config.name == name
+        steps = [step.model_name for step in config.ensemble_scheduling.step]
+        assert steps == (list(each.parts[:-1]) if len(each.parts) > 1 and name == each.name else [])
+    assert each.model().name == each.parts[-1] == each.name
+
+
+def test_a_place_that_the_product_does_not_have_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scenes, "SHIPPED", tmp_path / "nms.py")
+    assert objects.places() == ("here", "in the model")
+    assert "not measured: behind it" in capsys.readouterr().out
 
 
 def test_a_part_that_fails_is_missed_and_does_not_end_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

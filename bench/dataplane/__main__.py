@@ -29,7 +29,7 @@ PARTS: dict[str, Part] = {
     "throughput": lambda o: throughput.run(rounds=o.rounds, seconds=o.seconds),
     "objects": lambda o: objects.run(rounds=o.rounds, seconds=o.seconds),
     "overload": lambda o: overload.run(seconds=o.overloaded),
-    "ks20": lambda o: ks20.run(seconds=o.duration, counts=tuple(o.ks20_cameras)),
+    "ks20": lambda o: ks20.run(seconds=o.duration, most=o.most, counts=tuple(o.ks20_cameras)),
 }
 
 
@@ -46,7 +46,13 @@ def options(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--sessions", type=int, default=1000, help="of the part reconnects")
     parser.add_argument("--ks20-cameras", type=int, nargs="+", default=list(ks20.CAMERAS), help="of the part ks20")
     parser.add_argument("--overloaded", type=float, default=90.0, help="seconds of each case of the part overload")
-    parser.add_argument("--duration", type=float, default=60.0, help="seconds of the part ks20; 600 for the record")
+    parser.add_argument(
+        "--duration",
+        type=float,
+        default=60.0,
+        help="seconds of the part ks20's load that is to be held; 600 for the record",
+    )
+    parser.add_argument("--most", type=float, default=60.0, help="seconds of its cases that are not to be held")
     found = parser.parse_args(arguments)
     if unknown := [name for name in found.parts if name not in PARTS]:
         parser.error(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}")

@@ -35,6 +35,8 @@ LADDERS = 0.05
 STEADY = 150.0
 """Frames a second that the reference holds for long; more is the most that it ever saw."""
 IN_FLIGHT = (1, 2, 3)
+STREAM = 20.0
+"""Seconds."""
 _STREAM = (
     Column("in_flight", "in flight", 9, "d"),
     Column("rate", "frames/s", 9, ".1f"),
@@ -64,26 +66,32 @@ _PROCESSES = (
 )
 
 
-def run(*, seconds: float, counts: tuple[int, ...] = CAMERAS) -> dict[str, Any]:
-    """Measure and print tables; `seconds` for each number of cameras, a tenth of it for each case of one stream."""
+def run(*, seconds: float, most: float, counts: tuple[int, ...] = CAMERAS) -> dict[str, Any]:
+    """Measure and print tables.
+
+    Parameters
+    ----------
+    seconds
+        For a load that is to be held; a tenth of it, `STREAM` at most, for each case of one stream.
+    most
+        For what is all that the device can do, and for each that is scaled down.
+    """
     print("EMULATED accelerator: simulated figures")
     cameras = []
     with emulated.ground(SERVED) as ground:
         with site.client(ground.triton) as client:
             client.load(SERVED.name)
-        stream = _stream(ground, max(2.0, seconds / 10))
+        stream = _stream(ground, min(STREAM, max(2.0, seconds / 10)))
         print(table(_STREAM, stream), flush=True)
         for case, slower in cases(counts):
             ground.become(emulated.KS20, slower)
-            cameras.append(
-                {**emulated.run(ground, case, seconds if slower == 1.0 else min(seconds, 120.0)), "slower": slower}
-            )
+            wanted = seconds if case.rested and slower == 1.0 else most
+            cameras.append({**emulated.run(ground, case, wanted), "slower": slower, "seconds": wanted})
             print(table(_CAMERAS, cameras[-1:]), table(_PROCESSES, cameras[-1:]), sep="\n", flush=True)
             print(watching.told(cameras[-1:]), flush=True)
     print(table(_CAMERAS, cameras), table(_PROCESSES, cameras), sep="\n", flush=True)
     return {
         "emulated": True,
-        "seconds": seconds,
         "one_stream": stream,
         "cameras": cameras,
         "missed": missed(stream, cameras),

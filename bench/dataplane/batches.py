@@ -28,7 +28,7 @@ _COLUMNS = (
     Column("client_ms", "client CPU ms", 13, ".3f"),
     Column("triton_ms", "Triton CPU ms", 13, ".3f"),
     Column("saved", "CPU saved", 9, ".0%"),
-    *(Column(f"stage:{name}", name, 8, ".3f") for name in ("convert", "prepare", "request", "boxes")),
+    *(Column(f"stage:{name}", name, 8, ".3f") for name in ("prepare", "request", "boxes")),
 )
 """The stages are CPU milliseconds a frame, of the thread that does them; the client's others are gRPC's threads."""
 

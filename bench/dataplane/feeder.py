@@ -9,17 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from bench.dataplane import pipeline
-from bench.dataplane.models import Served
 
 from edgedetector.detector.batching import Capacity, Outcome
 from edgedetector.detector.camera import CLOCKS
 from edgedetector.detector.dispatch import Shot
 from edgedetector.detector.frame import Frame
 from edgedetector.detector.guard import Guard
-from edgedetector.detector.inference import Decoded
+from edgedetector.detector.inference import Decoded, Model
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.opening import SourceError
 from edgedetector.detector.reader import Reader
@@ -27,6 +26,17 @@ from edgedetector.triton.client import Client
 
 PATIENCE = 60.0
 """Seconds that a frame may wait: none is dropped here for its age."""
+
+
+class Served(Protocol):
+    """A model that Triton has loaded."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    def model(self) -> Model:
+        """Return it as the data plane sees it."""
 
 
 def pictures(video: Path, count: int = 40) -> list[Frame]:
@@ -52,6 +62,7 @@ class Fed:
     """Milliseconds from a frame's arrival to its result."""
     fates: dict[str, int] = field(default_factory=dict)
     errors: set[str] = field(default_factory=set)
+    boxes: int = 0
 
     @property
     def rate(self) -> float:
@@ -117,8 +128,9 @@ class Feeder:
         shot = Shot(_Owner(name, self), Frame(known.picture, known.pts, now, time.time()), 1)
         self._dispatcher.offer(name, (self._served.name,), shot, arrived=now, wait=PATIENCE)
 
-    def found(self, arrived: float) -> None:
+    def found(self, arrived: float, boxes: int) -> None:
         with self._lock:
+            self._fed.boxes += boxes
             self._fed.ages.append((time.monotonic() - arrived) * 1e3)
 
     def failed(self, error: Exception) -> None:
@@ -139,8 +151,8 @@ class _Owner:
     feeder: Feeder
     confidence: float | None = None
 
-    def found(self, shot: Any, _model: str, _decoded: Decoded, _seconds: float) -> None:
-        self.feeder.found(shot.frame.arrived)
+    def found(self, shot: Any, _model: str, decoded: Decoded, _seconds: float) -> None:
+        self.feeder.found(shot.frame.arrived, len(decoded.detections))
 
     def failed(self, _shot: Any, _model: str, error: Exception) -> None:
         self.feeder.failed(error)

@@ -55,6 +55,8 @@ class Counted:
     before: Held
     after: Held
     memory: tuple[float, ...]
+    cpu_ms: float
+    """Of this process for each session."""
 
 
 def run(*, sessions: int) -> dict[str, Any]:
@@ -64,11 +66,22 @@ def run(*, sessions: int) -> dict[str, Any]:
     before, after = asdict(counted.before), asdict(counted.after)
     rows = [{"what": name, "before": before[name], "after": after[name]} for name in before]
     grown = growth(counted.memory)
-    print(table(_COLUMNS, rows), f"{sessions} sessions, resident memory grew by {grown:.1%}", sep="\n", flush=True)
+    said = (
+        f"{sessions} sessions ({counted.ends}), {counted.cpu_ms:.1f} ms CPU each; resident memory grew by {grown:.1%}"
+    )
+    print(table(_COLUMNS, rows), said, sep="\n", flush=True)
     missed = [f"{row['what']}: {row['before']} before, {row['after']} after" for row in rows if leaked(row)]
     if grown > MEMORY:
         missed.append(f"memory grew by {grown:.1%}")
-    return {"sessions": sessions, "served": counted.served, "ends": counted.ends, "rows": rows, "missed": missed}
+    return {
+        "sessions": sessions,
+        "served": counted.served,
+        "ends": counted.ends,
+        "rows": rows,
+        "memory_mib": [round(counted.memory[i], 1) for i in (0, len(counted.memory) // 2, -1)],
+        "cpu_ms": round(counted.cpu_ms, 2),
+        "missed": missed,
+    }
 
 
 def leaked(row: dict[str, Any]) -> bool:
@@ -98,17 +111,18 @@ def measure(client: Any, url: str, sessions: int) -> Counted:
     try:
         for number in range(WARM):
             _session(dispatcher, owner, url, leave=bool(number % 2))
-        before = _settled(lambda: Held.now(token))
+        before, cpu = _settled(lambda: Held.now(token)), time.process_time()
         for number in range(sessions):
             end = _session(dispatcher, owner, url, leave=bool(number % 2))
             ends[end] = ends.get(end, 0) + 1
             memory.append(resident(os.getpid()))
+        cpu = (time.process_time() - cpu) / sessions * 1e3
         after = _settled(lambda: Held.now(token))
     finally:
         dispatcher.close()
     if trouble := guard.failed or dispatcher.trouble or owner.error:
         raise RuntimeError(trouble)
-    return Counted(sessions, owner.served - WARM, ends, before, after, tuple(memory))
+    return Counted(sessions, owner.served - WARM, ends, before, after, tuple(memory), cpu)
 
 
 def _session(dispatcher: Dispatcher, owner: _Owner, url: str, *, leave: bool) -> str:

@@ -68,6 +68,7 @@ class Triton:
     pid: int
     grpc: str
     http: str
+    metrics: str
 
 
 @contextlib.contextmanager
@@ -78,14 +79,15 @@ def directory() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def cameras(home: Path, count: int) -> Iterator[Cameras]:
-    """Run stand-ins for cameras until the block ends."""
+def cameras(home: Path, count: int, *, spread: bool = False) -> Iterator[Cameras]:
+    """Run stand-ins for cameras until the block ends; `spread`: no two send at once, nor keyframes together."""
     loop = home / "loop.h264"
     if not loop.exists():
         video.main(loop)
     port, control = tritonserver.free_port(), tritonserver.free_port()
     command = [sys.executable, str(ROOT / "bench/media_topology/camera.py"), "--video", str(loop)]
     options = ["--paths", str(count), "--port", str(port), "--control", str(control)]
+    options += ["--spread"] if spread else []
     with process([*command, *options], home / "cameras.log") as running:
         until("the cameras listen", lambda: listens(control))
         yield Cameras(running.pid, port, control)
@@ -110,12 +112,13 @@ def media(home: Path, source: Cameras, count: int) -> Iterator[Media]:
 @contextlib.contextmanager
 def triton(home: Path, repository: Path, environment: Mapping[str, str] | None = None) -> Iterator[Triton]:
     """Run a real tritonserver on `repository` until the block ends."""
-    http = tritonserver.free_port()
+    http, metrics = tritonserver.free_port(), tritonserver.free_port()
     arguments = ("--allow-http=true", f"--http-port={http}", "--http-address=127.0.0.1")
-    options = (*arguments, "--disable-auto-complete-config")
+    shown = ("--allow-metrics=true", f"--metrics-port={metrics}", "--metrics-address=127.0.0.1")
+    options = (*arguments, *shown, "--disable-auto-complete-config")
     installation = tritonserver.prepare()
     with tritonserver.running(installation, home, repository, *options, environment=environment) as server:
-        yield Triton(server.process.pid, server.grpc, f"127.0.0.1:{http}")
+        yield Triton(server.process.pid, server.grpc, f"127.0.0.1:{http}", f"127.0.0.1:{metrics}")
 
 
 def go2rtc() -> str:

@@ -9,6 +9,7 @@ Where perf_analyzer cannot run, a loop over tritonclient's asynchronous calls ta
 from __future__ import annotations
 
 import contextlib
+import os
 import queue
 import subprocess
 import time
@@ -19,7 +20,7 @@ from typing import Any
 import numpy as np
 import tritonclient.grpc as tritongrpc
 import tritonclient.utils.shared_memory as system
-from bench.dataplane import models, site, tools
+from bench.dataplane import models, processes, site, tools
 from bench.dataplane.feeder import PATIENCE, Feeder, pictures
 from bench.dataplane.figures import Column, medians, perf_analyzer, ratio, table
 from bench.media_topology import video
@@ -38,7 +39,12 @@ _COLUMNS = (
     Column("ours", "ours /s", 9, ".1f"),
     Column("theirs", "theirs /s", 9, ".1f"),
     Column("ratio", "ratio", 6, ".2f"),
+    Column("ours_cpu_ms", "our CPU ms", 10, ".3f"),
+    Column("theirs_cpu_ms", "their CPU ms", 12, ".3f"),
+    Column("ours_triton_ms", "Triton, ours", 12, ".3f"),
+    Column("theirs_triton_ms", "Triton, theirs", 14, ".3f"),
 )
+"""CPU by process, in milliseconds a frame."""
 Measure = Callable[[float], float]
 """Runs for so many seconds and returns frames a second."""
 
@@ -63,7 +69,8 @@ def run(*, rounds: int, seconds: float) -> dict[str, Any]:
                     theirs = (
                         _analyzed(analyzer, home, triton, served, batch) if analyzer else _looped(triton, served, batch)
                     )
-                    rows.append({"model": served.name, "batch": batch, **_turns(_fed(feeder), theirs, rounds, seconds)})
+                    turns = _turns(_fed(feeder), theirs, triton, rounds, seconds)
+                    rows.append({"model": served.name, "batch": batch, **turns})
     print(f"against {against}", table(_COLUMNS, rows), sep="\n", flush=True)
     missed = [f"{r['model']}, batch {r['batch']}: {r['ratio']} of {against}, goal {TARGET}" for r in rows if _short(r)]
     return {"against": against, "requests": REQUESTS, "rows": rows, "missed": missed}
@@ -73,14 +80,35 @@ def _short(row: dict[str, Any]) -> bool:
     return row["model"] == DEVICE.name and (row["ratio"] is None or row["ratio"] < TARGET)
 
 
-def _turns(ours: Measure, theirs: Measure, rounds: int, seconds: float) -> dict[str, Any]:
+def _turns(ours: Measure, theirs: Measure, triton: site.Triton, rounds: int, seconds: float) -> dict[str, Any]:
     found: list[dict[str, float]] = []
     ours(min(1.0, seconds))
     for number in range(rounds):
         order = [("ours", ours), ("theirs", theirs)]
-        found.append({name: measure(seconds) for name, measure in (order if number % 2 else reversed(order))})
+        turn: dict[str, float] = {}
+        for name, measure in order if number % 2 else reversed(order):
+            turn |= _turn(name, measure, triton, seconds)
+        found.append(turn)
     figures = medians(found)
     return {**figures, "ratio": ratio(figures["ours"], figures["theirs"])}
+
+
+def _turn(name: str, measure: Measure, triton: site.Triton, seconds: float) -> dict[str, float]:
+    """Return frames a second and CPU a frame; the client is this process, or a child of it that has ended."""
+    client, server, began = _client_cpu(), processes.snapshot({"triton": triton.pid}), time.monotonic()
+    rate = measure(seconds)
+    frames = rate * (time.monotonic() - began)
+    used = sum(processes.snapshot({"triton": triton.pid}).used.values()) - sum(server.used.values())
+    return {
+        name: rate,
+        f"{name}_cpu_ms": (_client_cpu() - client) / frames * 1e3,
+        f"{name}_triton_ms": used / frames * 1e3,
+    }
+
+
+def _client_cpu() -> float:
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _fed(feeder: Feeder) -> Measure:

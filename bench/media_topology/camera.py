@@ -3,6 +3,7 @@
     python camera.py --video loop.h264 --paths 35 --port 8554 --control 8080
 
 Every path plays the same loop against one clock, as a camera does: who connects gets the next frame, not a keyframe.
+With --spread each path has its own moment in it, as cameras do that know nothing of each other.
 The control port answers GET /sessions with each path's sessions; /credentials?path=cam0&user=u&password=p sets what a
 path asks for from now on (running sessions go on), /only-one?on=1 makes paths refuse a second session. All are GET, for
 the sake of `kubectl get --raw` through the API server's proxy.
@@ -96,18 +97,25 @@ class Site:
         )
 
 
-async def play(site: Site) -> None:
-    """Send the next picture to every session that plays, ten times a second."""
+async def play(site: Site, paths: tuple[str, ...], *, spread: bool) -> None:
+    """Send each path's next picture to every session of it that plays, ten times a second.
+
+    `spread`: each path is later than the one before, by its part of a picture's time and of the loop; else all send
+    the same picture at once.
+    """
     loop = asyncio.get_running_loop()
-    start = loop.time()
+    start, shift = loop.time(), 1.0 / len(paths) if spread else 0.0
     number = 0
     while True:
-        await asyncio.sleep(max(0.0, start + number / FRAME_RATE - loop.time()))
-        picture = site.frames[number % len(site.frames)]
-        timestamp = (number * CLOCK_RATE // FRAME_RATE) & 0xFFFFFFFF
-        for session in site.sessions:
-            if session.playing and session.writer is not None and not session.writer.is_closing():
-                session.writer.write(b"".join(packets(session, picture, timestamp)))
+        for place, path in enumerate(paths):
+            due = start + (number + place * shift) / FRAME_RATE
+            if (wait := due - loop.time()) > 0.0:
+                await asyncio.sleep(wait)
+            picture = site.frames[(number + int(place * shift * len(site.frames))) % len(site.frames)]
+            timestamp = (number * CLOCK_RATE // FRAME_RATE) & 0xFFFFFFFF
+            for session in site.open_sessions(path):
+                if session.playing and session.writer is not None and not session.writer.is_closing():
+                    session.writer.write(b"".join(packets(session, picture, timestamp)))
         number += 1
 
 
@@ -217,10 +225,11 @@ async def run(arguments: argparse.Namespace) -> None:
     units = access_units(arguments.video.read_bytes())
     first = units[0]
     sps, pps = (next(nal for nal in first if nal[0] & 31 == kind) for kind in (NAL_SPS, NAL_PPS))
-    site = Site([payloads(unit) for unit in units], (sps, pps), {f"cam{number}" for number in range(arguments.paths)})
+    paths = tuple(f"cam{number}" for number in range(arguments.paths))
+    site = Site([payloads(unit) for unit in units], (sps, pps), set(paths))
     await asyncio.start_server(lambda r, w: serve(site, r, w), "", arguments.port)
     await asyncio.start_server(lambda r, w: control(site, r, w), "", arguments.control)
-    await play(site)
+    await play(site, paths, spread=arguments.spread)
 
 
 def main() -> None:
@@ -229,6 +238,7 @@ def main() -> None:
     parser.add_argument("--paths", type=int, default=35)
     parser.add_argument("--port", type=int, default=8554)
     parser.add_argument("--control", type=int, default=8080)
+    parser.add_argument("--spread", action="store_true", help="no two paths send at once, nor keyframes together")
     asyncio.run(run(parser.parse_args()))
 
 

@@ -98,7 +98,7 @@ class Camera:
     offers
         Takes the frames that are due.
     jitter
-        Random numbers in [0, 1) for the backoff.
+        Random numbers in [0, 1) for the backoff, and for where a lower rate's grid begins.
     """
 
     def __init__(
@@ -227,7 +227,7 @@ class Camera:
             rate = self._rate.rate
             if self._pacer.interval == 1.0 / rate:
                 return
-            self._pacer = self._pacer.at(rate)
+            self._pacer = self._pacer.at(rate, late=self._jitter())
         self._metrics.target.labels(self.name).set(rate)
 
     def _tell(self, events: Events) -> None:

@@ -44,11 +44,19 @@ class Pacer:
         # Behind by a whole interval, the grid starts anew: a backlog of due frames would be a burst.
         return replace(self, due=now + self.interval if due <= now else due)
 
-    def at(self, rate: float) -> Pacer:
+    def at(self, rate: float, *, late: float = 0.0) -> Pacer:
         """Return the pacer for another target rate in frames a second, counted from the frame that was admitted last.
 
         A grid that starts anew would admit the next frame at once: a rate that changes often would be exceeded.
+
+        Parameters
+        ----------
+        late
+            Share of the new interval, in [0, 1), by which the first frame at a lower rate comes later. The ladder
+            lowers many cameras at once; counted from their last frames alone, all would come within one of the old
+            intervals from then on: a burst that looks like overload, and for which the ladder would take still more.
         """
         interval = 1.0 / rate
-        due = None if self.due is None else self.due - self.interval + interval
+        shift = late * interval if interval > self.interval else 0.0
+        due = None if self.due is None else self.due - self.interval + interval + shift
         return replace(self, interval=interval, due=due, gap=min(self.gap, interval))

@@ -120,7 +120,7 @@ class Replica:
         pacer = self._pacers[camera.name]
         rate = min(self.rates[camera.name].rate, KEYFRAME_RATE) if left.keyframes_only else self.rates[camera.name].rate
         if pacer.interval != 1.0 / rate:
-            pacer = pacer.at(rate)
+            pacer = pacer.at(rate, late=self._random.random())
         wanted = pacer.admits(self.now) and not left.suspended
         pacer = pacer.seen(self.now)
         if wanted:
@@ -173,7 +173,8 @@ class Replica:
         ages: dict[str, list[float]] = defaultdict(list)
         for _, name, outcome, age in self._recent:
             if outcome is Outcome.SERVED:
-                ages[name].append(age * self.cameras[name].rates.target)
+                # By the interval in force, as a camera reckons it.
+                ages[name].append(age * min(self.rates[name].rate, self.cameras[name].rates.target))
         lost = sum(outcome in (Outcome.SUPERSEDED, Outcome.EXPIRED) for _, _, outcome, _ in self._recent)
         return Pressure(
             frame_age=max((percentile(each, 0.99) for each in ages.values()), default=None),

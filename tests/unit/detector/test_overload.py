@@ -54,6 +54,19 @@ def test_it_degrades_by_the_ladder_and_is_back_when_the_load_is_gone(seed: int) 
 
 @given(seed=SEEDS)
 @FEW
+def test_cameras_whose_minimum_fits_are_not_suspended(seed: int) -> None:
+    cameras = [Cam("gate", priority=100), *(Cam(f"c{n}") for n in range(23))]
+    server = Server(setup=0.02, per_frame=0.045, instances=2, batch=4)
+    replica = Replica(cameras, server, seed=seed, settings=Settings())
+    replica.run(240)
+    # 5 + 23 of 40 frames/s. Cameras that begin with a lower rate at once must not come at once from then on: the
+    # server is idle most of a second then, and what comes last is as old as under overload.
+    assert replica.changes, "nothing gave way"
+    assert [change.sentence for _, change in replica.changes if "suspended" in change.sentence] == []
+
+
+@given(seed=SEEDS)
+@FEW
 def test_cameras_that_all_see_activity_do_not_bring_the_ladder_down(seed: int) -> None:
     cameras = [Cam(f"c{n}", frames=25.0, rates=FrameRate(1.0, 5.0, 15.0)) for n in range(6)]
     server = Server(setup=0.01, per_frame=0.7 / 60, batch=4)  # Some 70 frames/s: 30 asked for at rest, 90 at most.

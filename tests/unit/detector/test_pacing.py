@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,11 +72,23 @@ def test_another_rate_takes_effect_at_once() -> None:
     assert pacer.at(5.0).admits(1.0)
 
 
-@given(rates=st.lists(RATES, min_size=1, max_size=40))
-def test_changes_of_the_rate_never_make_it_higher_than_the_highest_asked_for(rates: list[float]) -> None:
+@given(before=RATES, after=RATES, late=st.floats(0.0, 1.0, exclude_max=True))
+def test_a_lower_rate_begins_later_by_a_share_of_its_interval_and_a_higher_one_at_once(
+    before: float, after: float, late: float
+) -> None:
+    pacer = Pacer(1.0 / before).admitted(7.0).at(after, late=late)
+    assert pacer.due is not None
+    assert math.isclose(pacer.due, 7.0 + (1.0 + (late if after < before else 0.0)) / after)
+
+
+@given(st.lists(st.tuples(RATES, st.floats(0.0, 1.0, exclude_max=True)), min_size=1, max_size=40))
+def test_changes_of_the_rate_never_make_it_higher_than_the_highest_asked_for(
+    changes: list[tuple[float, float]],
+) -> None:
+    rates = [rate for rate, _ in changes]
     pacer, now, count = Pacer(1.0 / rates[0]), 0.0, 0
-    for rate in rates:
-        pacer = pacer.at(rate)
+    for rate, late in changes:
+        pacer = pacer.at(rate, late=late)
         for _ in range(3):
             now += 0.02
             wanted = pacer.admits(now)

@@ -9,6 +9,10 @@ from typing import Final
 from edgedetector.api import names
 from harness import Kubectl
 
+SLOTS: Final = 2
+"""Regions of a model of one instance; see detector.batching."""
+DESCRIPTORS: Final = 2
+"""Of a region: its lock's and its mapping's."""
 _COUNT: Final = """
 import glob, json, os
 print(json.dumps([len(os.listdir("/proc/1/fd")), len(os.listdir("/proc/1/task")),
@@ -32,5 +36,10 @@ class Held:
         return cls(*json.loads(said.strip().splitlines()[-1]))
 
     def exceeds(self, before: Held) -> bool:
-        """Whether anything is more than it was."""
-        return self.descriptors > before.descriptors or self.threads > before.threads or self.regions > before.regions
+        """Whether anything is more than it was; slots for requests are made when they are first needed."""
+        new = max(0, self.regions - before.regions)
+        return (
+            self.regions > max(before.regions, SLOTS)
+            or self.descriptors > before.descriptors + new * DESCRIPTORS
+            or self.threads > before.threads
+        )

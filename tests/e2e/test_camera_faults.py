@@ -162,7 +162,7 @@ def test_cameras_that_fail_in_every_way_at_once_harm_no_other_and_come_back(site
             promises.note(f"{name} while others fail and come back", frames.longest_gap(name, began), HEALTHY_SECONDS)
         changed = frames.longest_gap("resized", began)
         promises.note("a camera whose resolution changes within its session", changed, HEALTHY_SECONDS)
-        after = poll("nothing left behind", lambda: Held.by(site, replica), lambda now: not now.exceeds(held))
+        after = poll(f"no more than {held}", lambda: Held.by(site, replica), lambda now: not now.exceeds(held))
         told = poll(
             "what the broker heard of the frozen one", lambda: _told(heard, "frozen"), lambda kinds: len(kinds) > 2
         )

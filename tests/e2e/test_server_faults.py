@@ -139,7 +139,7 @@ def test_every_camera_is_back_after_triton_was_killed_in_the_middle_of_a_batch(s
         for camera in CAMERAS:
             frames.wait(camera, mark, 10)
         gap = max(frames.longest_gap(camera, mark) for camera in CAMERAS)
-        after = poll("nothing left behind", lambda: Held.by(site, replica), lambda now: not now.exceeds(held))
+        after = poll(f"no more than {held}", lambda: Held.by(site, replica), lambda now: not now.exceeds(held))
     promises.note("the camera that was longest without results after Triton was killed", gap, BACK_SECONDS)
     assert after.regions > 0
     assert gap > 1.0 / 5, "it was killed"

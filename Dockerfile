@@ -225,6 +225,15 @@ USER 10001:10001
 EXPOSE 9400 9401
 ENTRYPOINT ["python3", "-m", "emulator.device"]
 
+# ---- A real MQTT broker, for tests -----------------------------------------------------------------------------------
+FROM base AS mosquitto
+RUN --mount=type=bind,source=images/with-registry,target=/run/with-registry \
+    --mount=type=secret,id=apt --mount=type=secret,id=sources --mount=type=secret,id=registry \
+    sh /run/with-registry apt-install mosquitto
+USER 10001:10001
+EXPOSE 1883
+CMD ["mosquitto"]
+
 
 # ---- Build tests: each image does its main thing once. NAME-test is never shipped -------------------------------------
 FROM operator AS operator-test
@@ -274,3 +283,6 @@ FROM emulated-exporter AS emulated-exporter-test
 RUN --mount=type=bind,source=images/tests/emulated_exporter.py,target=/run/tests/emulated_exporter.py \
     --mount=type=bind,source=images/tests/tritonserver.py,target=/run/tests/tritonserver.py \
     python3 /run/tests/emulated_exporter.py
+
+FROM mosquitto AS mosquitto-test
+RUN mosquitto -h | grep '^mosquitto version 2' && mosquitto_passwd -b -c /tmp/users a b && grep '^a:' /tmp/users

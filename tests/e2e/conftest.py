@@ -17,7 +17,7 @@ from flows import Recorder
 from harness import Kubectl
 from promises import promises
 
-IMAGES = (*demo_driver.IMAGES, "emulated-triton", "emulated-exporter")
+IMAGES = (*demo_driver.IMAGES, "emulated-triton", "emulated-exporter", "mosquitto")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -6,7 +6,7 @@ import contextlib
 import http.client
 import itertools
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -27,6 +27,8 @@ Event = dict[str, Any]
 MINUTES: Final = 3600.0
 LOOK_SECONDS: Final = 0.5
 """Between looks at which replicas there are: a new one takes longer than that to serve."""
+PAUSE: Final = 2.0
+"""Seconds without a frame after which a replica no longer serves a camera: far more than a frame interval."""
 _BROKEN: Final = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -35,11 +37,17 @@ class Frames:
     """When frames were captured, by camera and in seconds of the detector's clock, so that no listener delays them."""
 
     seen: dict[str, list[float]] = field(default_factory=dict)
+    by: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    """The same by camera and replica."""
+    newest: dict[str, Event] = field(default_factory=dict)
 
     def take(self, event: Event) -> None:
         """Note when the frame of an event was captured."""
+        camera, replica = event["camera"], event.get("replica", "")
         captured = datetime.fromisoformat(event["frame"]["capturedAt"]).timestamp()
-        self.seen.setdefault(event["camera"], []).append(captured)
+        self.seen.setdefault(camera, []).append(captured)
+        self.by.setdefault(camera, {}).setdefault(replica, []).append(captured)
+        self.newest[camera] = event
 
     def mark(self) -> dict[str, int]:
         """Remember where the streams are now."""
@@ -54,8 +62,35 @@ class Frames:
         times = sorted(self._times(camera)[max(0, mark.get(camera, 0) - 1) :])
         return max((later - earlier for earlier, later in itertools.pairwise(times)), default=0.0)
 
+    def longest_double(self, camera: str) -> float:
+        """Return the longest time for which two replicas gave frames of a camera."""
+        replicas = dict(self.by.get(camera, {}))
+        return longest_overlap([list(times) for times in replicas.values()])
+
     def _times(self, camera: str) -> list[float]:
         return list(self.seen.get(camera, ()))
+
+
+def longest_overlap(series: Sequence[Sequence[float]]) -> float:
+    """Return the longest time for which two series have values, neither with a pause of `PAUSE` seconds or more."""
+    spells = [_spells(sorted(times)) for times in series]
+    common = (
+        min(one[1], other[1]) - max(one[0], other[0])
+        for ones, others in itertools.combinations(spells, 2)
+        for one in ones
+        for other in others
+    )
+    return max(0.0, *common, 0.0)
+
+
+def _spells(times: Sequence[float]) -> list[tuple[float, float]]:
+    found: list[tuple[float, float]] = []
+    for time in times:
+        if found and time - found[-1][1] < PAUSE:
+            found[-1] = found[-1][0], time
+        else:
+            found.append((time, time))
+    return found
 
 
 @contextlib.contextmanager
@@ -85,7 +120,7 @@ def follow(namespace: str, detector: str, sink: Callable[[Event], None], *, dige
                 for event in events(base, MINUTES, digest=digest):
                     if over.is_set():
                         return
-                    sink(event)
+                    sink(event | {"replica": pod})
             over.wait(LOOK_SECONDS)
 
     def attend() -> None:

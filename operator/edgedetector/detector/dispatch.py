@@ -1,7 +1,8 @@
 """Frames of all cameras to results: fair batches, prepared where Triton reads them, and decoded where it wrote.
 
 A frame goes through every model of its camera, each in a lane of its own; its fate is known when all have settled it.
-Tensors lie in shared memory. Where that cannot be had they travel in the message, and that is said, not hidden.
+Tensors lie in shared memory. Where that cannot be had they travel in the message, and that is said, not hidden; now and
+then it is tried again, since whoever filled the memory may have gone.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ REQUEST_SECONDS: Final = 10.0
 """Until a request is given up: far above any inference, far below what an operator takes for a hang."""
 SLOT_SECONDS: Final = 1.0
 """To wait for memory: there are as many slots as requests, so none is only missing while answers are outstanding."""
+AGAIN_SECONDS: Final = 30.0
+"""For which tensors travel in messages before shared memory is tried again. A try costs a file and a request more; the
+time in messages costs each request about twice its time (docs/results/shared-memory.md)."""
 IMAGE_DIMS: Final = 4
 """Of an input with a batch dimension, the model's own or Triton's."""
 
@@ -136,7 +140,10 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._local = threading.local()
         self._transport = self._connect(regions)
+        self._regions = regions
         self._shared = regions is not None
+        self._again = 0.0
+        self._told: type[SharedMemoryError] | None = None
         self._lanes: dict[str, _Lane] = {}
         self._scheduler: Scheduler[Shot] = Scheduler(self._run, start=start, settled=_settled, clock=clock)
         self.trouble = ""
@@ -206,6 +213,8 @@ class Dispatcher:
                 return self._send(lane, shots)
             return self._failed(lane, shots, error)
         except (TritonError, UnexpectedOutputError) as error:
+            if transport is not None and transport is not self._transport:
+                return self._send(lane, shots)  # Its slots were closed under this request.
             return self._failed(lane, shots, error)
         # The batch became smaller while these were on their way.
         return [sent for at in range(0, len(shots), rows) for sent in self._send(lane, shots[at : at + rows])]
@@ -224,6 +233,8 @@ class Dispatcher:
         sent = self._clock()
         answer = transport.infer(slot, rows=len(shots), timeout=REQUEST_SECONDS)
         seconds = self._clock() - sent
+        if self.trouble:
+            self._arrived(transport)
         with answer, self._stage("boxes"):
             decoded = model.decode_batch(answer.outputs, mappings, [shot.owner.confidence for shot in shots])
         for shot, found in zip(shots, decoded, strict=True):
@@ -231,6 +242,7 @@ class Dispatcher:
 
     def _pool(self, lane: _Lane) -> tuple[Pool, Transport]:
         """Return a model's slots, and the transport that they belong to."""
+        self._return_to_shared_memory()
         with self._lock:
             if lane.pool is None or lane.pool.closed:
                 config = lane.model.config
@@ -263,19 +275,46 @@ class Dispatcher:
         return scaler
 
     def _leave_shared_memory(self, used: Transport | None, error: SharedMemoryError) -> bool:
-        """Send tensors in messages from now on; return whether there is any use in another try."""
+        """Send tensors in messages for a while; return whether there is any use in another try."""
         with self._lock:
             if used is not None and used is not self._transport:
                 return True  # Another thread was faster.
             if not self._shared:
                 return False  # It was in a message: nothing that is done here helps.
-            self._shared, self.trouble = False, str(error)
-            former, self._transport = self._transport, self._connect(None)
-            for lane in self._lanes.values():
-                lane.pool = None
-        log.error("tensors travel in the message from now on: %s", error)
+            # Not the same in other words: regions have names, and this text ends up in a condition.
+            told = type(error) is self._told
+            if not told:
+                self._told, self.trouble = type(error), str(error)
+            self._again = self._clock() + AGAIN_SECONDS
+            former = self._change(None)
+        if not told:
+            log.error("tensors travel in the message for now: %s", error)
         former.close()
         return True
+
+    def _return_to_shared_memory(self) -> None:
+        """Try shared memory again if it was left long ago; that it was left is true until a request went through it."""
+        with self._lock:
+            if self._shared or self._regions is None or self._clock() < self._again:
+                return
+            # By other names: those of before go when the transport that had them is closed.
+            former = self._change(self._regions.another())
+        former.close()
+
+    def _change(self, regions: Regions | None) -> Transport:
+        """Use another transport from now on, and return the former one, which is to be closed. The lock is held."""
+        former, self._transport = self._transport, self._connect(regions)
+        self._shared = regions is not None
+        for lane in self._lanes.values():
+            lane.pool = None
+        return former
+
+    def _arrived(self, used: Transport) -> None:
+        """Note a request that was answered: one through shared memory ends the trouble with it."""
+        with self._lock:
+            if self._shared and used is self._transport:
+                log.info("tensors lie in shared memory again")
+                self._told, self.trouble = None, ""
 
 
 def _room(model: Model, room: Capacity, cameras: int) -> Capacity:

@@ -74,6 +74,10 @@ class Regions:
         self._token = token or secrets.token_hex(8)
         self._numbers = itertools.count()
 
+    def another(self) -> Regions:
+        """Return regions in the same directory whose names are not those of these."""
+        return Regions(self._directory)
+
     def create(self, size: int) -> Region:
         """Return a new region of `size` bytes, zeroed.
 

@@ -102,5 +102,5 @@ def test_the_projects_own_dockerfile_has_a_build_test_for_every_image() -> None:
     stages = dockerfile.parse((ROOT / "Dockerfile").read_text(), {})
     assert set(dockerfile.targets(stages)) == {
         *("operator", "detector", "triton-cpu", "triton-cpu-2307", "go2rtc", "camera"),
-        *("emulated-triton", "emulated-exporter"),
+        *("emulated-triton", "emulated-exporter", "mosquitto"),
     }

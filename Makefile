@@ -7,7 +7,7 @@ BIN := .venv/bin
 HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export HOME
 
-.PHONY: help demo test check lint unit unit-again format down kubeconfig golden soak faults weights bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane
+.PHONY: help demo test check lint quick unit unit-again format down kubeconfig golden soak faults weights bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ demo: ## a real cluster with the operator, a camera and detections; stays up
 test: ## everything: checks, unit tests, end-to-end tests on the real cluster
 	@$(PYTHON) hack/test.py
 
-check: lint unit ## formatter, linter, strict types, import layers, unit tests
+check: lint quick ## formatter, linter, strict types, import layers, unit tests but the slow ones
 
 lint:
 	@hack/bootstrap.sh
@@ -27,7 +27,11 @@ lint:
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-unit:
+quick:
+	@hack/bootstrap.sh
+	$(BIN)/pytest tests/unit -n auto -m 'not slow and not tritonserver and not soak and not weights'
+
+unit: # all of them, as make test has it
 	@hack/bootstrap.sh
 	$(BIN)/pytest tests/unit -n auto -m 'not tritonserver and not soak'
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import DetectorConfig, ModelServing, Probe, ServingConfig, to_json
+from edgedetector.api.dataplane import DetectorConfig, ModelServing, Probe, ServingConfig
+from edgedetector.api.wire import to_json
 
 HERE = Path(__file__).parent
 NAME = "echo"

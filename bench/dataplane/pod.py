@@ -22,9 +22,9 @@ from edgedetector.api.dataplane import (
     FrameRate,
     ModelServing,
     ServingConfig,
-    to_json,
 )
 from edgedetector.api.edgedetector import STEPS
+from edgedetector.api.wire import to_json
 from edgedetector.detector.repository import Paths, replace_file
 
 METRICS = (

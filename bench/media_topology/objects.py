@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import MediaCamera, MediaConfig, to_json
+from edgedetector.api.dataplane import MediaCamera, MediaConfig
+from edgedetector.api.wire import to_json
 from edgedetector.go2rtc import container
 
 NAMESPACE = "media-topology"

@@ -14,7 +14,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
-from edgedetector.api import dataplane, names
+from edgedetector.api import dataplane, names, wire
 from forward import forward, get
 from harness import Kubectl, poll
 from prometheus import prometheus
@@ -39,7 +39,7 @@ def server(demo: Kubectl) -> Iterator[triton.InferenceServerClient]:
 def accepted(demo: Kubectl) -> dataplane.ServingConfig:
     """The serving configuration that the operator published."""
     config = demo.get("configmap", names.serving("yard"))
-    return dataplane.from_json(dataplane.ServingConfig, config["data"][names.FILE_ACCEPTED])
+    return wire.from_json(dataplane.ServingConfig, config["data"][names.FILE_ACCEPTED])
 
 
 @pytest.mark.parametrize("kind", OWNED)

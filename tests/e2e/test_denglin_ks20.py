@@ -16,7 +16,7 @@ import pytest
 import cluster as driver
 import demo as demo_driver
 import frames
-from edgedetector.api import dataplane, names
+from edgedetector.api import dataplane, names, wire
 from forward import forward, serving_pod
 from harness import Kubectl, poll
 from prometheus import prometheus
@@ -100,7 +100,7 @@ def test_the_pod_asks_for_what_the_profile_says(ks20: Kubectl) -> None:
 
 def test_the_model_configuration_names_the_vendors_backend(ks20: Kubectl) -> None:
     config = ks20.get("configmap", names.serving("ks20"))["data"][names.FILE_ACCEPTED]
-    (model,) = dataplane.from_json(dataplane.ServingConfig, config).models
+    (model,) = wire.from_json(dataplane.ServingConfig, config).models
     assert 'backend: "dlnne"' in model.config
     assert "KIND_MODEL" in model.config
     assert "people.engine" in model.config

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedetector.api import dataplane
+from edgedetector.api import dataplane, wire
 
 DOCUMENTS = (
     dataplane.ServingConfig,
@@ -44,12 +44,12 @@ def values(kind: typing.Any) -> st.SearchStrategy[typing.Any]:
 @given(data=st.data())
 def test_a_document_read_back_equals_what_was_written(kind: typing.Any, data: st.DataObject) -> None:
     document = data.draw(values(kind))
-    assert dataplane.from_json(kind, dataplane.to_json(document)) == document
+    assert wire.from_json(kind, wire.to_json(document)) == document
 
 
 def test_an_older_pod_passes_over_keys_of_a_newer_operator() -> None:
     text = '{"id": "a", "models": [], "addedLater": {"x": 1}}'
-    assert dataplane.from_json(dataplane.ServingConfig, text) == dataplane.ServingConfig(id="a")
+    assert wire.from_json(dataplane.ServingConfig, text) == dataplane.ServingConfig(id="a")
 
 
 @pytest.mark.parametrize(
@@ -64,13 +64,13 @@ def test_an_older_pod_passes_over_keys_of_a_newer_operator() -> None:
     ],
 )
 def test_a_wrong_document_is_refused_with_the_field_named(text: str, field: str) -> None:
-    with pytest.raises(dataplane.InvalidDocumentError) as caught:
-        dataplane.from_json(dataplane.ServingConfig, text)
+    with pytest.raises(wire.InvalidDocumentError) as caught:
+        wire.from_json(dataplane.ServingConfig, text)
     assert field in str(caught.value)
 
 
 def test_what_is_not_used_is_left_out_so_that_older_documents_stay_as_they_were() -> None:
     camera = dataplane.DetectorCamera("gate", "s0", ("people",))
-    assert "substream" not in dataplane.to_json(camera)
+    assert "substream" not in wire.to_json(camera)
     used = dataclasses.replace(camera, substream="s1")
-    assert dataplane.from_json(dataplane.DetectorCamera, dataplane.to_json(used)) == used
+    assert wire.from_json(dataplane.DetectorCamera, wire.to_json(used)) == used

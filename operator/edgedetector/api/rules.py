@@ -14,7 +14,8 @@ from edgedetector.api import urls
 from edgedetector.api.errors import InvalidSpecError
 
 if TYPE_CHECKING:
-    from edgedetector.api.edgedetector import CameraSpec, DetectorSpec, ModelSource, ModelSpec, PostProcessingSpec
+    from edgedetector.api.edgedetector import CameraSpec, DetectorSpec
+    from edgedetector.api.models import ModelSource, ModelSpec, PostProcessingSpec
 
 
 BUILTIN_HEADS: Final = ("yolov8", "yolov11", "yolov5")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from edgedetector.api.dataplane import InvalidDocumentError, from_json
+from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.detector.claims import Claims, View, decide
 from edgedetector.detector.liveness import Finding, Greeting, Neighbours, Peer
 

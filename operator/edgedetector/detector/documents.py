@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from edgedetector.api.dataplane import InvalidDocumentError, from_json
+from edgedetector.api.wire import InvalidDocumentError, from_json
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import ServingConfig, from_json
+from edgedetector.api.dataplane import ServingConfig
+from edgedetector.api.wire import from_json
 from edgedetector.detector.files import ModelFileError
 from edgedetector.detector.repository import InvalidNameError, Paths, Repository
 

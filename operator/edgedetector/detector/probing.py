@@ -16,7 +16,7 @@ import threading
 from collections.abc import Callable
 from typing import Final, cast
 
-from edgedetector.api.dataplane import to_json
+from edgedetector.api.wire import to_json
 from edgedetector.detector.cooperation import Cooperation
 from edgedetector.detector.liveness import DEADLINE, Finding
 

@@ -12,7 +12,8 @@ from typing import Final
 import cv2
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import Decoding, DetectorCamera, DetectorConfig, DetectorState, ModelServing, to_json
+from edgedetector.api.dataplane import Decoding, DetectorCamera, DetectorConfig, DetectorState, ModelServing
+from edgedetector.api.wire import to_json
 from edgedetector.detector import web
 from edgedetector.detector.batching import Capacity, capacity
 from edgedetector.detector.camera import CLOCKS, Camera

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import InvalidDocumentError, from_json
+from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.go2rtc.state import MediaState
 
 # The answer for 1,000 cameras is 200 kB; more is not ours.

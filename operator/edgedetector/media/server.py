@@ -8,7 +8,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
-from edgedetector.api.dataplane import to_json
+from edgedetector.api.wire import to_json
 from edgedetector.go2rtc.state import MediaState
 from edgedetector.media.metrics import exposition
 from edgedetector.media.supervisor import Supervisor

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from edgedetector.api.dataplane import InvalidDocumentError, MediaConfig, from_json
+from edgedetector.api.dataplane import MediaConfig
+from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.go2rtc.render import Rendered, render
 from edgedetector.go2rtc.state import MediaState
 from edgedetector.go2rtc.streams import Traffic, describe

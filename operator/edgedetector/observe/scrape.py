@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 import aiohttp
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import DetectorState, InvalidDocumentError, from_json
+from edgedetector.api.dataplane import DetectorState
+from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.go2rtc import client as media_client
 from edgedetector.go2rtc.state import MediaState, StreamState
 

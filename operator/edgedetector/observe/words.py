@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import conditions
-from edgedetector.api.dataplane import InvalidDocumentError, LastWords, from_json
+from edgedetector.api.dataplane import LastWords
+from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.observe.snapshot import Problem
 
 if TYPE_CHECKING:

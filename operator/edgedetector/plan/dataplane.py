@@ -18,10 +18,11 @@ from edgedetector.api.dataplane import (
     MotionGate,
     Tensor,
     Zone,
-    to_json,
 )
-from edgedetector.api.edgedetector import CameraSpec, DetectorSpec, EdgeDetector, ModelSpec, TensorSpec
+from edgedetector.api.edgedetector import CameraSpec, DetectorSpec, EdgeDetector
+from edgedetector.api.models import ModelSpec, TensorSpec
 from edgedetector.api.profile import AcceleratorProfile
+from edgedetector.api.wire import to_json
 from edgedetector.plan import outputs, post_processing
 from edgedetector.plan.common import COMPONENT_DETECTOR, config_map, detector_metadata
 from edgedetector.plan.settings import Settings

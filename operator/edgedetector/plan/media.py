@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import MediaCamera, MediaConfig, to_json
+from edgedetector.api.dataplane import MediaCamera, MediaConfig
 from edgedetector.api.edgedetector import CameraSpec, EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
+from edgedetector.api.wire import to_json
 from edgedetector.go2rtc import container
 from edgedetector.plan.common import (
     RESTRICTED,

@@ -11,14 +11,8 @@ from dataclasses import replace
 from typing import Final
 
 from edgedetector.api import names
-from edgedetector.api.edgedetector import (
-    DetectorSpec,
-    ModelSource,
-    ModelSpec,
-    PostProcessingSpec,
-    TensorSpec,
-    WarmupSpec,
-)
+from edgedetector.api.edgedetector import DetectorSpec
+from edgedetector.api.models import ModelSource, ModelSpec, PostProcessingSpec, TensorSpec, WarmupSpec
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.plan.triton_config import Step, render_ensemble
 

@@ -7,11 +7,13 @@ from datetime import timedelta
 from typing import Any
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import FetchedFile, ModelServing, Probe, ServingConfig, to_json
-from edgedetector.api.edgedetector import EdgeDetector, ModelSpec
+from edgedetector.api.dataplane import FetchedFile, ModelServing, Probe, ServingConfig
+from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.errors import InvalidSpecError
+from edgedetector.api.models import ModelSpec
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.api.quantities import parse_quantity
+from edgedetector.api.wire import to_json
 from edgedetector.plan import post_processing, sources
 from edgedetector.plan.common import COMPONENT_SERVING, config_map, detector_metadata
 from edgedetector.plan.triton_config import Knobs, render

@@ -12,7 +12,7 @@ from typing import Final
 
 from edgedetector.api import names
 from edgedetector.api.dataplane import ModelServing, ServingConfig
-from edgedetector.api.edgedetector import ModelSpec, TensorSpec
+from edgedetector.api.models import ModelSpec, TensorSpec
 from edgedetector.plan.post_processing import outputs
 
 _ITEM_BYTES: Final = {

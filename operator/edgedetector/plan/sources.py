@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from edgedetector.api import names
 from edgedetector.api.dataplane import FetchedFile
-from edgedetector.api.edgedetector import ConfigMapKey, ConfigMapSource, EdgeDetector, HttpSource, ModelSpec
+from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.errors import InvalidSpecError
+from edgedetector.api.models import ConfigMapKey, ConfigMapSource, HttpSource, ModelSpec
 from edgedetector.plan import post_processing
 from edgedetector.plan.common import RESTRICTED, memory_volume, present, requests, resources, volume_name
 from edgedetector.plan.destinations import endpoint

@@ -6,9 +6,10 @@ import hashlib
 from typing import Any, Final
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import Decoding, to_json
+from edgedetector.api.dataplane import Decoding
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
+from edgedetector.api.wire import to_json
 from edgedetector.plan import outputs, scaling, sources
 from edgedetector.plan.common import (
     COMPONENT_REPLICAS,

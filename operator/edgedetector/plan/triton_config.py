@@ -13,8 +13,8 @@ from typing import Final
 
 import jinja2
 
-from edgedetector.api.edgedetector import ModelSpec, TensorSpec, WarmupSpec
 from edgedetector.api.errors import InvalidSpecError
+from edgedetector.api.models import ModelSpec, TensorSpec, WarmupSpec
 
 _TENSORS: Final = """\
 {% for kind, tensors in (("input", model.inputs), ("output", model.outputs)) %}

@@ -8,15 +8,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from edgedetector.api import conditions, names
-from edgedetector.api.dataplane import (
-    DetectorConfig,
-    InvalidDocumentError,
-    MediaConfig,
-    ServingConfig,
-    from_json,
-)
+from edgedetector.api.dataplane import DetectorConfig, MediaConfig, ServingConfig
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
+from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.observe.snapshot import Snapshot
 from edgedetector.plan.dataplane import camera_streams
 from edgedetector.status import remedies

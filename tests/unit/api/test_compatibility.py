@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from edgedetector.api import dataplane
+from edgedetector.api import dataplane, wire
 from edgedetector.go2rtc import state
 
 FIRST_LIGHT = Path(__file__).parents[2] / "e2e" / "data" / "first-light.tar.xz"
@@ -48,7 +48,7 @@ def first_light(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def understood(first_light: Path, values: list[Any]) -> list[Any]:
     """What the first release makes of these values."""
-    documents = [(type(value).__name__, dataplane.to_json(value)) for value in values]
+    documents = [(type(value).__name__, wire.to_json(value)) for value in values]
     done = subprocess.run(
         [sys.executable, "-c", READER], input=json.dumps(documents), env={"PYTHONPATH": str(first_light)},
         cwd=first_light, capture_output=True, text=True, check=False,
@@ -84,15 +84,15 @@ def test_pods_of_the_first_release_understand_the_present_operator(first_light: 
     values = [full(kind) for kind in FOR_PODS]
     for value, old in zip(values, understood(first_light, values), strict=True):
         assert old
-        assert is_part(old, json.loads(dataplane.to_json(value)))
+        assert is_part(old, json.loads(wire.to_json(value)))
 
 
 def test_the_present_operator_understands_pods_of_the_first_release(first_light: Path) -> None:
     values = [full(kind) for kind in OF_PODS]
     for value, old in zip(values, understood(first_light, values), strict=True):
-        again = dataplane.from_json(type(value), json.dumps(old))
+        again = wire.from_json(type(value), json.dumps(old))
         assert old
-        assert is_part(old, json.loads(dataplane.to_json(again)))
+        assert is_part(old, json.loads(wire.to_json(again)))
 
 
 def test_a_document_with_a_new_key_that_is_needed_would_be_found() -> None:

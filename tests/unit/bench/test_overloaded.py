@@ -15,7 +15,8 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import DetectorConfig, ServingConfig, from_json
+from edgedetector.api.dataplane import DetectorConfig, ServingConfig
+from edgedetector.api.wire import from_json
 from edgedetector.detector import decoders
 from edgedetector.detector.repository import Paths
 

@@ -29,8 +29,8 @@ from edgedetector.api.dataplane import (
     ModelServing,
     ServingConfig,
     Tensor,
-    to_json,
 )
+from edgedetector.api.wire import to_json
 from edgedetector.detector.prepare import prepare
 from edgedetector.detector.repository import Paths
 

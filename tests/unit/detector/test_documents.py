@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edgedetector.api.dataplane import ServingConfig, to_json
+from edgedetector.api.dataplane import ServingConfig
+from edgedetector.api.wire import to_json
 from edgedetector.detector.documents import Document
 
 

@@ -13,7 +13,8 @@ import pytest
 from tests.unit.media.conftest import answers, free_port, wait_for
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import DetectorConfig, DetectorState, from_json, to_json
+from edgedetector.api.dataplane import DetectorConfig, DetectorState
+from edgedetector.api.wire import from_json, to_json
 from edgedetector.detector.farewell import FORGOTTEN
 from edgedetector.detector.repository import Paths
 

@@ -14,7 +14,8 @@ import pytest
 from tests.unit.detector.killed import lines_of, run_killed
 from tests.unit.detector.modelserver import ModelServer, gives, loopback, moves
 
-from edgedetector.api.dataplane import FetchedFile, ModelServing, ServingConfig, to_json
+from edgedetector.api.dataplane import FetchedFile, ModelServing, ServingConfig
+from edgedetector.api.wire import to_json
 from edgedetector.detector.fetching import Failed, Fetcher
 from edgedetector.detector.files import Problem
 from edgedetector.detector.prepare import prepare

@@ -8,15 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edgedetector.api.dataplane import (
-    Decoder,
-    DetectorCamera,
-    DetectorConfig,
-    DetectorModel,
-    FrameRate,
-    Tensor,
-    to_json,
-)
+from edgedetector.api.dataplane import Decoder, DetectorCamera, DetectorConfig, DetectorModel, FrameRate, Tensor
+from edgedetector.api.wire import to_json
 from edgedetector.detector.camera import Camera
 from edgedetector.detector.candidates import Candidates
 from edgedetector.detector.cooperation import Cooperation

@@ -21,7 +21,8 @@ from tests.unit.detector.test_decoders import ambiguous, corners, plain_yolo
 from tests.unit.plan import scenarios
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import ModelState, ServingConfig, to_json
+from edgedetector.api.dataplane import ModelState, ServingConfig
+from edgedetector.api.wire import to_json
 from edgedetector.detector.batching import Outcome
 from edgedetector.detector.dispatch import Dispatcher, Shot
 from edgedetector.detector.frame import Frame

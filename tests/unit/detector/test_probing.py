@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from edgedetector.api.dataplane import to_json
+from edgedetector.api.wire import to_json
 from edgedetector.detector.candidates import Candidates
 from edgedetector.detector.cooperation import Cooperation
 from edgedetector.detector.liveness import Finding

@@ -24,8 +24,8 @@ from edgedetector.api.dataplane import (
     OutputsConfig,
     OutputState,
     WebhookConfig,
-    to_json,
 )
+from edgedetector.api.wire import to_json
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.outputs.health import STEADY
 from edgedetector.detector.publishing import Publisher

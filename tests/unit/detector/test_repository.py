@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from tests.unit.detector.killed import lines_of, run_killed
 
-from edgedetector.api.dataplane import FetchedFile, ModelServing, ServingConfig, to_json
+from edgedetector.api.dataplane import FetchedFile, ModelServing, ServingConfig
+from edgedetector.api.wire import to_json
 from edgedetector.detector.builtin import nms
 from edgedetector.detector.files import ModelFileError, Problem
 from edgedetector.detector.prepare import prepare

@@ -17,7 +17,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from edgedetector.api.dataplane import FetchedFile, ModelServing, Probe, ServingConfig, to_json
+from edgedetector.api.dataplane import FetchedFile, ModelServing, Probe, ServingConfig
+from edgedetector.api.wire import to_json
 from edgedetector.detector.applying import RETRY
 from edgedetector.detector.repository import Paths, Repository
 from edgedetector.detector.serving import Serving

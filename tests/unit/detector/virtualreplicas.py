@@ -13,7 +13,7 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from edgedetector.api.dataplane import to_json
+from edgedetector.api.wire import to_json
 from edgedetector.detector.cooperation import Cooperation
 from edgedetector.detector.liveness import DEADLINE, Finding
 

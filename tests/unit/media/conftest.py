@@ -17,7 +17,8 @@ from typing import Any, TypeVar
 import pytest
 from bench.media_topology import video
 
-from edgedetector.api.dataplane import MediaCamera, MediaConfig, to_json
+from edgedetector.api.dataplane import MediaCamera, MediaConfig
+from edgedetector.api.wire import to_json
 from edgedetector.go2rtc import container
 from edgedetector.media.process import Go2rtc
 from edgedetector.media.supervisor import Paths, Supervisor

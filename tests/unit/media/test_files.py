@@ -4,7 +4,8 @@ import os
 import stat
 from pathlib import Path
 
-from edgedetector.api.dataplane import MediaCamera, MediaConfig, to_json
+from edgedetector.api.dataplane import MediaCamera, MediaConfig
+from edgedetector.api.wire import to_json
 from edgedetector.go2rtc.render import Credential
 from edgedetector.media.files import (
     private_key,

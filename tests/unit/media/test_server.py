@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from edgedetector.api.dataplane import MediaCamera, MediaConfig, to_json
+from edgedetector.api.dataplane import MediaCamera, MediaConfig
+from edgedetector.api.wire import to_json
 from edgedetector.go2rtc import client
 from edgedetector.media.metrics import exposition
 from edgedetector.media.process import Go2rtc

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 from tests.unit.controller import virtual
 
-from edgedetector.api import dataplane, names
+from edgedetector.api import names, wire
 from edgedetector.api.dataplane import CameraState, DetectorState
 from edgedetector.go2rtc.state import MediaState, StreamState
 from edgedetector.observe import scrape
@@ -131,7 +131,7 @@ async def served(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 HERE = scrape.Target("p", "1", names.COMPONENT_TRITON, "127.0.0.1")
 
 
-@pytest.mark.parametrize("served", [(200, dataplane.to_json(LIVE))], indirect=True)
+@pytest.mark.parametrize("served", [(200, wire.to_json(LIVE))], indirect=True)
 async def test_a_pod_says_what_it_is(served: scrape.Asker) -> None:
     assert await served(HERE) == LIVE
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedetector.api import conditions as c
-from edgedetector.api.dataplane import LastWords, to_json
+from edgedetector.api.dataplane import LastWords
+from edgedetector.api.wire import to_json
 from edgedetector.observe import words
 from edgedetector.observe.snapshot import Problem
 

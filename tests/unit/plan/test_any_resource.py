@@ -13,7 +13,7 @@ from tests.unit.plan import scenarios
 from tests.unit.plan.scenarios import detector, minimal
 from tritonclient.grpc import model_config_pb2
 
-from edgedetector.api import dataplane
+from edgedetector.api import dataplane, wire
 from edgedetector.api.errors import InvalidSpecError
 from edgedetector.plan import detector_children, serving_config
 
@@ -104,4 +104,4 @@ def test_one_field_that_may_hold_anything(place: tuple[Any, ...], value: Any) ->
         assert text_format.Parse(model.config, model_config_pb2.ModelConfig()).name == model.name
     for obj in again:
         if obj["metadata"]["name"] == "yard-serving":
-            assert dataplane.from_json(dataplane.ServingConfig, obj["data"]["accepted.json"]) == accepted
+            assert wire.from_json(dataplane.ServingConfig, obj["data"]["accepted.json"]) == accepted

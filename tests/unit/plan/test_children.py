@@ -10,7 +10,7 @@ import pytest
 from tests.unit.plan import scenarios
 from tests.unit.plan.scenarios import child, children, detector, minimal
 
-from edgedetector.api import dataplane, names
+from edgedetector.api import dataplane, names, wire
 from edgedetector.api.errors import InvalidSpecError
 from edgedetector.plan import Facts, detector_children, profile_children, serving_config
 
@@ -239,15 +239,13 @@ def test_the_configmaps_are_what_the_pods_parse() -> None:
     probe = dataplane.Probe(id="p1", pod="yard-triton-x", ttl_seconds=30.0, renewal=0, serving=trial)
     objects = list(detector_children(wanted, profile, scenarios.SETTINGS, scenarios.FACTS, accepted, probe=probe))
     data = child(objects, "ConfigMap", "yard-serving")["data"]
-    assert dataplane.from_json(dataplane.ServingConfig, data["accepted.json"]) == accepted
-    assert dataplane.from_json(dataplane.Probe, data["probe.json"]) == probe
+    assert wire.from_json(dataplane.ServingConfig, data["accepted.json"]) == accepted
+    assert wire.from_json(dataplane.Probe, data["probe.json"]) == probe
     assert "probe.json" not in child(children(wanted), "ConfigMap", "yard-serving")["data"]
-    config = dataplane.from_json(
+    config = wire.from_json(
         dataplane.DetectorConfig, child(objects, "ConfigMap", "yard-detector")["data"]["detector.json"]
     )
-    streams = dataplane.from_json(
-        dataplane.MediaConfig, child(objects, "ConfigMap", "yard-media")["data"]["media.json"]
-    )
+    streams = wire.from_json(dataplane.MediaConfig, child(objects, "ConfigMap", "yard-media")["data"]["media.json"])
     assert [c.stream for c in config.cameras] == [c.stream for c in streams.cameras]
     assert config.generation == streams.generation == 7
 

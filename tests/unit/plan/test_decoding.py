@@ -10,9 +10,10 @@ from tests.unit.plan import scenarios
 from tests.unit.plan.scenarios import child, detector, minimal
 
 from edgedetector.api import names
-from edgedetector.api.dataplane import Decoding, DetectorConfig, from_json
+from edgedetector.api.dataplane import Decoding, DetectorConfig
 from edgedetector.api.pods import EnvironmentVariable
 from edgedetector.api.profile import AcceleratorProfile, AcceleratorResource, Capability, DecodingSpec
+from edgedetector.api.wire import from_json
 from edgedetector.plan import detector_children, serving_config
 
 VISIBLE = EnvironmentVariable("VISIBLE", "all")

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.plan.scenarios import child, children, detector, minimal
 
-from edgedetector.api.dataplane import DetectorConfig, OutputsConfig, from_json
+from edgedetector.api.dataplane import DetectorConfig, OutputsConfig
 from edgedetector.api.quantities import parse_quantity
+from edgedetector.api.wire import from_json
 
 MQTT = {"url": "mqtt://broker"}
 WEBHOOK = {"url": "https://hooks.example.org/yard"}

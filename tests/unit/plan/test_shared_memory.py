@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedetector.api.dataplane import ModelServing, ServingConfig, Tensor
-from edgedetector.api.edgedetector import DataType, ModelSource, ModelSpec, PostProcessingSpec, TensorSpec
+from edgedetector.api.models import DataType, ModelSource, ModelSpec, PostProcessingSpec, TensorSpec
 from edgedetector.detector.batching import Capacity, capacity
 from edgedetector.plan.shared_memory import model_need, need
 from edgedetector.triton.tensors import Signature, layout

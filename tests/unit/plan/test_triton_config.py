@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import model_config_pb2
 
-from edgedetector.api.edgedetector import ModelSource, ModelSpec, TensorSpec, WarmupSpec
 from edgedetector.api.errors import InvalidSpecError
+from edgedetector.api.models import ModelSource, ModelSpec, TensorSpec, WarmupSpec
 from edgedetector.plan.triton_config import Knobs, render
 
 DATA_TYPES = [name.removeprefix("TYPE_") for name, number in model_config_pb2.DataType.items() if number > 0]

@@ -1,0 +1,102 @@
+"""How the documents between operator and pods are written: frozen dataclasses as JSON, with keys in camelCase."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+LEFT_OUT: Final = types.MappingProxyType({"left-out": True})
+"""Metadata of a field that the JSON lacks while it has its default: so a document that does not need a field of a
+later release stays as it was, and nothing is written or rolled out because of it."""
+
+
+class InvalidDocumentError(ValueError):
+    """A document does not have the shape of its type; the message names the field."""
+
+
+def to_json(value: Any, *, indent: int | None = None) -> str:
+    """Return the JSON text of a document: sorted keys, so that equal values give equal text."""
+    return json.dumps(_encode(value), sort_keys=True, indent=indent, separators=None if indent else (",", ":"))
+
+
+def from_json(kind: type[T], text: str) -> T:
+    """Parse the JSON text of a document of a kind.
+
+    Raises
+    ------
+    InvalidDocumentError
+        If the text is no JSON or a field has the wrong type; unknown keys are passed over, so that
+        an older pod reads a newer operator's document.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise InvalidDocumentError(f"{kind.__name__}: not JSON: {error}") from None
+    value: T = _decode(kind, document, kind.__name__)
+    return value
+
+
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.capitalize() for part in rest)
+
+
+def _encode(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        told = (f for f in dataclasses.fields(value) if not _left_out(f, getattr(value, f.name)))
+        return {_camel(f.name): _encode(getattr(value, f.name)) for f in told}
+    if isinstance(value, (tuple, list)):
+        return [_encode(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _encode(item) for key, item in value.items()}
+    return value
+
+
+def _left_out(field_: dataclasses.Field[Any], value: Any) -> bool:
+    return "left-out" in field_.metadata and bool(value == field_.default)
+
+
+def _decode(kind: Any, value: Any, path: str) -> Any:
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        if not isinstance(value, list):
+            raise InvalidDocumentError(f"{path}: expected a list")
+        item = typing.get_args(kind)[0]
+        return tuple(_decode(item, entry, f"{path}[{index}]") for index, entry in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise InvalidDocumentError(f"{path}: expected an object")
+        return {str(key): _decode(typing.get_args(kind)[1], entry, f"{path}.{key}") for key, entry in value.items()}
+    if dataclasses.is_dataclass(kind):
+        return _decode_object(kind, value, path)
+    return _decode_scalar(kind, value, path)
+
+
+def _decode_scalar(kind: Any, value: Any, path: str) -> Any:
+    if isinstance(kind, types.UnionType):  # of a scalar and None
+        if value is None:
+            return None
+        (kind,) = (one for one in typing.get_args(kind) if one is not type(None))
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise InvalidDocumentError(f"{path}: expected {kind.__name__}")
+    return value
+
+
+def _decode_object(kind: Any, value: Any, path: str) -> Any:
+    if not isinstance(value, dict):
+        raise InvalidDocumentError(f"{path}: expected an object")
+    hints = typing.get_type_hints(kind)
+    arguments: dict[str, Any] = {}
+    for item in dataclasses.fields(kind):
+        key = _camel(item.name)
+        if key in value:
+            arguments[item.name] = _decode(hints[item.name], value[key], f"{path}.{key}")
+        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
+            raise InvalidDocumentError(f"{path}.{key}: missing")
+    return kind(**arguments)

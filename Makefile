@@ -7,7 +7,7 @@ BIN := .venv/bin
 HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export HOME
 
-.PHONY: help demo test check lint quick unit unit-again format down kubeconfig golden soak faults weights bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane
+.PHONY: help demo test check lint quick unit format down kubeconfig golden soak faults weights bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,9 +34,6 @@ quick:
 unit: # all of them, as make test has it
 	@hack/bootstrap.sh
 	$(BIN)/pytest tests/unit -n auto -m 'not tritonserver and not soak'
-
-unit-again: # what failed in the last run of the unit tests, alone
-	$(BIN)/pytest tests/unit --last-failed --last-failed-no-failures=none -m 'not tritonserver and not soak'
 
 format: ## format and mend what can be mended
 	@hack/bootstrap.sh

@@ -23,6 +23,28 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+class Collection:
+    """Whether every module could be read. One that could not leaves others out, and that is no failure of a test."""
+
+    def __init__(self) -> None:
+        self.broken = False
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a module that cannot be imported, also in a worker of pytest-xdist."""
+        self.broken |= report.failed
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """End with the code for an interrupted run, as pytest does without pytest-xdist."""
+        if self.broken:
+            session.exitstatus = pytest.ExitCode.INTERRUPTED
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch the collection."""
+    config.pluginmanager.register(Collection(), "collection")
+
+
 @pytest.fixture(scope="session")
 def apiserver() -> Iterator[Server]:
     """A bare API server that knows all our kinds. Session, since it takes seconds: work in a namespace of your own."""

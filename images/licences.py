@@ -36,8 +36,10 @@ when a part's licence is not known, and when one is under the GPL or AGPL but fo
 linked statically into its own modules is counted as the wheel, under the licence that it states.
 The versions of Debian's packages are those of the day; `python3 images/licences.py --list` prints an image's own.
 
-The texts lie in the images: `/usr/share/doc/*/copyright`, `*.dist-info/licenses`, `av.libs/doc` for FFmpeg, whose
-source is in `images/ffmpeg`. The demo's camera and the emulated accelerator are test tools and are not published.
+Texts that lie in the images: `/usr/share/doc/*/copyright`, `*.dist-info/licenses`, `av.libs/doc` for FFmpeg, whose
+source is in `images/ffmpeg`. **Not there yet, and due before the images are published:** those of the modules in
+go2rtc's binary, of the libraries beside Triton's, and the notice of NVIDIA's headers, which stands in their source.
+The demo's camera and the emulated accelerator are test tools and are not published.
 """
 
 

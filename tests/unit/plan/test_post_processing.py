@@ -115,6 +115,27 @@ def test_the_lowest_confidence_that_a_camera_of_the_model_asks_for_is_that_of_th
     assert least({"confidence": 0.9}, {"confidence": 0.25}, {"confidence": 0.3, "models": ["people"]}) == "0.25"
 
 
+@pytest.mark.parametrize("asks", [{}, {"models": ["big"]}], ids=["of no model", "of the larger one"])
+def test_a_smaller_variant_finds_what_the_cameras_of_its_model_ask_for(asks: dict[str, Any]) -> None:
+    (one,) = minimal()["models"]
+    one |= {"outputs": [{"name": "o", "dims": [84, 8400], "dataType": "FP32"}], "decoder": {"type": "yolov8"}}
+    one["postProcessing"] = {"builtin": "NMS"}
+    spec = minimal(cameras=[{"name": "gate", "url": "rtsp://c/", "confidence": 0.15, **asks}])
+    spec["models"] = [
+        {**one, "name": "big", "smallerVariant": "small"},
+        {**one, "name": "small"},
+        {**one, "name": "other", "smallerVariant": "less"},
+        {**one, "name": "less"},
+    ]
+    found = served(scenarios.detector("yard", spec))
+    least = {
+        name: found[f"{name}+postprocessing"][1].parameters["confidence"].string_value
+        for name in ("big", "small", "other", "less")
+    }
+    others = "0.4" if asks else "0.15"
+    assert least == {"big": "0.15", "small": "0.15", "other": others, "less": others}
+
+
 def test_a_source_of_ones_own_takes_every_output_and_is_mounted_like_a_model() -> None:
     detector = wanted({**OWN, "backend": "custom", "modelFile": "a.bin", "parameters": {"x": "y"}}, decoder="none")
     serving, config = served(detector, "nvidia")["people+postprocessing"]

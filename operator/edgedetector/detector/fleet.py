@@ -58,6 +58,8 @@ class Fleet:
         Tells the cameras what to give up.
     outputs
         Told which cameras are served here.
+    ready
+        Whether Triton serves what is wanted under a name that it is asked for.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Fleet:
         dispatch: Dispatch,
         overload: Callable[[Sequence[Camera], DetectorConfig], None],
         outputs: Audience,
+        ready: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._document = Document(paths.detector / names.FILE_DETECTOR, DetectorConfig)
         self._make = make_camera
@@ -84,6 +87,7 @@ class Fleet:
         self._dispatch = dispatch
         self._overload = overload
         self._outputs = outputs
+        self._ready = ready
         self._lock = threading.Lock()
         self._cameras: dict[str, Camera] = {}
         self._models: dict[str, Model] = {}
@@ -134,6 +138,11 @@ class Fleet:
     def generation(self) -> int:
         """Generation of the detector.json in force, 0 before the first."""
         return self._document.value.generation if self._document.value else 0
+
+    def serves(self, model: str) -> bool:
+        """Return whether Triton serves what is asked for a model: with post-processing that is the ensemble."""
+        used = self._models.get(model)
+        return used is not None and self._ready(used.asked)
 
     def states(self) -> tuple[CameraState, ...]:
         """Return where each camera of this replica stands, by name."""

@@ -122,6 +122,12 @@ class Serving:
         with self._lock:
             return tuple(state for _, state in sorted(self._states.items()))
 
+    def ready(self, name: str) -> bool:
+        """Return whether Triton serves what is wanted under a name that it is asked for."""
+        with self._lock:
+            known = self._states.get(name)
+        return known is not None and known.state == "Ready"
+
     def _unsettled(self, wanted: ServingConfig) -> bool:
         with self._lock:
             known = {name: state.state for name, state in self._states.items()}

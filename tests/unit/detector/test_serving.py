@@ -452,6 +452,13 @@ def test_what_has_failed_is_looked_at_as_seldom_as_what_serves(world: World, mon
     assert len(set(looks)) == 10, "once a second, and not at each look at the files"
 
 
+def test_what_triton_serves_as_wanted_is_ready(world: World) -> None:
+    world.accept(with_post_processing("a", backend=BAD))
+    world.rounds()
+    ready = ("people", "people+postprocessing", "people+pipeline", "nobody")
+    assert [world.serving.ready(name) for name in ready] == [True, False, False, False]
+
+
 def test_instances_of_post_processing_are_changed_and_its_ensemble_is_left_alone(world: World) -> None:
     world.accept(with_post_processing("a"))
     world.rounds()

@@ -208,6 +208,64 @@ def test_a_model_is_served_when_triton_serves_what_is_asked_for_it(world: World)
     assert world.fleet.serves("small")
 
 
+def test_a_model_is_asked_as_before_until_what_is_new_serves(world: World) -> None:
+    """Post-processing that does not load takes no detection from a model that serves."""
+    world.apply(camera("gate"))
+    piped = replace(MODEL, served_as="people+pipeline")
+    world.apply(camera("gate"), models=(piped,))
+    former = world.models["people"]
+    world.fleet.round()
+    assert world.asked() == {"people": "people"}
+    assert world.models["people"] is former
+    world.ready = {"people", "people+pipeline"}
+    world.fleet.round()
+    assert world.asked() == {"people": "people+pipeline"}
+    assert world.models["people"].config == piped
+    world.ready = {"people+pipeline"}
+    world.apply(camera("gate"))
+    assert world.asked() == {"people": "people+pipeline"}, "nor does a model that is not there take it from an ensemble"
+    world.ready = {"people"}
+    world.fleet.round()
+    assert world.asked() == {"people": "people"}
+
+
+def test_a_model_that_nobody_asked_before_is_asked_as_configured(world: World) -> None:
+    world.ready = set()
+    world.apply(camera("gate"), models=(replace(MODEL, served_as="people+pipeline"),))
+    assert world.asked() == {"people": "people+pipeline"}
+
+
+def test_whatever_else_changes_of_a_model_is_taken_at_once(world: World) -> None:
+    world.ready = set()
+    world.apply(camera("gate"))
+    surer = replace(MODEL, decoder=Decoder(confidence=0.9))
+    world.apply(camera("gate"), models=(surer,))
+    assert world.models["people"].config == surer
+
+
+def test_a_change_of_one_model_leaves_the_others_their_memory(world: World) -> None:
+    other = replace(MODEL, name="other")
+    world.apply(camera("gate"), models=(MODEL, other))
+    before = world.models
+    world.apply(camera("gate"), models=(replace(MODEL, decoder=Decoder(confidence=0.9)), other))
+    assert world.models["other"] is before["other"], "a lane is made anew for another model"
+    assert world.models["people"] is not before["people"]
+    world.apply(camera("gate"), models=(MODEL,))
+    assert set(world.models) == {"people"}
+
+
+def test_a_model_that_is_not_supported_is_said_once_and_again_when_it_changes(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for kind in ("new", "new", "newer"):
+        world.apply(camera("gate"), models=(replace(MODEL, decoder=Decoder(type=kind)),))
+        world.fleet.round()
+    assert [record.message.split(":")[1] for record in caplog.records] == [" decoder new", " decoder newer"]
+    assert world.models == {}
+    world.apply(camera("gate"))
+    assert world.asked() == {"people": "people"}
+
+
 def test_replicas_share_cameras_and_take_over_those_of_a_lost_one(tmp_path: Path) -> None:
     cameras = [camera(f"c{number}") for number in range(40)]
     world = World(tmp_path)

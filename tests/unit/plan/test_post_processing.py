@@ -16,6 +16,7 @@ from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.errors import InvalidSpecError
 from edgedetector.plan import serving_config
 from edgedetector.plan.dataplane import detector_config
+from edgedetector.plan.post_processing import BUILTIN_OUTPUTS
 from edgedetector.plan.serving import post_processing_serving
 
 OWN = {
@@ -216,3 +217,19 @@ def test_the_built_in_one_reads_floats() -> None:
     spec["models"][0]["outputs"] = [{"name": "o", "dims": [84, 8400], "dataType": "INT8"}]
     with pytest.raises(InvalidSpecError, match=r"reads the first output as FP16 or FP32; correct its dataType or name"):
         scenarios.detector("yard", spec)
+
+
+@pytest.mark.parametrize("name", [tensor.name for tensor in BUILTIN_OUTPUTS])
+def test_an_input_that_is_called_like_an_output_of_the_built_in_one_is_refused(name: str) -> None:
+    """In Triton's ensemble the two would be one tensor."""
+    spec = minimal()
+    (model,) = spec["models"]
+    model |= {"decoder": {"type": "yolov8"}, "postProcessing": {"builtin": "NMS"}}
+    model["inputs"] = [{**model["inputs"][0], "name": name}]
+    model["outputs"] = [{"name": "o", "dims": [84, 8400], "dataType": "FP32"}]
+    with pytest.raises(
+        InvalidSpecError, match=r"postProcessing\.builtin: has an output with the name of one of the mod"
+    ):
+        scenarios.detector("yard", spec)
+    del model["postProcessing"]
+    scenarios.detector("yard", spec)

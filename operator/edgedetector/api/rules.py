@@ -7,7 +7,7 @@ refused where it is used, by Triton or by the API server when a child is applied
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import urls
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BUILTIN_HEADS: Final = ("yolov8", "yolov11", "yolov5")
 BUILTIN_TYPES: Final = ("FP16", "FP32")
 """What the post-processing that is shipped reads."""
+BUILTIN_OUTPUTS: Final = frozenset({"boxes", "scores", "classes", "count"})
+"""What it gives: names of `plan.post_processing.BUILTIN_OUTPUTS`."""
 
 SMALLEST_ZONE: Final = 1e-6
 """Share of the picture that a zone must have: below any camera's pixel. The data plane has the same bound."""
@@ -87,21 +89,32 @@ def _broken_by_post_processing(
     if post.instances < 1:
         yield f"{where}.instances", "is below 1", "raise it"
     if post.builtin:
-        if model.decoder.type not in BUILTIN_HEADS:
-            remedy = "correct decoder.type, or remove postProcessing where the model gives finished boxes"
-            yield f"{where}.builtin", "reads the heads yolov8, yolov11 and yolov5", remedy
-        if model.outputs[0].data_type not in BUILTIN_TYPES:
-            remedy = "correct its dataType or name a source"
-            yield f"{where}.builtin", "reads the first output as FP16 or FP32", remedy
-        if post.outputs or post.backend or post.model_file or post.parameters:
-            yield where, "has fields of a source beside builtin, which has its own", "remove them"
+        yield from _broken_by_builtin(model, post, where)
     elif post.source is not None:
         yield from _broken_by_source(post.source, f"{where}.source")
         if not post.outputs:
             yield f"{where}.outputs", "is empty", "write what the model of source gives"
-        if {tensor.name for tensor in model.inputs} & {tensor.name for tensor in post.outputs}:
-            # In Triton's ensemble the two would be one tensor.
+        if _shared(model, (tensor.name for tensor in post.outputs)):
             yield f"{where}.outputs", "has the name of one of the model's inputs", "give it another one"
+
+
+def _broken_by_builtin(model: ModelSpec, post: PostProcessingSpec, where: str) -> Iterator[tuple[str, str, str]]:
+    if model.decoder.type not in BUILTIN_HEADS:
+        remedy = "correct decoder.type, or remove postProcessing where the model gives finished boxes"
+        yield f"{where}.builtin", "reads the heads yolov8, yolov11 and yolov5", remedy
+    if model.outputs[0].data_type not in BUILTIN_TYPES:
+        remedy = "correct its dataType or name a source"
+        yield f"{where}.builtin", "reads the first output as FP16 or FP32", remedy
+    if _shared(model, BUILTIN_OUTPUTS):
+        remedy = "give that input another name in the model, or name a source"
+        yield f"{where}.builtin", "has an output with the name of one of the model's inputs", remedy
+    if post.outputs or post.backend or post.model_file or post.parameters:
+        yield where, "has fields of a source beside builtin, which has its own", "remove them"
+
+
+def _shared(model: ModelSpec, outputs: Iterable[str]) -> bool:
+    """Return whether an output has the name of an input: in Triton's ensemble the two would be one tensor."""
+    return not {tensor.name for tensor in model.inputs}.isdisjoint(outputs)
 
 
 def _broken_by_variants(spec: DetectorSpec) -> Iterator[tuple[str, str, str]]:

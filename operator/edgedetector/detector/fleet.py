@@ -58,6 +58,8 @@ class Fleet:
         Tells the cameras what to give up.
     outputs
         Told which cameras are served here.
+    ready
+        Whether Triton serves what is wanted under a name that it is asked for.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Fleet:
         dispatch: Dispatch,
         overload: Callable[[Sequence[Camera], DetectorConfig], None],
         outputs: Audience,
+        ready: Callable[[str], bool] = lambda _: True,
     ) -> None:
         self._document = Document(paths.detector / names.FILE_DETECTOR, DetectorConfig)
         self._make = make_camera
@@ -84,10 +87,11 @@ class Fleet:
         self._dispatch = dispatch
         self._overload = overload
         self._outputs = outputs
+        self._ready = ready
         self._lock = threading.Lock()
         self._cameras: dict[str, Camera] = {}
         self._models: dict[str, Model] = {}
-        self._model_configs: tuple[DetectorModel, ...] = ()
+        self._unsupported: list[DetectorModel] = []
         self._suspended: tuple[CameraState, ...] = ()
 
     def run(self, stop: threading.Event, every_round: Callable[[], None]) -> None:
@@ -135,6 +139,11 @@ class Fleet:
         """Generation of the detector.json in force, 0 before the first."""
         return self._document.value.generation if self._document.value else 0
 
+    def serves(self, model: str) -> bool:
+        """Return whether Triton serves what is asked for a model: with post-processing that is the ensemble."""
+        used = self._models.get(model)
+        return used is not None and self._ready(used.asked)
+
     def states(self) -> tuple[CameraState, ...]:
         """Return where each camera of this replica stands, by name."""
         with self._lock:
@@ -159,16 +168,26 @@ class Fleet:
         self._outputs.forget(camera.name, removed=all(camera.name != wanted.name for wanted in config.cameras))
 
     def _set_models(self, configs: tuple[DetectorModel, ...]) -> None:
-        if configs == self._model_configs:
-            return
-        self._model_configs = configs
-        models: dict[str, Model] = {}
-        for config in configs:
-            try:
-                models[config.name] = Model(config)
-            except UnsupportedModelError as error:
-                log.error("%s", error)  # noqa: TRY400 - the message says it all
-        self._models = models
+        """Use these models. One that is as before stays the same, and with it the memory of its requests."""
+        self._unsupported = [config for config in self._unsupported if config in configs]
+        models = {config.name: self._model(config) for config in configs}
+        self._models = {name: model for name, model in models.items() if model is not None}
+
+    def _model(self, config: DetectorModel) -> Model | None:
+        if config in self._unsupported:
+            return None
+        former = self._models.get(config.name)
+        if former is not None and former.config == config:
+            return former
+        try:
+            model = Model(config)
+        except UnsupportedModelError as error:
+            log.error("%s", error)  # noqa: TRY400 - the message says it all
+            self._unsupported.append(config)
+            return None
+        # What is added to a model that serves may not load: until it has, the model detects as before.
+        held = former is not None and former.asked != model.asked and not self._ready(model.asked)
+        return former if held else model
 
 
 def _urls(config: DetectorConfig, camera: DetectorCamera) -> tuple[str, str]:

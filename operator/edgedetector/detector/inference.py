@@ -56,6 +56,11 @@ class Model:
         self.outputs = tuple(tensor.name for tensor in config.outputs)
         self.preparation = Preparation(config, fit=fit, normalisation=normalisation)
 
+    @property
+    def asked(self) -> str:
+        """Name by which Triton is asked."""
+        return self.config.served_as or self.name
+
     def prepare(self, image: Image) -> tuple[dict[str, Array], Mapping]:
         """Return the input tensors for one frame, and where its pixels went."""
         tensor, mapping = self.preparation.prepare(image)

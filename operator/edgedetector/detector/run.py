@@ -98,7 +98,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         metrics,
         ready=lambda: all(model.state != "Loading" for model in serving.states),
         delayed=lambda: any(model.max_queue_delay_microseconds > 0 for model in serving.wanted.values()),
-        serves=lambda name: any(model.name == name and model.state == "Ready" for model in serving.states),
+        serves=lambda name: fleet.serves(name),  # noqa: PLW0108 - that is made below
     )
     own, pod = environment.get("POD_IP", "127.0.0.1"), environment.get("POD_NAME", "")
     publisher = Publisher(paths, pod, picture=lambda camera: web.newest(hub, camera), metrics=metrics)
@@ -118,6 +118,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
             cameras, wanted.degradation, time.monotonic(), wanted.accelerator
         ),
         outputs=publisher,
+        ready=serving.ready,
     )
 
     def greet(source: str, text: str) -> str:

@@ -122,6 +122,12 @@ class Serving:
         with self._lock:
             return tuple(state for _, state in sorted(self._states.items()))
 
+    def ready(self, name: str) -> bool:
+        """Return whether Triton serves what is wanted under a name that it is asked for."""
+        with self._lock:
+            known = self._states.get(name)
+        return known is not None and known.state == "Ready"
+
     def _unsettled(self, wanted: ServingConfig) -> bool:
         with self._lock:
             known = {name: state.state for name, state in self._states.items()}
@@ -145,7 +151,7 @@ class Serving:
             self._report_files(model, problem, seen)
             return
         if missing := self._missing_part(model, seen):
-            self._report(ModelState(model.name, "Loading", f"waits for model {missing}"))
+            self._report_missing(model, missing)
             return
         seen = replace(seen, changed=changed)
         failure = self._failures.get(model.name)
@@ -169,6 +175,16 @@ class Serving:
             return next((part for part in parts(parse(model.config)) if not self._is_ready(part)), "")
         except InvalidConfigError:
             return ""  # a load says what is wrong
+
+    def _report_missing(self, model: ModelServing, part: str) -> None:
+        """Report an ensemble whose part is not served: on its way for as long as the part is."""
+        with self._lock:
+            known = self._states.get(part)
+        if known is None or known.state != "Failed":
+            self._report(ModelState(model.name, "Loading", f"waits for model {part}"))
+            return
+        helps = "correct that one, and this one is loaded by itself"
+        self._report(ModelState(model.name, "Failed", f"model {part} of it failed; {helps}"))
 
     def _is_ready(self, model: str) -> bool:
         try:

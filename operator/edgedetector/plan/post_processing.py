@@ -87,10 +87,11 @@ def _parameters(model: ModelSpec, spec: DetectorSpec) -> dict[str, str]:
 
 
 def _least(model: ModelSpec, spec: DetectorSpec) -> float:
-    """Return the lowest confidence that any camera of a model asks for.
+    """Return the lowest confidence that any camera asks for whose frames the model may get, as a smaller variant too.
 
     What is above a higher one is the same whether it is asked for before suppression or behind it, since only better
     boxes suppress a box.
     """
-    asked = (c.confidence for c in spec.cameras if not c.models or model.name in c.models)
-    return min([model.decoder.confidence, *(one for one in asked if one is not None)])
+    answers = {model.name} | {one.name for one in spec.models if one.smaller_variant == model.name}
+    cameras = (c for c in spec.cameras if not answers.isdisjoint(c.models or spec.usual_models))
+    return min([model.decoder.confidence, *(c.confidence for c in cameras if c.confidence is not None)])

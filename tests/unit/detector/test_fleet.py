@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from edgedetector.detector.events import Hub
 from edgedetector.detector.fleet import Fleet
 from edgedetector.detector.frame import Frame
 from edgedetector.detector.guard import Guard
+from edgedetector.detector.inference import Model
 from edgedetector.detector.liveness import Finding
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.opening import SourceError
@@ -69,6 +71,8 @@ class World:
         self.hold = threading.Event()
         self.dispatched: list[tuple[set[str], dict[str, int]]] = []
         self.measured: list[set[str]] = []
+        self.models: Mapping[str, Model] = {}
+        self.ready = {"people"}
         self.online: dict[str, bool] = {}
         self.forgotten: list[tuple[str, bool]] = []
         self.metrics, self.hub = Metrics(), Hub()
@@ -80,9 +84,10 @@ class World:
             metrics=self.metrics,
             cooperation=self.cooperation,
             candidates=Candidates(self.cooperation.list),
-            dispatch=lambda models, cameras: self.dispatched.append((set(models), dict(cameras))),
+            dispatch=self._dispatch,
             overload=lambda cameras, _wanted: self.measured.append({camera.name for camera in cameras}),
             outputs=self,
+            ready=lambda name: name in self.ready,
         )
 
     def serve(self, online: Mapping[str, bool]) -> None:
@@ -90,6 +95,10 @@ class World:
 
     def forget(self, camera: str, *, removed: bool) -> None:
         self.forgotten.append((camera, removed))
+
+    def _dispatch(self, models: Mapping[str, Model], cameras: Mapping[str, int]) -> None:
+        self.models = dict(models)
+        self.dispatched.append((set(models), dict(cameras)))
 
     def _make(self, config: DetectorCamera, url: str, substream: str) -> Camera:
         made = Camera(
@@ -105,12 +114,21 @@ class World:
         self.made.append(made)
         return made
 
-    def apply(self, *cameras: DetectorCamera, suspended: bool = False, replicas_host: str = "") -> None:
+    def apply(
+        self,
+        *cameras: DetectorCamera,
+        suspended: bool = False,
+        replicas_host: str = "",
+        models: tuple[DetectorModel, ...] = (MODEL,),
+    ) -> None:
         config = DetectorConfig(
-            "yard", "site", 7, "t:8001", "rtsp://media:8554", replicas_host, (MODEL,), cameras, suspended
+            "yard", "site", 7, "t:8001", "rtsp://media:8554", replicas_host, models, cameras, suspended
         )
         (self.paths.detector / "detector.json").write_text(to_json(config))
         self.fleet.round()
+
+    def asked(self) -> dict[str, str]:
+        return {name: model.asked for name, model in self.models.items()}
 
     def names(self) -> list[str]:
         return [state.name for state in self.fleet.states()]
@@ -178,6 +196,74 @@ def test_a_bad_document_leaves_cameras_as_they_are(world: World) -> None:
     (world.paths.detector / "detector.json").write_text("{")
     world.fleet.round()
     assert world.names() == ["gate"]
+
+
+def test_a_model_is_served_when_triton_serves_what_is_asked_for_it(world: World) -> None:
+    """A variant with post-processing is asked through its ensemble: that the model itself serves is not enough."""
+    small = replace(MODEL, name="small", served_as="small+pipeline")
+    world.ready = {"people", "small"}
+    world.apply(models=(MODEL, small))
+    assert [world.fleet.serves(name) for name in ("people", "small", "nobody")] == [True, False, False]
+    world.ready |= {"small+pipeline"}
+    assert world.fleet.serves("small")
+
+
+def test_a_model_is_asked_as_before_until_what_is_new_serves(world: World) -> None:
+    """Post-processing that does not load takes no detection from a model that serves."""
+    world.apply(camera("gate"))
+    piped = replace(MODEL, served_as="people+pipeline")
+    world.apply(camera("gate"), models=(piped,))
+    former = world.models["people"]
+    world.fleet.round()
+    assert world.asked() == {"people": "people"}
+    assert world.models["people"] is former
+    world.ready = {"people", "people+pipeline"}
+    world.fleet.round()
+    assert world.asked() == {"people": "people+pipeline"}
+    assert world.models["people"].config == piped
+    world.ready = {"people+pipeline"}
+    world.apply(camera("gate"))
+    assert world.asked() == {"people": "people+pipeline"}, "nor does a model that is not there take it from an ensemble"
+    world.ready = {"people"}
+    world.fleet.round()
+    assert world.asked() == {"people": "people"}
+
+
+def test_a_model_that_nobody_asked_before_is_asked_as_configured(world: World) -> None:
+    world.ready = set()
+    world.apply(camera("gate"), models=(replace(MODEL, served_as="people+pipeline"),))
+    assert world.asked() == {"people": "people+pipeline"}
+
+
+def test_whatever_else_changes_of_a_model_is_taken_at_once(world: World) -> None:
+    world.ready = set()
+    world.apply(camera("gate"))
+    surer = replace(MODEL, decoder=Decoder(confidence=0.9))
+    world.apply(camera("gate"), models=(surer,))
+    assert world.models["people"].config == surer
+
+
+def test_a_change_of_one_model_leaves_the_others_their_memory(world: World) -> None:
+    other = replace(MODEL, name="other")
+    world.apply(camera("gate"), models=(MODEL, other))
+    before = world.models
+    world.apply(camera("gate"), models=(replace(MODEL, decoder=Decoder(confidence=0.9)), other))
+    assert world.models["other"] is before["other"], "a lane is made anew for another model"
+    assert world.models["people"] is not before["people"]
+    world.apply(camera("gate"), models=(MODEL,))
+    assert set(world.models) == {"people"}
+
+
+def test_a_model_that_is_not_supported_is_said_once_and_again_when_it_changes(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    for kind in ("new", "new", "newer"):
+        world.apply(camera("gate"), models=(replace(MODEL, decoder=Decoder(type=kind)),))
+        world.fleet.round()
+    assert [record.message.split(":")[1] for record in caplog.records] == [" decoder new", " decoder newer"]
+    assert world.models == {}
+    world.apply(camera("gate"))
+    assert world.asked() == {"people": "people"}
 
 
 def test_replicas_share_cameras_and_take_over_those_of_a_lost_one(tmp_path: Path) -> None:

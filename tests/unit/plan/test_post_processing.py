@@ -16,6 +16,7 @@ from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.errors import InvalidSpecError
 from edgedetector.plan import serving_config
 from edgedetector.plan.dataplane import detector_config
+from edgedetector.plan.post_processing import BUILTIN_OUTPUTS
 from edgedetector.plan.serving import post_processing_serving
 
 OWN = {
@@ -115,6 +116,27 @@ def test_the_lowest_confidence_that_a_camera_of_the_model_asks_for_is_that_of_th
     assert least({"confidence": 0.9}, {"confidence": 0.25}, {"confidence": 0.3, "models": ["people"]}) == "0.25"
 
 
+@pytest.mark.parametrize("asks", [{}, {"models": ["big"]}], ids=["of no model", "of the larger one"])
+def test_a_smaller_variant_finds_what_the_cameras_of_its_model_ask_for(asks: dict[str, Any]) -> None:
+    (one,) = minimal()["models"]
+    one |= {"outputs": [{"name": "o", "dims": [84, 8400], "dataType": "FP32"}], "decoder": {"type": "yolov8"}}
+    one["postProcessing"] = {"builtin": "NMS"}
+    spec = minimal(cameras=[{"name": "gate", "url": "rtsp://c/", "confidence": 0.15, **asks}])
+    spec["models"] = [
+        {**one, "name": "big", "smallerVariant": "small"},
+        {**one, "name": "small"},
+        {**one, "name": "other", "smallerVariant": "less"},
+        {**one, "name": "less"},
+    ]
+    found = served(scenarios.detector("yard", spec))
+    least = {
+        name: found[f"{name}+postprocessing"][1].parameters["confidence"].string_value
+        for name in ("big", "small", "other", "less")
+    }
+    others = "0.4" if asks else "0.15"
+    assert least == {"big": "0.15", "small": "0.15", "other": others, "less": others}
+
+
 def test_a_source_of_ones_own_takes_every_output_and_is_mounted_like_a_model() -> None:
     detector = wanted({**OWN, "backend": "custom", "modelFile": "a.bin", "parameters": {"x": "y"}}, decoder="none")
     serving, config = served(detector, "nvidia")["people+postprocessing"]
@@ -195,3 +217,19 @@ def test_the_built_in_one_reads_floats() -> None:
     spec["models"][0]["outputs"] = [{"name": "o", "dims": [84, 8400], "dataType": "INT8"}]
     with pytest.raises(InvalidSpecError, match=r"reads the first output as FP16 or FP32; correct its dataType or name"):
         scenarios.detector("yard", spec)
+
+
+@pytest.mark.parametrize("name", [tensor.name for tensor in BUILTIN_OUTPUTS])
+def test_an_input_that_is_called_like_an_output_of_the_built_in_one_is_refused(name: str) -> None:
+    """In Triton's ensemble the two would be one tensor."""
+    spec = minimal()
+    (model,) = spec["models"]
+    model |= {"decoder": {"type": "yolov8"}, "postProcessing": {"builtin": "NMS"}}
+    model["inputs"] = [{**model["inputs"][0], "name": name}]
+    model["outputs"] = [{"name": "o", "dims": [84, 8400], "dataType": "FP32"}]
+    with pytest.raises(
+        InvalidSpecError, match=r"postProcessing\.builtin: has an output with the name of one of the mod"
+    ):
+        scenarios.detector("yard", spec)
+    del model["postProcessing"]
+    scenarios.detector("yard", spec)

@@ -30,7 +30,7 @@ from edgedetector.detector.perception import Events, Perception
 from edgedetector.detector.presence import Crossing
 from edgedetector.detector.rates import AdaptiveRate, Room
 from edgedetector.detector.reading import Reading
-from edgedetector.detector.streams import Streams
+from edgedetector.detector.streams import Session, Streams
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +117,7 @@ class Camera:
     ) -> None:
         self.urls = url, substream
         self._streams = Streams(url, substream)
+        self._session = Session(url)  # Of the thread that reads alone.
         self._offers = offers
         self._hub = hub
         self._metrics = metrics
@@ -333,6 +334,8 @@ class Camera:
                 self._stop.wait(_LOOK)
                 continue
             self._metrics.opened.labels(self.name).inc()
+            # The ladder may ask for another stream while this one is read; it is this one that fails then.
+            self._session = Session(self._stream.url)
             try:
                 # Closed where it is left, since the session is somebody else's bandwidth.
                 with closing(self._stream.frames()) as frames:
@@ -345,12 +348,13 @@ class Camera:
         for frame in frames:
             if self._stop.is_set() or self._asked.suspended:
                 return
+            self._session = self._session.frame(frame.arrived)
             self._take(frame)
 
     def _failed(self, error: SourceError) -> float:
         now = self._clocks.monotonic()
         with self._lock:
-            self._streams = self._streams.failed(self._stream.url, now)
+            self._streams = self._streams.failed(self._session, now)
             self._stream.url = self._streams.url(now, smaller=self._asked.substream)
             before = self._lifecycle
             after = before.failed(now, error.reason, str(error), unauthorized=error.unauthorized)

@@ -198,8 +198,13 @@ class Camera:
         return self._config.frame_rate
 
     @property
-    def narrows(self) -> bool:
+    def has_substream(self) -> bool:
         """Whether it has a sub-stream to read in place of its main one."""
+        return bool(self._streams.smaller)
+
+    @property
+    def narrows(self) -> bool:
+        """Whether that can be read now."""
         return self._streams.has_smaller(self._clocks.monotonic())
 
     @property

@@ -199,6 +199,29 @@ def test_a_refusal_of_triton_is_counted_and_the_camera_goes_on(bench: Bench) -> 
     assert not bench.guard.stop.is_set()
 
 
+def test_a_frame_whose_model_is_replaced_on_its_way_makes_no_memory_that_nobody_frees(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is replaced in the moment between the look-up of its memory and the use of it."""
+    bench.stream.items.put(8)
+    until("inferred", lambda: bench.count("inferred") == 1)
+    send, lanes = Dispatcher._send, []
+
+    def replaced(dispatcher, lane, shots):
+        lanes.append(lane)
+        if len(lanes) == 1:
+            dispatcher.configure({"any": Model(MODEL.config)}, {"any": Capacity(1, 1)}, {"gate": 0})
+        return send(dispatcher, lane, shots)
+
+    monkeypatch.setattr(Dispatcher, "_send", replaced)
+    bench.stream.items.put(8)
+    until("refused", lambda: bench.count("failed") == 1)
+    until("released", lambda: lanes[0].pool.closed)
+    bench.stream.items.put(8)
+    until("served as it is now", lambda: bench.count("inferred") == 2)
+    assert not lanes[1].pool.closed
+
+
 def test_a_camera_that_breaks_off_is_opened_again(bench: Bench) -> None:
     bench.stream.items.put(8)
     until("live", lambda: bench.camera.state().state == "Live")

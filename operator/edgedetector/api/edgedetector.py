@@ -316,6 +316,11 @@ class DetectorSpec:
         """Names of the cameras, in order."""
         return tuple(camera.name for camera in self.cameras)
 
+    @property
+    def main_stream_cameras(self) -> frozenset[str]:
+        """Names of the cameras whose detection reads the main stream though they may have another."""
+        return frozenset(camera.name for camera in self.cameras if camera.detection_stream == "Main")
+
 
 @dataclass(frozen=True, slots=True)
 class EdgeDetector:

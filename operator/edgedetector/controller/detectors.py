@@ -143,7 +143,8 @@ class DetectorReconciler:
                 seen = seen.after(outcome.children)  # what comes of it at the controllers is an event
             for pod, digest in refresh.stale_pods(seen.pods, desired, seen.snapshot.workloads.values()):
                 await shell.client.annotate(pod, {names.ANNOTATION_REFRESH: digest}, names.FIELD_MANAGER)
-        cameras = merge(detector.spec.camera_names, seen.snapshot, suspended=detector.suspend)
+        spec = detector.spec
+        cameras = merge(spec.camera_names, seen.snapshot, spec.main_stream_cameras, suspended=detector.suspend)
         return View(detector, profile, accepted, seen.snapshot, self.shell.now(), cameras)
 
     async def _remains(self, key: Key, obj: Object) -> Running | None:

@@ -30,7 +30,7 @@ from edgedetector.detector.perception import Events, Perception
 from edgedetector.detector.presence import Crossing
 from edgedetector.detector.rates import AdaptiveRate, Room
 from edgedetector.detector.reading import Reading
-from edgedetector.detector.streams import Streams
+from edgedetector.detector.streams import Session, Streams
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +117,7 @@ class Camera:
     ) -> None:
         self.urls = url, substream
         self._streams = Streams(url, substream)
+        self._session = Session(url)  # Of the thread that reads alone.
         self._offers = offers
         self._hub = hub
         self._metrics = metrics
@@ -197,8 +198,13 @@ class Camera:
         return self._config.frame_rate
 
     @property
-    def narrows(self) -> bool:
+    def has_substream(self) -> bool:
         """Whether it has a sub-stream to read in place of its main one."""
+        return bool(self._streams.smaller)
+
+    @property
+    def narrows(self) -> bool:
+        """Whether that can be read now."""
         return self._streams.has_smaller(self._clocks.monotonic())
 
     @property
@@ -333,6 +339,8 @@ class Camera:
                 self._stop.wait(_LOOK)
                 continue
             self._metrics.opened.labels(self.name).inc()
+            # The ladder may ask for another stream while this one is read; it is this one that fails then.
+            self._session = Session(self._stream.url)
             try:
                 # Closed where it is left, since the session is somebody else's bandwidth.
                 with closing(self._stream.frames()) as frames:
@@ -345,12 +353,13 @@ class Camera:
         for frame in frames:
             if self._stop.is_set() or self._asked.suspended:
                 return
+            self._session = self._session.frame(frame.arrived)
             self._take(frame)
 
     def _failed(self, error: SourceError) -> float:
         now = self._clocks.monotonic()
         with self._lock:
-            self._streams = self._streams.failed(self._stream.url, now)
+            self._streams = self._streams.failed(self._session, now)
             self._stream.url = self._streams.url(now, smaller=self._asked.substream)
             before = self._lifecycle
             after = before.failed(now, error.reason, str(error), unauthorized=error.unauthorized)

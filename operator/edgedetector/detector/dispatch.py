@@ -19,7 +19,7 @@ from edgedetector.detector.frame import Frame, Scaler
 from edgedetector.detector.inference import Decoded, Model
 from edgedetector.detector.scheduling import Scheduler, Start
 from edgedetector.triton.client import Client
-from edgedetector.triton.errors import SharedMemoryError, TritonError
+from edgedetector.triton.errors import SharedMemoryError, TritonError, UnavailableError
 from edgedetector.triton.shared_memory import Regions
 from edgedetector.triton.slots import Pool, Slot
 from edgedetector.triton.tensors import Signature
@@ -241,9 +241,17 @@ class Dispatcher:
             shot.owner.found(shot, model.name, found, seconds)
 
     def _pool(self, lane: _Lane) -> tuple[Pool, Transport]:
-        """Return a model's slots, and the transport that they belong to."""
+        """Return a model's slots, and the transport that they belong to.
+
+        Raises
+        ------
+        UnavailableError
+            If the model was taken away or replaced since the lane was looked up: nobody would close new slots in it.
+        """
         self._return_to_shared_memory()
         with self._lock:
+            if self._lanes.get(lane.model.name) is not lane:
+                raise UnavailableError(f"{lane.model.name}: no longer served as it was")
             if lane.pool is None or lane.pool.closed:
                 config = lane.model.config
                 asked = config.served_as or config.name

@@ -45,8 +45,12 @@ class Watched(Protocol):
         """Frames a second that are wanted of it."""
 
     @property
-    def narrows(self) -> bool:
+    def has_substream(self) -> bool:
         """Whether it has a sub-stream to read in place of its main one."""
+
+    @property
+    def narrows(self) -> bool:
+        """Whether that can be read now."""
 
     @property
     def variants(self) -> frozenset[str]:
@@ -192,9 +196,15 @@ def skipped(before: Mapping[str, tuple[int, int]], now: Mapping[str, tuple[int, 
 
 
 def _options(camera: Watched, variants: frozenset[str]) -> Options:
+    """Return what a camera has to give; `variants`: those of its variants that Triton serves now.
+
+    Which rungs there are follows from what is configured alone: one that could not be used for a moment would be gone
+    from the ladder, and with it the move that had taken it.
+    """
     rate = camera.frame_rate
-    smaller = camera.narrows or bool(variants)
-    return Options(camera.name, camera.priority, rate.minimum, rate.target, smaller=smaller)
+    smaller = camera.has_substream or bool(camera.variants)
+    now = camera.narrows or bool(variants)
+    return Options(camera.name, camera.priority, rate.minimum, rate.target, smaller=smaller, smaller_now=now)
 
 
 def _worst(samples: Iterable[Sequence[float]], share: float) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -30,13 +31,18 @@ _QUALITY: Final = 90
 
 
 def annotate(results: Sequence[Result]) -> Image:
-    """Return the frame of the first result with the boxes of all, and a line that says what one sees."""
+    """Return the frame of the first result with the boxes of all, and a line that says what one sees.
+
+    The newest results of two models may be of frames of different sizes, while a camera goes from a stream to another.
+    """
     first = results[0]
     canvas = first.image.copy()
     scale = max(0.35, canvas.shape[0] / 1200)
     for result in results:
+        across, down = first.width / result.width, first.height / result.height
         for detection in reversed(result.detections):
-            _box(canvas, detection, scale)
+            x1, y1, x2, y2 = detection.box
+            _box(canvas, replace(detection, box=(x1 * across, y1 * down, x2 * across, y2 * down)), scale)
     _caption(canvas, _text(results), scale)
     return canvas
 

@@ -15,6 +15,8 @@ class Sighting:
 
     id: int
     detection: Detection
+    frame: tuple[int, int]
+    """Width and height of the frame, in whose pixels the box is."""
     zones: tuple[str, ...] = ()
     """Zones that it stands in."""
 
@@ -27,6 +29,8 @@ class Tracked:
     """Unique to the camera for as long as its tracker lives."""
     detection: Detection
     """Where it was seen last."""
+    frame: tuple[int, int]
+    """Width and height of that frame."""
     since: float
     """When it was seen first. Seconds, monotonic."""
     seen: float
@@ -53,6 +57,8 @@ class Crossing:
     """Seconds, monotonic."""
     detection: Detection
     """Where it was seen last."""
+    frame: tuple[int, int]
+    """Width and height of that frame, which are others once the camera goes to its other stream."""
 
 
 Present = Mapping[int, Tracked]
@@ -73,8 +79,10 @@ def observe(
     """
     after, events = dict(before), list[Crossing]()
     for sighting in sightings:
-        known = after.get(sighting.id) or Tracked(sighting.id, sighting.detection, now, now, sightings=0)
-        seen = replace(known, detection=sighting.detection, seen=now, sightings=known.sightings + 1)
+        known = after.get(sighting.id) or Tracked(sighting.id, sighting.detection, sighting.frame, now, now, 0)
+        seen = replace(
+            known, detection=sighting.detection, frame=sighting.frame, seen=now, sightings=known.sightings + 1
+        )
         after[sighting.id], crossed = _crossed(_entered(seen, confirm), seen, sighting.zones, now, confirm)
         events += crossed
     return after, tuple(events)
@@ -110,4 +118,4 @@ def _crossed(
 
 
 def _event(kind: Literal["enter", "leave"], one: Tracked, zone: str, now: float) -> Crossing:
-    return Crossing(kind, one.id, one.detection.label, zone, now, one.detection)
+    return Crossing(kind, one.id, one.detection.label, zone, now, one.detection, one.frame)

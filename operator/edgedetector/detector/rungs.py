@@ -45,6 +45,8 @@ class Options:
     target: float
     smaller: bool = False
     """It has a smaller input that it does not use yet."""
+    smaller_now: bool = True
+    """That one can be used at present. If not, the rung stays where it is and takes nothing until it can."""
     keyframes: bool = True
     """Its reader can leave out all but keyframes."""
 
@@ -136,7 +138,7 @@ def _given(camera: Options, left: Level, step: Step, index: int) -> Level:
             rate = camera.minimum if last else camera.target * RATE_FACTOR**index
             return replace(left, rate=min(left.rate, rate))
         case Step.USE_SUBSTREAM:
-            return replace(left, smaller=camera.smaller)
+            return replace(left, smaller=camera.smaller and camera.smaller_now)
         case Step.KEYFRAMES_ONLY:
             return replace(left, keyframes_only=camera.keyframes)
         case Step.PAUSE_CAMERAS:

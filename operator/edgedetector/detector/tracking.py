@@ -97,7 +97,10 @@ class Tracker:
         keys = self._assign(detections, self._advance(now), (self._size[0] / width, self._size[1] / height))
         sightings = [
             Sighting(
-                self._id(key), detections[index], names_at(self._zones, foot(detections[index].box, width, height))
+                self._id(key),
+                detections[index],
+                (width, height),
+                names_at(self._zones, foot(detections[index].box, width, height)),
             )
             for index, key in sorted(keys.items())
         ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from edgedetector.api import conditions, names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from edgedetector.api.dataplane import CameraState
     from edgedetector.observe.snapshot import Snapshot
@@ -60,8 +60,16 @@ class CameraView:
         return time if time.tzinfo is not None and "T" in self.since else None
 
 
-def merge(cameras: Iterable[str], snapshot: Snapshot, *, suspended: bool = False) -> tuple[CameraView, ...]:
-    """Return a view of each camera, by name, in the order given."""
+def merge(
+    cameras: Iterable[str], snapshot: Snapshot, main: Collection[str] = (), *, suspended: bool = False
+) -> tuple[CameraView, ...]:
+    """Return a view of each camera, by name, in the order given.
+
+    Parameters
+    ----------
+    main
+        Cameras whose detection reads the main stream: a sub-stream that cannot be had keeps them from nothing.
+    """
     if suspended:
         return tuple(CameraView(camera, SUSPENDED, conditions.REASON_SUSPENDED) for camera in cameras)
     reported: dict[str, list[tuple[str, CameraState]]] = {}
@@ -69,7 +77,7 @@ def merge(cameras: Iterable[str], snapshot: Snapshot, *, suspended: bool = False
         for state in snapshot.states[pod].cameras:
             reported.setdefault(state.name, []).append((pod, state))
     held = _held_streams(snapshot)
-    return tuple(_view(camera, reported.get(camera, []), held) for camera in cameras)
+    return tuple(_view(camera, reported.get(camera, []), _held(camera, held, main)) for camera in cameras)
 
 
 def _held_streams(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
@@ -84,11 +92,17 @@ def _held_streams(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
     }
 
 
-def _view(name: str, reported: list[tuple[str, CameraState]], held: dict[str, tuple[str, str]]) -> CameraView:
+def _held(name: str, held: Mapping[str, tuple[str, str]], main: Collection[str]) -> tuple[str, str] | None:
+    """Return why the media server cannot even try what a camera's detection reads; None if it can."""
+    streams = [names.stream(name)] if name in main else [names.stream(f"{name}/sub"), names.stream(name)]
+    return next((held[stream] for stream in streams if stream in held), None)
+
+
+def _view(name: str, reported: list[tuple[str, CameraState]], held: tuple[str, str] | None) -> CameraView:
     pod, best = min(reported, key=_rank, default=("", None))
-    stream = next((found for found in (names.stream(f"{name}/sub"), names.stream(name)) if found in held), "")
-    if stream and (best is None or best.state != LIVE):
-        reason, message = held[stream]
+    paused = best is not None and best.state == SUSPENDED and bool(best.degraded)
+    if held and not paused and (best is None or best.state != LIVE):
+        reason, message = held
         return CameraView(name, FAILING, reason, message, best.since if best else "")
     if best is None:
         return CameraView(name, CONNECTING, conditions.REASON_PENDING, "no inference pod has taken the camera yet")

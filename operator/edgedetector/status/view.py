@@ -96,6 +96,7 @@ def remains(obj: Mapping[str, Any], snapshot: Snapshot, now: datetime) -> Runnin
     workload = snapshot.workloads.get(names.triton(name))
     suspended = workload is not None and workload.desired == 0
     cameras = [camera["name"] for camera in (obj.get("status") or {}).get("cameras") or ()]
+    main = {c.name for c in detector.cameras if c.stream == names.stream(c.name)} if detector else frozenset[str]()
     streams = media.cameras if media else ()
     generations = {
         names.COMPONENT_TRITON: detector.generation if detector else -1,
@@ -105,7 +106,7 @@ def remains(obj: Mapping[str, Any], snapshot: Snapshot, now: datetime) -> Runnin
         name=name,
         snapshot=snapshot,
         now=now,
-        cameras=merge(cameras, snapshot, suspended=suspended),
+        cameras=merge(cameras, snapshot, main, suspended=suspended),
         accepted=_document(ServingConfig, documents.get(names.FILE_ACCEPTED)),
         generations=generations,
         streams={camera.stream: _called(camera.stream, cameras) for camera in streams},

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from tritonclient.grpc.service_pb2 import ModelInferRequest
@@ -29,6 +29,10 @@ from edgedetector.triton.errors import DeadlineError, SharedMemoryFullError, Una
 from edgedetector.triton.registration import NEVER, Registrar
 from edgedetector.triton.shared_memory import Region, Regions
 from edgedetector.triton.tensors import Area, Array, Layout, Signature, contents, layout
+
+GROW_SECONDS: Final = 30.0
+"""For which a pool that found no memory for another slot does with those that it has: whoever filled the memory may
+have gone. A try costs a request a file; shared memory that was left altogether is tried again as often."""
 
 
 class Slot:
@@ -144,6 +148,8 @@ class Pool:
         How many requests can be prepared, in flight or read at once.
     regions, registrar
         For shared memory; without them slots are ordinary memory, and tensors travel in the message.
+    clock
+        Monotonic seconds, by which another try at a slot is due.
     """
 
     def __init__(
@@ -155,10 +161,12 @@ class Pool:
         regions: Regions | None = None,
         registrar: Registrar | None = None,
         later: Callable[[Callable[[], None]], object] = lambda call: call(),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._signature = signature
         self._layout = layout(signature, batch)
-        self._size = slots
+        self._wanted = self._size = slots  # The second is less while the tmpfs has no room for more.
+        self._clock, self._grow_at = clock, 0.0
         self._regions, self._registrar, self._later = regions, registrar, later
         self._changed = threading.Condition()
         self._free: list[Slot] = []
@@ -207,6 +215,8 @@ class Pool:
                     raise UnavailableError(f"{self._layout.model}: the pool is closed")
                 if self._free:
                     return self._free.pop()
+                if self._size < self._wanted and self._clock() >= self._grow_at:
+                    self._size = self._wanted
                 fresh = self._made < self._size
                 self._made += fresh
                 doubtful = self._doubtful[0] if self._doubtful and not fresh else None
@@ -243,7 +253,8 @@ class Pool:
     def resize(self, *, batch: int, slots: int) -> None:
         """Change how many there are and how large; those in use follow when they come back."""
         with self._changed:
-            self._layout, self._size = layout(self._signature, batch), slots
+            self._layout = layout(self._signature, batch)
+            self._wanted = self._size = slots
             superfluous = [slot for slot in self._free if slot.layout != self._layout]
             self._free = [slot for slot in self._free if slot.layout == self._layout]
             while self._free and self._made - len(superfluous) > self._size:
@@ -269,14 +280,14 @@ class Pool:
                 slot.region.close()
 
     def _room_for_one(self) -> Slot | None:
-        """Return a new slot; None if the tmpfs has room for those that there are and no more, which have to do."""
+        """Return a new slot; None if the tmpfs has room for those that there are and no more, which do for a while."""
         try:
             return self._make()
         except SharedMemoryFullError:
             with self._changed:
                 if self._made == 0 or self._closed:
                     raise
-                self._size = self._made
+                self._size, self._grow_at = self._made, self._clock() + GROW_SECONDS
             return None
 
     def _make(self) -> Slot:

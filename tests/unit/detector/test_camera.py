@@ -81,17 +81,21 @@ class Stream:
     """A stream of which the test hands out the frames, by its clock two seconds apart: none too early, or too late."""
 
     def __init__(self) -> None:
+        self.url = ""
         self.arrived = CLOCKS.monotonic()
         self.keyframes_only = False
         self.items: queue.Queue[int | SourceError] = queue.Queue()
         self.opened = 0
 
     def frames(self) -> Iterator[Frame]:
+        url = self.url
         self.opened += 1
         while True:
             item = self.items.get(timeout=10)
             if isinstance(item, SourceError):
                 raise item
+            if self.url != url:
+                return
             picture = av.VideoFrame.from_ndarray(np.zeros((2, item, 3), np.uint8), format="rgb24")
             self.arrived += 2.0
             yield Frame(picture, item, self.arrived, CLOCKS.wall())
@@ -193,6 +197,29 @@ def test_a_refusal_of_triton_is_counted_and_the_camera_goes_on(bench: Bench) -> 
     until("inferred", lambda: bench.count("inferred") == 1)
     until("no trouble left", lambda: bench.camera.state().message == "")
     assert not bench.guard.stop.is_set()
+
+
+def test_a_frame_whose_model_is_replaced_on_its_way_makes_no_memory_that_nobody_frees(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is replaced in the moment between the look-up of its memory and the use of it."""
+    bench.stream.items.put(8)
+    until("inferred", lambda: bench.count("inferred") == 1)
+    send, lanes = Dispatcher._send, []
+
+    def replaced(dispatcher, lane, shots):
+        lanes.append(lane)
+        if len(lanes) == 1:
+            dispatcher.configure({"any": Model(MODEL.config)}, {"any": Capacity(1, 1)}, {"gate": 0})
+        return send(dispatcher, lane, shots)
+
+    monkeypatch.setattr(Dispatcher, "_send", replaced)
+    bench.stream.items.put(8)
+    until("refused", lambda: bench.count("failed") == 1)
+    until("released", lambda: lanes[0].pool.closed)
+    bench.stream.items.put(8)
+    until("served as it is now", lambda: bench.count("inferred") == 2)
+    assert not lanes[1].pool.closed
 
 
 def test_a_camera_that_breaks_off_is_opened_again(bench: Bench) -> None:
@@ -317,19 +344,47 @@ def test_what_a_variant_finds_counts_as_its_models(bench: Bench) -> None:
     assert bench.metrics.registry.get_sample_value("edgedetector_camera_detections_total", labels) == 1
 
 
+def go_to_the_substream(bench: Bench) -> None:
+    until("main is read", lambda: bench.stream.opened == 1)
+    bench.camera.ask(Asked(sentence="given", substream=True), Room.HOLD, CLOCKS.monotonic())
+    bench.stream.items.put(1)
+    until("the sub-stream is read", lambda: bench.stream.opened == 2)
+
+
 def test_a_substream_is_read_when_asked_and_one_that_fails_gives_way_to_the_main_stream(bench: Bench) -> None:
     asked = Asked(sentence="given", substream=True)
     assert bench.stream.url == "rtsp://media/s1"
-    bench.camera.ask(asked, Room.HOLD, CLOCKS.monotonic())
+    go_to_the_substream(bench)
     assert bench.stream.url == "rtsp://media/s2"
     bench.stream.items.put(SourceError("StreamEnded", "there is no such stream"))
-    until("opened again", lambda: bench.stream.opened == 2)
+    until("opened again", lambda: bench.stream.opened == 3)
     assert bench.stream.url == "rtsp://media/s1"
     assert not bench.camera.narrows
     bench.camera.ask(asked, Room.HOLD, CLOCKS.monotonic())
     assert bench.stream.url == "rtsp://media/s1"
     bench.stream.items.put(8)
     until("live", lambda: bench.camera.state().state == "Live")
+
+
+def test_cameras_stay_on_their_substreams_when_the_media_server_restarts(bench: Bench) -> None:
+    asked = Asked(sentence="given", substream=True)
+    go_to_the_substream(bench)
+    for _ in range(6):  # Two seconds apart by the stream's clock.
+        bench.stream.items.put(8)
+    bench.stream.items.put(SourceError("StreamFailed", "Connection reset by peer"))
+    until("opened again", lambda: bench.stream.opened == 3)
+    bench.camera.ask(asked, Room.HOLD, CLOCKS.monotonic())
+    assert bench.stream.url == "rtsp://media/s2"
+    bench.stream.items.put(8)
+    until("live", lambda: bench.camera.state().state == "Live")
+
+
+def test_a_substream_is_not_blamed_for_the_main_stream_that_was_read_when_it_was_asked_for(bench: Bench) -> None:
+    until("main is read", lambda: bench.stream.opened == 1)
+    bench.camera.ask(Asked(sentence="given", substream=True), Room.HOLD, CLOCKS.monotonic())
+    bench.stream.items.put(SourceError("Silent", "nothing was received for 20 s"))
+    until("opened again", lambda: bench.stream.opened == 2)
+    assert bench.stream.url == "rtsp://media/s2"
 
 
 def test_a_camera_goes_to_its_substream_and_back_and_is_failing_at_no_time(tmp_path: Path) -> None:

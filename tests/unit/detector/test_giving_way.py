@@ -39,6 +39,7 @@ class Cam:
     priority: int = 0
     frame_rate: FrameRate = field(default_factory=lambda: FrameRate(1.0, 5.0, 5.0))
     load: tuple[int, int] = (0, 0)
+    has_substream: bool = False
     narrows: bool = False
     variants: frozenset[str] = frozenset()
     found: tuple[Sample, ...] = ()
@@ -158,7 +159,7 @@ SMALLER = Degradation(steps=("UseSubstream",))
 
 
 def test_the_step_takes_the_substream_and_the_variants_that_triton_serves_and_gives_them_back() -> None:
-    main = Cam("main", narrows=True)
+    main = Cam("main", has_substream=True, narrows=True)
     model = Cam("model", variants=frozenset({"small", "missing"}))
     plain = Cam("plain", variants=frozenset({"missing"}))
     world = World(main, model, plain)
@@ -185,3 +186,49 @@ def test_a_variant_that_triton_no_longer_serves_gives_the_place_back_at_once() -
     served.clear()
     world.run(1, SMALLER)
     assert cam.asked[-1] == Asked()
+
+
+def test_a_variant_that_is_not_served_for_a_moment_takes_the_place_again_without_another_move() -> None:
+    served = {"small"}
+    cam = Cam("yard", variants=frozenset({"small"}))
+    world = World(cam)
+    world.overload = Overload(world.node, world.metrics, lambda: True, serves=served.__contains__)
+    world.node.cpu = 0.97
+    world.run(8, SMALLER)
+    taken = cam.asked[-1]
+    world.node.cpu = 0.8  # Between the limit and the mark for room: nothing moves.
+    world.run(10, SMALLER)
+    served.clear()
+    world.run(1, SMALLER)
+    assert cam.asked[-1] == Asked()
+    served.add("small")
+    world.run(1, SMALLER)
+    assert cam.asked[-1] == taken
+    assert world.metric("edgedetector_degradation_moves_total", direction="down", signal="HostCpu") == 1
+
+
+def test_a_substream_that_fails_for_a_while_is_read_again_without_another_move() -> None:
+    cam = Cam("yard", has_substream=True, narrows=True)
+    world = World(cam)
+    world.node.cpu = 0.97
+    world.run(8, SMALLER)
+    taken = cam.asked[-1]
+    world.node.cpu = 0.8
+    world.run(10, SMALLER)
+    cam.narrows = False
+    world.run(1, SMALLER)
+    assert cam.asked[-1] == Asked()
+    cam.narrows = True
+    world.run(1, SMALLER)
+    assert cam.asked[-1] == taken
+
+
+def test_a_smaller_input_that_cannot_be_used_is_not_said_to_be_and_the_next_step_follows_at_once() -> None:
+    cam = Cam("yard", variants=frozenset({"small"}))
+    world = World(cam)
+    world.overload = Overload(world.node, world.metrics, lambda: True, serves=lambda _: False)
+    world.node.cpu = 0.97
+    world.run(5, replace(SMALLER, steps=("UseSubstream", "KeyframesOnly")))
+    assert cam.asked[-1].keyframes_only
+    assert "smaller" not in cam.asked[-1].sentence
+    assert not cam.asked[-1].substream

@@ -217,7 +217,7 @@ def test_whatever_is_seen_events_alternate_and_ids_are_unique(frames) -> None:
 def test_presence_alone_believes_a_border_after_so_many_sightings(steps, confirm: int) -> None:
     present, told, streak = {}, {"": False, "a": False, "b": False}, {"a": 0, "b": 0}
     for index, (zones, gone) in enumerate(steps):
-        present, events = observe(present, [Sighting(7, thing(0), zones)], float(index), confirm)
+        present, events = observe(present, [Sighting(7, thing(0), (WIDTH, HEIGHT), zones)], float(index), confirm)
         for event in events:
             assert told[event.zone] == (event.kind == "leave")
             told[event.zone] = not told[event.zone]
@@ -252,3 +252,4 @@ def test_a_walker_keeps_its_id_while_the_camera_goes_to_another_resolution_and_b
     assert [[one.id for one in update.tracked] for update in seen] == [[1]] * 30
     assert story(seen) == [("enter", 1, "")]
     assert seen[15].tracked[0].detection.box[2] <= size[0], "told in pixels of the frame that it was seen in"
+    assert [seen[index].tracked[0].frame for index in (5, 15, 25)] == [(WIDTH, HEIGHT), size, (WIDTH, HEIGHT)]

@@ -13,7 +13,7 @@ from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.go2rtc.state import MediaState, StreamState
 from edgedetector.observe.snapshot import PodView, Scaler, ScalerCondition, Snapshot, Workload
-from edgedetector.status.cameras import merge
+from edgedetector.status.cameras import CameraView, merge
 from edgedetector.status.view import View
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -93,15 +93,19 @@ def healthy(**spec: Any) -> View:
         media=media(),
         served=frozenset({"ServiceMonitor", "PrometheusRule"}),
     )
-    cameras = merge(detector.spec.camera_names, snapshot, suspended=detector.suspend)
+    cameras = _merged(detector, snapshot)
     return View(detector, profile(), accepted, snapshot, NOW, cameras)
 
 
 def seen(view: View, **changes: Any) -> View:
     """The view with another snapshot, its cameras merged anew."""
     snapshot = dataclasses.replace(view.snapshot, **changes)
-    cameras = merge(view.detector.spec.camera_names, snapshot, suspended=view.detector.suspend)
-    return dataclasses.replace(view, snapshot=snapshot, cameras=cameras)
+    return dataclasses.replace(view, snapshot=snapshot, cameras=_merged(view.detector, snapshot))
+
+
+def _merged(detector: EdgeDetector, snapshot: Snapshot) -> tuple[CameraView, ...]:
+    spec = detector.spec
+    return merge(spec.camera_names, snapshot, spec.main_stream_cameras, suspended=detector.suspend)
 
 
 def said(view: View, *states: DetectorState) -> View:

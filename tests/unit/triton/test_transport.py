@@ -24,11 +24,12 @@ from edgedetector.triton.errors import (
     RefusedError,
     RejectedError,
     SharedMemoryDisabledError,
+    SharedMemoryFullError,
     SharedMemoryUnreachableError,
     UnavailableError,
 )
-from edgedetector.triton.shared_memory import DIRECTORY, Regions
-from edgedetector.triton.slots import Counts, Pool
+from edgedetector.triton.shared_memory import DIRECTORY, Region, Regions
+from edgedetector.triton.slots import GROW_SECONDS, Counts, Pool
 from edgedetector.triton.tensors import Signature
 from edgedetector.triton.transport import Answer, Transport
 
@@ -368,6 +369,51 @@ def test_a_pool_grows_and_shrinks_while_slots_are_in_use(triton: Triton, transpo
     other.release()
     pool.resize(batch=4, slots=0)
     assert pool.counts == Counts(made=0, free=0, doubtful=0, abandoned=0)
+
+
+class Tight(Regions):
+    """Regions on a tmpfs that has room for so many more."""
+
+    room = 1
+    tries = 0
+
+    def create(self, size: int) -> Region:
+        self.tries += 1
+        if not self.room:
+            raise SharedMemoryFullError("no room")
+        self.room -= 1
+        return super().create(size)
+
+
+def test_a_pool_that_found_no_memory_grows_again_once_there_is_some() -> None:
+    regions, now = Tight(token=OURS + secrets.token_hex(4)), [1000.0]
+    pool = Pool(DOUBLE, batch=1, slots=3, regions=regions, clock=lambda: now[0])
+
+    def short() -> bool:
+        with pytest.raises(DeadlineError):
+            pool.acquire()
+        return pool.counts.made == 1
+
+    held = [pool.acquire()]
+    assert short()
+    tried = regions.tries
+    now[0] += GROW_SECONDS - 1
+    assert short()
+    assert regions.tries == tried, "not with every request"
+    now[0] += 1
+    assert short(), "tried again, in vain"
+    assert regions.tries > tried
+    regions.room = 5
+    assert short(), "and not again at once"
+    now[0] += GROW_SECONDS
+    held += [pool.acquire(), pool.acquire()]
+    assert pool.counts.made == 3
+    with pytest.raises(DeadlineError):
+        pool.acquire()
+    pool.close()
+    for slot in held:
+        slot.release()
+    assert not any(slot.region and (DIRECTORY / slot.region.name).exists() for slot in held)
 
 
 def test_more_rows_than_a_slot_has_are_refused(transport: Transport) -> None:

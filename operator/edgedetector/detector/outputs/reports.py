@@ -27,6 +27,8 @@ class Thing:
     score: float
     box: tuple[float, float, float, float]
     """x1, y1, x2, y2 in pixels of the frame."""
+    frame: tuple[int, int]
+    """Its width and height."""
     start: float
     """Seconds since the epoch."""
     seen: float
@@ -133,7 +135,7 @@ def serve(scene: Scene, online: Mapping[str, bool]) -> Scene:
 
 def _new(camera: str, model: str, crossing: Crossing, at: float, identity: str) -> Thing:
     detection = crossing.detection
-    return Thing(identity, camera, model, crossing.label, detection.score, detection.box, at, at)
+    return Thing(identity, camera, model, crossing.label, detection.score, detection.box, crossing.frame, at, at)
 
 
 def _moved(thing: Thing, crossing: Crossing, at: float) -> Thing:
@@ -144,6 +146,7 @@ def _moved(thing: Thing, crossing: Crossing, at: float) -> Thing:
         thing,
         score=crossing.detection.score,
         box=crossing.detection.box,
+        frame=crossing.frame,
         seen=at,
         end=at if gone and not zone else None,
         zones=(*left, zone) if zone and not gone else left,

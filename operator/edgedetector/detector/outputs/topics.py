@@ -140,7 +140,7 @@ def event(report: Report) -> bytes:
 
 
 def attributes(thing: Thing) -> dict[str, Any]:
-    """Return an object by Frigate's names, so that automations that were written for it go on."""
+    """Return an object by Frigate's names, so that automations that were written for it go on; `frame` is ours."""
     return {
         "id": thing.id,
         "camera": thing.camera,
@@ -148,6 +148,7 @@ def attributes(thing: Thing) -> dict[str, Any]:
         "label": thing.label,
         "score": round(thing.score, 4),
         "box": [round(value, 1) for value in thing.box],
+        "frame": {"width": thing.frame[0], "height": thing.frame[1]},
         "frame_time": round(thing.seen, 3),
         "start_time": round(thing.start, 3),
         "end_time": None if thing.end is None else round(thing.end, 3),

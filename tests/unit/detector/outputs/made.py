@@ -12,8 +12,15 @@ from edgedetector.detector.outputs.reports import Report, Thing
 from edgedetector.detector.presence import Crossing
 
 
-def crossing(kind: Literal["enter", "leave"], number: int, *, label: str = "person", zone: str = "") -> Crossing:
-    return Crossing(kind, number, label, zone, 1.0, Detection(label, 0.9, (1.0, 2.0, 3.0, 4.0)))
+def crossing(
+    kind: Literal["enter", "leave"],
+    number: int,
+    *,
+    label: str = "person",
+    zone: str = "",
+    frame: tuple[int, int] = (640, 360),
+) -> Crossing:
+    return Crossing(kind, number, label, zone, 1.0, Detection(label, 0.9, (1.0, 2.0, 3.0, 4.0)), frame)
 
 
 def numbers(prefix: str = "id") -> Callable[[], str]:
@@ -22,7 +29,9 @@ def numbers(prefix: str = "id") -> Callable[[], str]:
 
 
 def report(identity: str, camera: str = "gate") -> Report:
-    thing = Thing(f"thing-{identity}", camera, "people", "person", 0.9, (1.0, 2.0, 3.0, 4.0), 1000.0, 1001.0)
+    thing = Thing(
+        f"thing-{identity}", camera, "people", "person", 0.9, (1.0, 2.0, 3.0, 4.0), (640, 360), 1000.0, 1001.0
+    )
     return Report(identity, "new", "", thing, thing)
 
 

@@ -6,8 +6,9 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.detector.outputs.made import report
+from tests.unit.detector.outputs.made import crossing, numbers, report
 
+from edgedetector.detector.outputs.reports import Scene, tell
 from edgedetector.detector.outputs.topics import Topics, changes, event, level, unlevel
 
 NAMES = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(["available", "snapshot", "+", "#", "a/b"])
@@ -45,6 +46,17 @@ def test_an_event_speaks_as_frigate_does() -> None:
     assert payload["after"]["label"] == "person"
     assert payload["after"]["camera"] == "gate"
     assert payload["after"]["end_time"] is None
+
+
+def test_each_box_is_told_with_the_size_of_its_own_frame() -> None:
+    new_id, entered = numbers(), crossing("enter", 1, frame=(1920, 1080))
+    scene, _ = tell(Scene(), "gate", "people", entered, at=0.0, new_id=new_id)
+    moved = crossing("enter", 1, zone="door", frame=(640, 360))
+    _, update = tell(scene, "gate", "people", moved, at=1.0, new_id=new_id)
+    assert update is not None
+    payload = json.loads(event(update))
+    assert payload["before"]["frame"] == {"width": 1920, "height": 1080}
+    assert payload["after"]["frame"] == {"width": 640, "height": 360}
 
 
 TOPICS = st.dictionaries(st.sampled_from(["p/a/x", "p/a/y", "p/b/x"]), st.sampled_from([b"0", b"1"]))

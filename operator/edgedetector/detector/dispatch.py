@@ -23,7 +23,7 @@ from edgedetector.triton.errors import SharedMemoryError, TritonError, Unavailab
 from edgedetector.triton.shared_memory import Regions
 from edgedetector.triton.slots import Pool, Slot
 from edgedetector.triton.tensors import Signature
-from edgedetector.triton.transport import Transport
+from edgedetector.triton.transport import LINGER, Transport
 
 log = logging.getLogger(__name__)
 
@@ -138,6 +138,7 @@ class Dispatcher:
     ) -> None:
         self._client, self._start, self._stage, self._clock = client, start, stage, clock
         self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._local = threading.local()
         self._transport = self._connect(regions)
         self._regions = regions
@@ -149,12 +150,25 @@ class Dispatcher:
         self.trouble = ""
         """Why tensors do not lie in shared memory although they should; empty if they do."""
 
-    def sweep(self) -> None:
-        """Remove what a killed process left behind; a Triton that does not answer yet has nothing of ours."""
+    def sweep(self, *, linger: float = LINGER) -> None:
+        """Remove what a killed process left behind, before the first frame; a Triton that does not answer has nothing.
+
+        Parameters
+        ----------
+        linger
+            Seconds after which no request of that process runs at Triton any more. Only then what a Triton before
+            24.10 still has is unregistered, and only that by name: by then there may be regions of our own, in use,
+            that look left.
+        """
+        transport = self._transport
         try:
-            self._transport.sweep()
+            left = transport.sweep()
         except TritonError as error:
             log.info("regions of a former process: %s", error)
+            return
+        if left:
+            # Not an alarm of the transport: what is left fills the memory, so that the transport is soon given up.
+            self._start("sweep", lambda: None if self._closing.wait(linger) else transport.forget(left))
 
     def configure(
         self, models: Mapping[str, Model], capacities: Mapping[str, Capacity], cameras: Mapping[str, int]
@@ -186,6 +200,7 @@ class Dispatcher:
 
     def close(self) -> None:
         """End every thread after its request and remove all shared memory."""
+        self._closing.set()
         self._scheduler.close()
         self._transport.close()
 

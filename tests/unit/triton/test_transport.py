@@ -438,6 +438,16 @@ def test_a_variable_input_that_was_not_given_is_an_error_and_frees_the_slot(tran
         assert answer.outputs["Y"].tolist() == [[2.0, 4.0]]
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_an_answer_that_lacks_an_output_is_an_error_and_frees_the_slot(triton: Triton, *, shared: bool) -> None:
+    more = Signature("double", DOUBLE.inputs, (*DOUBLE.outputs, Tensor("Z", (3,), "FP32")), 4)
+    with connected(triton, shared=shared) as transport:
+        pool = transport.pool(more, batch=1, slots=1)
+        with pytest.raises(RejectedError, match="infer double: an answer of another shape: no output Z"):
+            transport.infer(pool.acquire(), rows=1, timeout=SOON)
+        assert pool.counts == Counts(made=1, free=1, doubtful=0, abandoned=0)
+
+
 def test_many_threads_share_few_slots_and_mix_nothing_up(transport: Transport) -> None:
     pool = transport.pool(DOUBLE, batch=4, slots=3)
 

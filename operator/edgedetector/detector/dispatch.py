@@ -34,6 +34,9 @@ SLOT_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 30.0
 """For which tensors travel in messages before shared memory is tried again. A try costs a file and a request more; the
 time in messages costs each request about twice its time (docs/results/shared-memory.md)."""
+STEADY_SECONDS: Final = 10.0
+"""For which shared memory must hold before it is believed: with room for one of two models the other's next frame ends
+it again, and comes well within this."""
 IMAGE_DIMS: Final = 4
 """Of an input with a batch dimension, the model's own or Triton's."""
 
@@ -143,7 +146,7 @@ class Dispatcher:
         self._transport = self._connect(regions)
         self._regions = regions
         self._shared = regions is not None
-        self._again = 0.0
+        self._again = self._returned = 0.0
         self._told: type[SharedMemoryError] | None = None
         self._lanes: dict[str, _Lane] = {}
         self._scheduler: Scheduler[Shot] = Scheduler(self._run, start=start, settled=_settled, clock=clock)
@@ -248,7 +251,7 @@ class Dispatcher:
         sent = self._clock()
         answer = transport.infer(slot, rows=len(shots), timeout=REQUEST_SECONDS)
         seconds = self._clock() - sent
-        if self.trouble:
+        if self.trouble and slot.region is not None:
             self._arrived(transport)
         with answer, self._stage("boxes"):
             decoded = model.decode_batch(answer.outputs, mappings, [shot.owner.confidence for shot in shots])
@@ -316,12 +319,13 @@ class Dispatcher:
         return True
 
     def _return_to_shared_memory(self) -> None:
-        """Try shared memory again if it was left long ago; that it was left is true until a request went through it."""
+        """Try shared memory again if it was left long ago; that it was left is true until it has held for a while."""
         with self._lock:
             if self._shared or self._regions is None or self._clock() < self._again:
                 return
             # By other names: those of before go when the transport that had them is closed.
             former = self._change(self._regions.another())
+            self._returned = self._clock()
         former.close()
 
     def _change(self, regions: Regions | None) -> Transport:
@@ -333,9 +337,10 @@ class Dispatcher:
         return former
 
     def _arrived(self, used: Transport) -> None:
-        """Note a request that was answered: one through shared memory ends the trouble with it."""
+        """Note a request that was answered through shared memory: it ends the trouble with it, if that has held."""
         with self._lock:
-            if self._shared and used is self._transport:
+            held = self._clock() - self._returned >= STEADY_SECONDS
+            if held and self.trouble and self._shared and used is self._transport:
                 log.info("tensors lie in shared memory again")
                 self._told, self.trouble = None, ""
 

@@ -17,7 +17,7 @@ from edgedetector.api.dataplane import Decoder, DetectorModel, Tensor
 from edgedetector.detector.batching import Capacity, Outcome
 from edgedetector.detector.camera import CLOCKS
 from edgedetector.detector.cpu import Stopwatch
-from edgedetector.detector.dispatch import Dispatcher, Shot
+from edgedetector.detector.dispatch import AGAIN_SECONDS, STEADY_SECONDS, Dispatcher, Shot
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.inference import Decoded, Model
 from edgedetector.triton.client import Client
@@ -59,6 +59,13 @@ class Finds(Triton):
 def model(name: str) -> Model:
     inputs = (Tensor("image", (48, 64, 3), "UINT8"),)
     return Model(DetectorModel(name, inputs, OUTPUTS, Decoder("none", ("x",), 0.1), 4))
+
+
+def any_size(name: str) -> Model:
+    """A model whose requests have nothing that could lie in a region."""
+    inputs = (Tensor("image", (-1, -1, 3), "UINT8"),)
+    outputs = tuple(Tensor(tensor.name, (-1, *tensor.dims[1:]), tensor.data_type) for tensor in OUTPUTS)
+    return Model(DetectorModel(name, inputs, outputs, Decoder("none", ("x",), 0.1), 4))
 
 
 class Camera(Owner):
@@ -144,3 +151,37 @@ def test_who_waits_for_a_killed_process_s_requests_ends_with_the_dispatcher(tmp_
         waiting.join(PATIENCE / 2)
         assert not waiting.is_alive()
         assert set(triton.regions) == {LEFT}, "a request of the killed process may still be writing"
+
+
+def test_trouble_with_room_for_one_of_two_models_stays_until_there_is_room_for_both(tmp_path: Path) -> None:
+    triton = Finds(tmp_path)
+    triton.room = 1
+    with bench(triton) as found:
+        found.serve(model("a"), model("b"))
+        assert found.ask("a") == ""
+        assert "shared memory" in (trouble := found.ask("b"))
+        for _ in range(3):
+            found.now += AGAIN_SECONDS
+            assert found.ask("a") == trouble
+            assert triton.regions, "tried again, and with success, for this model"
+            found.now += STEADY_SECONDS / 2
+            assert found.ask("b") == trouble
+        triton.room = 2
+        found.now += AGAIN_SECONDS
+        assert found.ask("a") == found.ask("b") == trouble
+        found.now += STEADY_SECONDS
+        assert found.ask("a") == ""
+
+
+def test_a_request_that_needs_no_region_does_not_end_the_trouble_with_shared_memory(tmp_path: Path) -> None:
+    triton = Finds(tmp_path)
+    triton.room = 0
+    with bench(triton) as found:
+        found.serve(any_size("a"), model("b"))
+        assert "shared memory" in (trouble := found.ask("b"))
+        found.now += AGAIN_SECONDS
+        assert found.ask("a") == trouble
+        found.now += STEADY_SECONDS
+        assert found.ask("a") == trouble
+        triton.room = 1
+        assert found.ask("b") == ""

@@ -231,7 +231,8 @@ class Dispatcher:
                 return self._send(lane, shots)
             return self._failed(lane, shots, error)
         except (TritonError, UnexpectedOutputError) as error:
-            if transport is not None and transport is not self._transport:
+            closed = isinstance(error, UnavailableError) and transport is not None
+            if closed and transport is not self._transport:
                 return self._send(lane, shots)  # Its slots were closed under this request.
             return self._failed(lane, shots, error)
         # The batch became smaller while these were on their way.

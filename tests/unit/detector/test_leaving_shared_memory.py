@@ -9,11 +9,13 @@ from pathlib import Path
 
 import grpc
 import numpy as np
+import pytest
 from tests.unit.detector.test_dispatch import OUTPUTS, PATIENCE, Owner, picture, settle
 from tests.unit.triton.triton_double import KEY, Triton, serve
 from tritonclient.grpc import service_pb2
 
 from edgedetector.api.dataplane import Decoder, DetectorModel, Tensor
+from edgedetector.detector import dispatch
 from edgedetector.detector.batching import Capacity, Outcome
 from edgedetector.detector.camera import CLOCKS
 from edgedetector.detector.cpu import Stopwatch
@@ -21,6 +23,7 @@ from edgedetector.detector.dispatch import AGAIN_SECONDS, STEADY_SECONDS, Dispat
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.inference import Decoded, Model
 from edgedetector.triton.client import Client
+from edgedetector.triton.errors import DeadlineError
 from edgedetector.triton.shared_memory import Regions
 
 LEFT = "edgedetector-tensors-00000000deadbeef-0"
@@ -185,3 +188,21 @@ def test_a_request_that_needs_no_region_does_not_end_the_trouble_with_shared_mem
         assert found.ask("a") == trouble
         triton.room = 1
         assert found.ask("b") == ""
+
+
+def test_a_frame_that_got_no_answer_in_time_is_not_sent_again_though_shared_memory_was_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its result would be one of a picture that is long gone."""
+    monkeypatch.setattr(dispatch, "REQUEST_SECONDS", 2.0)
+    triton = Finds(tmp_path)
+    triton.room, triton.hanging = 1, {"a"}
+    with bench(triton) as found:
+        found.serve(model("a"), model("b"))
+        late = found.offer("a")
+        assert triton.arrived.acquire(timeout=PATIENCE)
+        triton.hanging = set()
+        assert "shared memory" in found.ask("b")
+        settle({"a": late}, 1)
+        assert [type(error) for error in late.errors] == [DeadlineError]
+        assert (late.answers, late.fates, triton.asked) == (0, [Outcome.FAILED], ["a", "b"])

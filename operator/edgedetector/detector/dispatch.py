@@ -23,7 +23,7 @@ from edgedetector.triton.errors import SharedMemoryError, TritonError, Unavailab
 from edgedetector.triton.shared_memory import Regions
 from edgedetector.triton.slots import Pool, Slot
 from edgedetector.triton.tensors import Signature
-from edgedetector.triton.transport import Transport
+from edgedetector.triton.transport import LINGER, Transport
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,9 @@ SLOT_SECONDS: Final = 1.0
 AGAIN_SECONDS: Final = 30.0
 """For which tensors travel in messages before shared memory is tried again. A try costs a file and a request more; the
 time in messages costs each request about twice its time (docs/results/shared-memory.md)."""
+STEADY_SECONDS: Final = 10.0
+"""For which shared memory must hold before it is believed: with room for one of two models the other's next frame ends
+it again, and comes well within this."""
 IMAGE_DIMS: Final = 4
 """Of an input with a batch dimension, the model's own or Triton's."""
 
@@ -138,23 +141,37 @@ class Dispatcher:
     ) -> None:
         self._client, self._start, self._stage, self._clock = client, start, stage, clock
         self._lock = threading.Lock()
+        self._closing = threading.Event()
         self._local = threading.local()
         self._transport = self._connect(regions)
         self._regions = regions
         self._shared = regions is not None
-        self._again = 0.0
+        self._again = self._returned = 0.0
         self._told: type[SharedMemoryError] | None = None
         self._lanes: dict[str, _Lane] = {}
         self._scheduler: Scheduler[Shot] = Scheduler(self._run, start=start, settled=_settled, clock=clock)
         self.trouble = ""
         """Why tensors do not lie in shared memory although they should; empty if they do."""
 
-    def sweep(self) -> None:
-        """Remove what a killed process left behind; a Triton that does not answer yet has nothing of ours."""
+    def sweep(self, *, linger: float = LINGER) -> None:
+        """Remove what a killed process left behind, before the first frame; a Triton that does not answer has nothing.
+
+        Parameters
+        ----------
+        linger
+            Seconds after which no request of that process runs at Triton any more. Only then what a Triton before
+            24.10 still has is unregistered, and only that by name: by then there may be regions of our own, in use,
+            that look left.
+        """
+        transport = self._transport
         try:
-            self._transport.sweep()
+            left = transport.sweep()
         except TritonError as error:
             log.info("regions of a former process: %s", error)
+            return
+        if left:
+            # Not an alarm of the transport: what is left fills the memory, so that the transport is soon given up.
+            self._start("sweep", lambda: None if self._closing.wait(linger) else transport.forget(left))
 
     def configure(
         self, models: Mapping[str, Model], capacities: Mapping[str, Capacity], cameras: Mapping[str, int]
@@ -186,6 +203,7 @@ class Dispatcher:
 
     def close(self) -> None:
         """End every thread after its request and remove all shared memory."""
+        self._closing.set()
         self._scheduler.close()
         self._transport.close()
 
@@ -213,7 +231,8 @@ class Dispatcher:
                 return self._send(lane, shots)
             return self._failed(lane, shots, error)
         except (TritonError, UnexpectedOutputError) as error:
-            if transport is not None and transport is not self._transport:
+            closed = isinstance(error, UnavailableError) and transport is not None
+            if closed and transport is not self._transport:
                 return self._send(lane, shots)  # Its slots were closed under this request.
             return self._failed(lane, shots, error)
         # The batch became smaller while these were on their way.
@@ -233,7 +252,7 @@ class Dispatcher:
         sent = self._clock()
         answer = transport.infer(slot, rows=len(shots), timeout=REQUEST_SECONDS)
         seconds = self._clock() - sent
-        if self.trouble:
+        if self.trouble and slot.region is not None:
             self._arrived(transport)
         with answer, self._stage("boxes"):
             decoded = model.decode_batch(answer.outputs, mappings, [shot.owner.confidence for shot in shots])
@@ -301,12 +320,13 @@ class Dispatcher:
         return True
 
     def _return_to_shared_memory(self) -> None:
-        """Try shared memory again if it was left long ago; that it was left is true until a request went through it."""
+        """Try shared memory again if it was left long ago; that it was left is true until it has held for a while."""
         with self._lock:
             if self._shared or self._regions is None or self._clock() < self._again:
                 return
             # By other names: those of before go when the transport that had them is closed.
             former = self._change(self._regions.another())
+            self._returned = self._clock()
         former.close()
 
     def _change(self, regions: Regions | None) -> Transport:
@@ -318,9 +338,10 @@ class Dispatcher:
         return former
 
     def _arrived(self, used: Transport) -> None:
-        """Note a request that was answered: one through shared memory ends the trouble with it."""
+        """Note a request that was answered through shared memory: it ends the trouble with it, if that has held."""
         with self._lock:
-            if self._shared and used is self._transport:
+            held = self._clock() - self._returned >= STEADY_SECONDS
+            if held and self.trouble and self._shared and used is self._transport:
                 log.info("tensors lie in shared memory again")
                 self._told, self.trouble = None, ""
 

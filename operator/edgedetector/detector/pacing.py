@@ -24,6 +24,8 @@ class Pacer:
     arrived: float | None = None
     gap: float = 0.0
     """Moving average of the time between frames of the camera."""
+    shift: float = 0.0
+    """By how much the next frame is due later, since the rate was lowered after the frame before."""
 
     def admits(self, now: float) -> bool:
         """Return whether a frame that arrives now is wanted."""
@@ -42,12 +44,13 @@ class Pacer:
         """Return the pacer after a frame was admitted: the next is due one interval on, and never twice at once."""
         due = now + self.interval if self.due is None else self.due + self.interval
         # Behind by a whole interval, the grid starts anew: a backlog of due frames would be a burst.
-        return replace(self, due=now + self.interval if due <= now else due)
+        return replace(self, due=now + self.interval if due <= now else due, shift=0.0)
 
     def at(self, rate: float, *, late: float = 0.0) -> Pacer:
         """Return the pacer for another target rate in frames a second, counted from the frame that was admitted last.
 
-        A grid that starts anew would admit the next frame at once: a rate that changes often would be exceeded.
+        A grid that starts anew would admit the next frame at once: a rate that changes often would be exceeded. Of
+        several changes only the last counts: shifts that add up would leave a camera without frames for long.
 
         Parameters
         ----------
@@ -58,5 +61,5 @@ class Pacer:
         """
         interval = 1.0 / rate
         shift = late * interval if interval > self.interval else 0.0
-        due = None if self.due is None else self.due - self.interval + interval + shift
-        return replace(self, interval=interval, due=due, gap=min(self.gap, interval))
+        due = None if self.due is None else self.due - self.shift - self.interval + interval + shift
+        return replace(self, interval=interval, due=due, gap=min(self.gap, interval), shift=shift)

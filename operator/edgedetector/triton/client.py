@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -178,14 +179,21 @@ class Client:
         Raises
         ------
         UnavailableError
-            If the client is closed; then `done` is not called.
+            If the client is closed or the system has no more threads; then `done` is not called.
         """
+        claim = threading.Lock()
         try:
-            self._calls.submit(self._call, request, done, timeout, around)
-        except RuntimeError:  # of an executor that was shut down
-            raise UnavailableError(f"infer {request.model_name}: the client is closed") from None
+            self._calls.submit(self._call, claim, request, done, timeout, around)
+        except RuntimeError as error:
+            # The executor queues before it starts a thread: one that it has may take the call all the same, or has.
+            if claim.acquire(blocking=False):
+                raise UnavailableError(f"infer {request.model_name}: not sent: {error}") from None
 
-    def _call(self, request: service_pb2.ModelInferRequest, done: Done, timeout: float, around: Around) -> None:
+    def _call(
+        self, claim: threading.Lock, request: service_pb2.ModelInferRequest, done: Done, timeout: float, around: Around
+    ) -> None:
+        if not claim.acquire(blocking=False):
+            return  # It was reported as not sent.
         operation = f"infer {request.model_name}"
         try:
             with around(), _ours(operation):

@@ -7,14 +7,18 @@ So a process of Triton is an *epoch* here: it ends when Triton does not know a r
 from __future__ import annotations
 
 import contextlib
+import logging
 import re
 import threading
 import time
+from collections.abc import Iterable
 from typing import Final
 
 from edgedetector.triton.client import Client
 from edgedetector.triton.errors import RegionExistsError, RegionInUseError, TritonError
 from edgedetector.triton.shared_memory import Region, Regions
+
+log = logging.getLogger(__name__)
 
 _PATIENCE: Final = 2.0  # seconds; Triton lets go within milliseconds of its answer
 _PAUSE: Final = 0.005  # seconds between tries
@@ -94,24 +98,26 @@ class Registrar:
                 pass
             return
 
-    def forget_left(self, regions: Regions, *, idle: bool) -> tuple[str, ...]:
+    def forget_left(self, regions: Regions) -> tuple[str, ...]:
         """Unregister what a killed process has left registered; returns the names that remain.
 
-        Their memory counts against the tmpfs for as long as Triton has it mapped, file or no file.
-
-        Parameters
-        ----------
-        idle
-            Whether the requests of the killed process must have ended by now. Otherwise only a Triton that counts a
-            region's users is asked; it refuses one in use, or forgets it later.
+        Their memory counts against the tmpfs for as long as Triton has it mapped, file or no file. Requests of the
+        killed process may still run: only a Triton that counts a region's users is asked; it refuses one in use, or
+        forgets it later.
         """
         left = regions.left(tuple(self._client.regions()))
-        if left and (idle or _numbers(self._client.version()) >= _COUNTS_USERS):
-            for name in left:
-                with contextlib.suppress(TritonError):
-                    self._client.unregister(name)
+        if left and _numbers(self._client.version()) >= _COUNTS_USERS:
+            self.forget_names(left)
             left = regions.left(tuple(self._client.regions()))
         return left
+
+    def forget_names(self, names: Iterable[str]) -> None:
+        """Unregister regions by name; one that stays is told in the log."""
+        for name in names:
+            try:
+                self._client.unregister(name)
+            except TritonError as error:
+                log.info("a region of a former process: %s", error)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -84,10 +84,18 @@ class Slot:
         return known
 
     def answer(self, result: Any) -> dict[str, Array]:
-        """Return the outputs; those in shared memory are views, read-only."""
+        """Return the outputs; those in shared memory are views, read-only.
+
+        Raises
+        ------
+        ValueError
+            If one is missing, or is of another data type.
+        """
         found = {}
         for area in self.layout.outputs:
             tensor = result.get_output(area.name)
+            if tensor is None:
+                raise ValueError(f"no output {area.name}")
             if self.region is None or not area.fixed:
                 found[area.name] = result.as_numpy(area.name)
                 continue

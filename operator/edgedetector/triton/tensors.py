@@ -134,7 +134,10 @@ def contents(area: Area, array: Array) -> bytes:
     if area.datatype == "BYTES":
         if array.dtype.kind not in "OSU":
             raise ValueError(f"input {area.name}: {array.dtype} holds no strings")
-        return bytes(serialize_byte_tensor(array).item())
+        if array.size == 0:  # which the library returns as an array without an item
+            return b""
+        # It takes bytes and objects, but none of numpy's own strings of characters.
+        return bytes(serialize_byte_tensor(array.astype(object) if array.dtype.kind == "U" else array).item())
     if array.dtype != area.dtype:
         raise ValueError(f"input {area.name}: {array.dtype} is not {area.datatype}")
     return array.tobytes()

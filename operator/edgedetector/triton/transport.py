@@ -15,10 +15,9 @@ and one for repairs once there is something to repair. None of them touches a pi
 from __future__ import annotations
 
 import contextlib
-import logging
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import nullcontext
@@ -32,8 +31,6 @@ from edgedetector.triton.registration import Registrar
 from edgedetector.triton.shared_memory import Regions
 from edgedetector.triton.slots import Pool, Slot
 from edgedetector.triton.tensors import Array, Signature
-
-_LOG: Final = logging.getLogger(__name__)
 
 LINGER: Final = 60.0
 """Seconds for which a call stays open after its deadline, to learn when its slot is free. More than any inference."""
@@ -109,8 +106,13 @@ class Transport:
     ) -> None:
         self.close()
 
-    def sweep(self) -> None:
-        """Remove what killed processes have left in the tmpfs and in Triton, now or when Triton is done with it.
+    def sweep(self) -> tuple[str, ...]:
+        """Remove what killed processes have left in the tmpfs and in Triton; call it before there is another transport.
+
+        Returns
+        -------
+        tuple of str
+            Names of the regions that Triton still has, for `forget` once their requests have ended: after `LINGER`.
 
         Raises
         ------
@@ -118,10 +120,14 @@ class Transport:
             If Triton cannot be asked; the files are gone all the same.
         """
         if self._regions is None or self._registrar is None:
-            return
+            return ()
         self._regions.sweep()
-        if self._registrar.forget_left(self._regions, idle=False):
-            self._alarms.at(time.monotonic() + self._linger, lambda: self._repair(self._sweep_again))
+        return self._registrar.forget_left(self._regions)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Unregister regions by name, which no request may be using; a closed transport does it, too."""
+        if self._registrar is not None:
+            self._registrar.forget_names(names)
 
     def pool(self, signature: Signature, *, batch: int, slots: int) -> Pool:
         """Return slots for a model; close them when the model goes.
@@ -243,14 +249,6 @@ class Transport:
             flight.slot.release()
         else:
             self._send(flight)
-
-    def _sweep_again(self) -> None:
-        if self._regions is None or self._registrar is None:
-            return
-        try:
-            self._registrar.forget_left(self._regions, idle=True)
-        except TritonError as error:
-            _LOG.warning("regions of a former process stay registered: %s", error)
 
     def _repair(self, call: Callable[[], None]) -> None:
         """Make a call that waits for Triton, elsewhere than on a request's thread."""

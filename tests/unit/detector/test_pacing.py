@@ -81,6 +81,23 @@ def test_a_lower_rate_begins_later_by_a_share_of_its_interval_and_a_higher_one_a
     assert math.isclose(pacer.due, 7.0 + (1.0 + (late if after < before else 0.0)) / after)
 
 
+@given(st.lists(st.tuples(RATES, st.floats(0.0, 1.0, exclude_max=True), st.booleans()), min_size=2, max_size=40))
+def test_only_the_last_of_several_changes_says_when_the_next_frame_comes(
+    changes: list[tuple[float, float, bool]],
+) -> None:
+    """Shifts do not add up, and a higher rate begins at once, whatever the rates before and frames between were."""
+    rate, last = 5.0, 7.0
+    pacer = Pacer(1.0 / rate).admitted(last)
+    for after, late, frame in changes:
+        pacer, shift = pacer.at(after, late=late), late if 1.0 / after > 1.0 / rate else 0.0
+        assert pacer.due is not None
+        assert math.isclose(pacer.due, last + (1.0 + shift) / after)
+        rate = after
+        if frame:
+            last = pacer.due
+            pacer = pacer.admitted(last)
+
+
 @given(st.lists(st.tuples(RATES, st.floats(0.0, 1.0, exclude_max=True)), min_size=1, max_size=40))
 def test_changes_of_the_rate_never_make_it_higher_than_the_highest_asked_for(
     changes: list[tuple[float, float]],

@@ -132,6 +132,66 @@ def test_answers_come_back(address: str) -> None:
     assert answer["Y"].tolist() == [[2.0, 4.0]]
 
 
+REAL_START = threading.Thread.start
+
+
+def no_more_threads(monkeypatch: pytest.MonkeyPatch, meanwhile: Callable[[], None]) -> None:
+    """Let calls get no further threads, as at the limit of processes; something happens before that is known."""
+
+    def start(thread: threading.Thread) -> None:
+        if thread.name.startswith("triton-call"):
+            meanwhile()
+            raise RuntimeError("can't start new thread")
+        REAL_START(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def doubling(number: float) -> service_pb2.ModelInferRequest:
+    request = service_pb2.ModelInferRequest(model_name="people")
+    request.inputs.add(name="X", datatype="FP32", shape=[1])
+    request.raw_input_contents.append(np.array([number], np.float32).tobytes())
+    return request
+
+
+def test_a_call_for_which_there_is_no_thread_is_not_made_later_by_one_that_is_kept(
+    server: Server, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, asked, done = threading.Event(), threading.Semaphore(0), []
+    server.answer = lambda _context: (asked.release(), go.wait(30))
+    with Client(address) as client:
+        client.begin(doubling(1), lambda *answer: done.append((1, answer)), timeout=30)
+        assert asked.acquire(timeout=30)
+        no_more_threads(monkeypatch, lambda: None)
+        with pytest.raises(UnavailableError, match="infer people: not sent: can't start new thread"):
+            client.begin(doubling(2), lambda *answer: done.append((2, answer)), timeout=30)
+        go.set()
+    assert [number for number, _ in done] == [1], "all calls have ended with the client"
+
+
+def test_a_call_that_a_kept_thread_took_is_no_error_though_no_other_could_be_started(
+    server: Server, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, asked, done = threading.Event(), threading.Semaphore(0), []
+    taken, answered = threading.Event(), threading.Event()
+
+    @contextmanager
+    def around() -> Iterator[None]:
+        taken.set()
+        yield
+
+    server.answer = lambda _context: (asked.release(), go.wait(30))
+    with Client(address) as client:
+        client.begin(doubling(1), lambda *answer: done.append((1, answer)), timeout=30)
+        assert asked.acquire(timeout=30)
+        # Only until it is taken: to answer it the server, in this process, needs a lock that `submit` holds.
+        no_more_threads(monkeypatch, lambda: (go.set(), taken.wait(30)))
+        client.begin(doubling(2), lambda *answer: (done.append((2, answer)), answered.set()), timeout=30, around=around)
+        assert taken.is_set()
+        assert answered.wait(30)
+    assert [(number, error) for number, (_, error) in done] == [(1, None), (2, None)]
+
+
 def test_a_restarted_server_is_found_again(server: Server) -> None:
     with serve(server) as address, Client(address) as client:
         assert client.is_live()

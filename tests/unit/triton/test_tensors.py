@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedetector.api.dataplane import Tensor
-from edgedetector.triton.tensors import ALIGNMENT, Signature, UnknownDataTypeError, datatype, layout
+from edgedetector.triton.tensors import ALIGNMENT, Signature, UnknownDataTypeError, contents, datatype, layout
 
 BYTES = {
     "BOOL": 1, "UINT8": 1, "UINT16": 2, "UINT32": 4, "UINT64": 8, "INT8": 1, "INT16": 2, "INT32": 4, "INT64": 8,
@@ -71,3 +72,22 @@ def test_strings_are_bytes_in_the_protocol() -> None:
 def test_a_type_that_triton_lacks_is_refused_in_words(kind: str) -> None:
     with pytest.raises(UnknownDataTypeError, match="is not a data type of Triton"):
         layout(Signature("m", (Tensor("x", (1,), kind),), (), 1), 1)
+
+
+@pytest.mark.parametrize("kind", [object, np.str_, np.bytes_])
+@pytest.mark.parametrize("words", [["a", "longer"], [""], []])
+def test_strings_of_every_kind_that_numpy_has_travel_alike(kind: type, words: list[str]) -> None:
+    (area,) = layout(Signature("m", (Tensor("S", (-1,), "STRING"),), (), 4), 1).inputs
+    sent = contents(area, np.array([words], kind))
+    assert sent == b"".join(struct.pack("<I", len(word)) + word.encode() for word in words)
+
+
+def test_characters_beyond_ascii_are_utf8() -> None:
+    (area,) = layout(Signature("m", (Tensor("S", (1,), "STRING"),), (), 4), 1).inputs
+    assert contents(area, np.array([["\u00fc"]])) == b"\x02\0\0\0\xc3\xbc"
+
+
+def test_what_are_no_strings_is_refused() -> None:
+    (area,) = layout(Signature("m", (Tensor("S", (1,), "STRING"),), (), 4), 1).inputs
+    with pytest.raises(ValueError, match="input S: float64 holds no strings"):
+        contents(area, np.zeros((1, 1)))

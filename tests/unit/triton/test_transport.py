@@ -438,6 +438,16 @@ def test_a_variable_input_that_was_not_given_is_an_error_and_frees_the_slot(tran
         assert answer.outputs["Y"].tolist() == [[2.0, 4.0]]
 
 
+@pytest.mark.parametrize("shared", [True, False])
+def test_an_answer_that_lacks_an_output_is_an_error_and_frees_the_slot(triton: Triton, *, shared: bool) -> None:
+    more = Signature("double", DOUBLE.inputs, (*DOUBLE.outputs, Tensor("Z", (3,), "FP32")), 4)
+    with connected(triton, shared=shared) as transport:
+        pool = transport.pool(more, batch=1, slots=1)
+        with pytest.raises(RejectedError, match="infer double: an answer of another shape: no output Z"):
+            transport.infer(pool.acquire(), rows=1, timeout=SOON)
+        assert pool.counts == Counts(made=1, free=1, doubtful=0, abandoned=0)
+
+
 def test_many_threads_share_few_slots_and_mix_nothing_up(transport: Transport) -> None:
     pool = transport.pool(DOUBLE, batch=4, slots=3)
 
@@ -468,11 +478,12 @@ def test_eight_in_flight_from_one_thread(triton: Triton, transport: Transport) -
 def test_what_a_killed_process_left_registered_goes_when_that_is_safe(version: str, *, at_once: bool) -> None:
     triton = Triton(version=version)
     triton.regions = {f"edgedetector-tensors-{TOKEN}-0": b"12", "input0": b"1"}
-    with connected(triton, linger=0.2) as transport:
-        transport.sweep()
+    with connected(triton) as transport:
+        left = transport.sweep()
         if at_once:
-            assert set(triton.regions) == {"input0"}
+            assert (left, set(triton.regions)) == ((), {"input0"})
             return
         assert len(triton.regions) == 2, "a request of the killed process may still be writing"
-        assert triton.unregistered.acquire(timeout=SOON)
+        transport.close()
+        transport.forget(left)
     assert set(triton.regions) == {"input0"}

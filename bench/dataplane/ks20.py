@@ -133,7 +133,9 @@ def _steady(row: dict[str, Any]) -> list[str]:
 
 def _most(row: dict[str, Any]) -> list[str]:
     goals = {"skipped_late": LADDERS, "unequal": watching.EQUAL, "growth": GROWTH}
-    found = [f"{key} {row[key]}, goal {goal}" for key, goal in goals.items() if row[key] > goal]
+    found = [f"{key} {row[key]}, goal {goal}" for key, goal in goals.items() if (row[key] or 0.0) > goal]
+    if row["unequal"] is None:
+        found.append("all but one camera got nothing")
     if row["skipped"] > LADDERS and not row["moves"]:
         found.append(f"{row['skipped']:.1%} skipped, and the ladder did not move")
     return found

@@ -91,7 +91,9 @@ def missed(row: dict[str, Any]) -> list[str]:
         found.append(f"age p99 {row['p99_ms']:.0f} ms, goal {row['bound']:.0f} ms")
     if row["top"] is None or row["top"] < TOP or row["top_rate"] < TOP * RATE:
         found.append(f"the top camera got {row['top_rate']:.2f} of {RATE:g} frames/s")
-    if row["unequal"] is None or row["unequal"] >= watching.EQUAL:
+    if row["unequal"] is None:
+        found.append("the others got nothing")
+    elif row["unequal"] >= watching.EQUAL:
         found.append(f"equal cameras differ by {row['unequal']:.1%}, goal {watching.EQUAL:.0%}")
     if row["growth"] > GROWTH:
         found.append(f"memory grew by {row['growth']:.1%}")

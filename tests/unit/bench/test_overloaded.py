@@ -102,6 +102,7 @@ def test_the_part_that_was_the_limit_is_named(changes: dict[str, Any], said: str
         ({"top_rate": 4.0}, "4.00 of 5 frames/s"),
         ({"top": 0.9}, "the top camera"),
         ({"unequal": 0.06}, "differ by 6.0%"),
+        ({"unequal": None}, "the others got nothing"),
         ({"growth": 0.1}, "memory grew by 10.0%"),
     ],
 )

@@ -29,6 +29,8 @@ class Sample:
 
     at: float
     """Seconds, monotonic."""
+    arrived: float
+    """Of its frame."""
     age: float
     """Age of the result over the interval between frames that are asked for."""
     objects: int

@@ -315,7 +315,7 @@ class Camera:
             # By the interval in force: how long a result takes, no lower rate can cure.
             rate = min(self._rate.rate, self._config.frame_rate.target)
             objects = len(decoded.detections) if model in self._suppressing else 0
-            self._samples.append(Sample(now, age * rate, objects))
+            self._samples.append(Sample(now, frame.arrived, age * rate, objects))
         self._note("")
 
     def failed(self, shot: Shot, model: str, error: Exception) -> None:  # noqa: ARG002 - dispatch.Owner's signature

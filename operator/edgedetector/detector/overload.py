@@ -13,6 +13,7 @@ from edgedetector.detector.asked import Asked, Sample
 from edgedetector.detector.gauges import Device, Gauges
 from edgedetector.detector.ladder import Change, Ladder, Settings, Standing
 from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.passage import Passage
 from edgedetector.detector.pressure import Pressure, Signal, limits
 from edgedetector.detector.rates import Room
 from edgedetector.detector.rungs import Options, Step
@@ -103,6 +104,7 @@ class Overload:
         self._metrics = metrics
         self._ladder = Ladder()
         self._last: _Look | None = None
+        self._passage = Passage()
 
     def round(
         self, cameras: Sequence[Watched], wanted: Degradation, now: float, accelerator: Accelerator = NO_ACCELERATOR
@@ -123,6 +125,7 @@ class Overload:
         self._ladder, moved = configured.advance(pressure, now)
         for change in (*changed, *moved):
             self._told(change)
+            self._passage = Passage.at(now)
         room = self._ladder.room if wanted.enabled else Room.HOLD
         standings = {standing.camera: standing for standing in self._ladder.standings()}
         for camera in cameras:
@@ -130,7 +133,7 @@ class Overload:
 
     def _measure(self, cameras: Sequence[Watched], now: float, device: Device) -> Pressure:
         before, self._last = self._last, _Look(now, {camera.name: camera.load for camera in cameras})
-        samples = {camera.name: camera.samples(now - WINDOW) for camera in cameras}
+        samples = self._samples(cameras, now - WINDOW)
         pressure = Pressure(
             frame_age=_worst(([one.age for one in found] for found in samples.values()), _OLD),
             skipped=skipped(before.load if before else {}, self._last.load),
@@ -144,6 +147,13 @@ class Overload:
             pressure = Pressure(host_cpu=pressure.host_cpu, temperature=pressure.temperature)
         self._show(pressure)
         return pressure
+
+    def _samples(self, cameras: Sequence[Watched], since: float) -> dict[str, tuple[Sample, ...]]:
+        found = {camera.name: camera.samples(since) for camera in cameras}
+        self._passage = self._passage.seen((one.arrived, one.at) for samples in found.values() for one in samples)
+        return {
+            name: tuple(one for one in samples if self._passage.tells(one.arrived)) for name, samples in found.items()
+        }
 
     def _show(self, pressure: Pressure) -> None:
         marks = self._ladder.settings.limits

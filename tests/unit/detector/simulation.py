@@ -18,6 +18,7 @@ from edgedetector.detector.batching import Batch, BatchQueue, Capacity, Offer, O
 from edgedetector.detector.fairness import weights
 from edgedetector.detector.ladder import Change, Ladder, Settings
 from edgedetector.detector.pacing import Pacer
+from edgedetector.detector.passage import Passage
 from edgedetector.detector.pressure import Pressure
 from edgedetector.detector.rates import AdaptiveRate
 from edgedetector.detector.rungs import KEYFRAME_RATE, Options
@@ -82,6 +83,7 @@ class Replica:
         self.queue.set_weights(weights({camera.name: camera.priority for camera in cameras}))
         self.rates = {camera.name: AdaptiveRate.of(camera.rates) for camera in cameras}
         self._active = active
+        self._passage = Passage()
         self._random = random.Random(seed)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -156,6 +158,8 @@ class Replica:
         self._at(self.now + 1.0, self._tick)
         self.ladder, changes = self.ladder.advance(self._pressure(), self.now)
         self.changes += [(self.now, change) for change in changes]
+        if changes:
+            self._passage = Passage.at(self.now)
         if not self.ladder.settings.enabled and not any(self._active(name, self.now) for name in self.cameras):
             return
         for standing in self.ladder.standings():
@@ -171,8 +175,10 @@ class Replica:
         self._busy = [span for span in self._busy if span[1] > begin]
         busy = sum(max(0.0, min(end, self.now) - max(start, begin)) for start, end in self._busy)
         ages: dict[str, list[float]] = defaultdict(list)
-        for _, name, outcome, age in self._recent:
-            if outcome is Outcome.SERVED:
+        served = [entry for entry in self._recent if entry[2] is Outcome.SERVED]
+        self._passage = self._passage.seen((at - age, at) for at, _, _, age in served)
+        for at, name, _, age in served:
+            if self._passage.tells(at - age):
                 # By the interval in force, as a camera reckons it.
                 ages[name].append(age * min(self.rates[name].rate, self.cameras[name].rates.target))
         lost = sum(outcome in (Outcome.SUPERSEDED, Outcome.EXPIRED) for _, _, outcome, _ in self._recent)

@@ -121,9 +121,26 @@ def test_while_a_model_is_loaded_late_frames_say_nothing_of_load() -> None:
     world.ready = False
     for _ in range(20):
         low.load = (low.load[0] + 5, low.load[1] + 5)
-        low.found = (Sample(world.now, 9.0, 0),)
+        low.found = (Sample(world.now, world.now, 9.0, 0),)
         world.run(1)
     assert {*low.asked} == {Asked()}
+
+
+def test_what_was_sent_before_a_move_is_no_reason_for_another() -> None:
+    low = Cam("yard")
+    world = World(low)
+    for _ in range(20):
+        # Results of one second ago's frames, which were sent before the first move until there is one.
+        moved = low.asked and low.asked[-1].rungs
+        low.found = (Sample(world.now, 100.0 if moved else world.now, 9.0, 0),)
+        world.run(1)
+    assert low.asked[-1].rungs == max(asked.rungs for asked in low.asked) == low.asked[5].rungs > 0
+    low.found = (Sample(world.now, world.now, 0.5, 0),)
+    world.run(1)
+    for _ in range(6):
+        low.found = (Sample(world.now, world.now, 9.0, 0),)
+        world.run(1)
+    assert low.asked[-1].rungs > low.asked[5].rungs, "what was sent since is one"
 
 
 def test_switched_off_nothing_gives_way_and_nothing_rises() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from tests.unit.detector.simulation import Cam, Replica, Server, percentile
@@ -52,12 +55,20 @@ def test_it_degrades_by_the_ladder_and_is_back_when_the_load_is_gone(seed: int) 
     assert min(counts[camera.name] for camera in cameras) >= 0.95 * 100
 
 
+@pytest.mark.parametrize(
+    "server",
+    [
+        Server(setup=0.02, per_frame=0.045, instances=2, batch=4),
+        Server(setup=0.01, per_frame=0.0238, instances=1, batch=8),
+        # When it is full, a frame is on its way for more than a second.
+        Server(setup=0.04, per_frame=0.0675, instances=3, batch=8),
+    ],
+)
 @given(seed=SEEDS)
 @FEW
-def test_cameras_whose_minimum_fits_are_not_suspended(seed: int) -> None:
+def test_cameras_whose_minimum_fits_are_not_suspended(seed: int, server: Server) -> None:
     cameras = [Cam("gate", priority=100), *(Cam(f"c{n}") for n in range(23))]
-    server = Server(setup=0.02, per_frame=0.045, instances=2, batch=4)
-    replica = Replica(cameras, server, seed=seed, settings=Settings())
+    replica = Replica(cameras, replace(server), seed=seed, settings=Settings())
     replica.run(240)
     # 5 + 23 of 40 frames/s. Cameras that begin with a lower rate at once must not come at once from then on: the
     # server is idle most of a second then, and what comes last is as old as under overload.

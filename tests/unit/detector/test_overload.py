@@ -60,8 +60,6 @@ def test_it_degrades_by_the_ladder_and_is_back_when_the_load_is_gone(seed: int) 
     [
         Server(setup=0.02, per_frame=0.045, instances=2, batch=4),
         Server(setup=0.01, per_frame=0.0238, instances=1, batch=8),
-        # When it is full, a frame is on its way for more than a second.
-        Server(setup=0.04, per_frame=0.0675, instances=3, batch=8),
     ],
 )
 @given(seed=SEEDS)

@@ -1,0 +1,66 @@
+"""What the tuner must keep and may choose from: the user's words and the profile's, resolved. Pure values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from edgedetector.tuning.window import Configuration
+
+
+class Goal(StrEnum):
+    """What is to become better, within the latency bound; names as in `spec.tuning.objective.goal`."""
+
+    THROUGHPUT = "Throughput"
+    """The most images a second that the box can serve (capacity), whatever the present load."""
+    LATENCY = "Latency"
+    """The lowest latency at the present demand."""
+    EFFICIENCY = "Efficiency"
+    """The least of the accelerator for the present demand."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What every step keeps."""
+
+    latency: float = 0.050
+    """Seconds that the percentile may be at most."""
+    percentile: int = 99
+    accelerator: float = 0.80
+    """Utilisation of the accelerator at the present demand, at most."""
+    host: float = 0.85
+    """Utilisation of the node's processors at the present demand, at most."""
+    memory: float | None = None
+    """Bytes of the accelerator, where its exporter does not tell; None: not stated either."""
+    min_instances: int = 1
+    max_instances: int = 4
+    max_queue_delay_microseconds: int = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What is fixed of one model."""
+
+    largest_batch: int = 0
+    """That it was compiled for (`models[].maxBatchSize`); 0: it has no batch dimension."""
+    preferred: tuple[int, ...] = ()
+    """Batch sizes that it was compiled for (optimisation profiles), if that is stated."""
+    region: float = 0.0
+    """Bytes of /dev/shm that one image in a request takes, inputs and outputs; 0: not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything that is not measured."""
+
+    start: Configuration
+    """What the specification says: where tuning starts, and what mode Off serves."""
+    engines: Mapping[str, Engine]
+    goal: Goal = Goal.THROUGHPUT
+    limits: Limits = field(default_factory=Limits)
+    in_place: bool = False
+    """A change of instances alone keeps the old ones (verified); otherwise every change is a whole reload, for which
+    old and new instances coexist in the accelerator's memory."""
+    coexisting: bool = False
+    """That old and new fit beside each other was verified; otherwise memory must be known to hold both."""

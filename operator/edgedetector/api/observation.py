@@ -75,7 +75,7 @@ class Observation:
     at: float
     """Seconds, monotonic in the pod."""
     epoch: str
-    """Another one whenever a counter may have begun anew: detector or Triton restarted, or a model was reloaded whole."""
+    """Another one whenever a counter may begin anew: detector or Triton restarted, or a model was reloaded whole."""
     models: tuple[ModelCounters, ...] = ()
     gauges: dict[str, float] = field(default_factory=dict)
     """Of the accelerator, by our names (`AcceleratorMetric.name`): utilization 0 to 1, memoryUsed and memoryTotal in

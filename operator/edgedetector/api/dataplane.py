@@ -235,7 +235,7 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class AcceleratorMetric:
-    """One of our figures (`utilization` as a share of 1, `temperature` in degrees Celsius), and where it comes from."""
+    """One of our figures, by name and in units of `profile.MetricMapping`, and where it comes from."""
 
     name: str
     metric: str

@@ -58,7 +58,7 @@ CONTAINER_EXPORTER: Final = "exporter"
 
 PORT_TRITON_GRPC: Final = 8001
 PORT_TRITON_METRICS: Final = 8002
-PORT_DETECTOR: Final = 9090  # /metrics, /state, /healthz
+PORT_DETECTOR: Final = 9090  # /metrics, /state, /observation, /healthz
 PORT_DETECTOR_EVENTS: Final = 9091  # /events, /snapshot/...: personal data, on loopback unless a token guards them
 PORT_GO2RTC_API: Final = 1984
 PORT_GO2RTC_RTSP: Final = 8554

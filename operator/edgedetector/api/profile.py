@@ -17,9 +17,9 @@ KIND: Final = "AcceleratorProfile"
 PLURAL: Final = "acceleratorprofiles"
 
 InstanceKind = Literal["KIND_AUTO", "KIND_CPU", "KIND_GPU", "KIND_MODEL"]
-Figure = Literal["utilization", "memoryUsed", "memoryFree", "memoryTotal", "temperature", "power"]
+Figure = Literal["utilization", "memoryUsed", "memoryFree", "memoryTotal", "temperature", "power", "pcieWidth"]
 Unit = Literal[
-    "ratio", "percent", "bytes", "kibibytes", "mebibytes", "megabytes", "celsius", "watts", "milliwatts"
+    "ratio", "percent", "bytes", "kibibytes", "mebibytes", "megabytes", "celsius", "watts", "milliwatts", "lanes"
 ]  # fmt: skip
 CapabilityName = Literal["instanceChangeInPlace", "coexistingReload", "memoryKnown", "hardwareDecode", "int8"]
 FACTORS: Final[Mapping[Unit, float]] = {
@@ -32,6 +32,7 @@ FACTORS: Final[Mapping[Unit, float]] = {
     "celsius": 1.0,
     "watts": 1.0,
     "milliwatts": 0.001,
+    "lanes": 1.0,
 }
 """Factor from an exporter's unit to ours."""
 
@@ -124,7 +125,8 @@ class ExistingExporter:
 class MetricMapping:
     """One of our figures (`name`), the exporter's metric that holds it, and that metric's unit.
 
-    Ours: utilization as a share of 1, memory in bytes, temperature in degrees Celsius, power in watts.
+    Ours: utilization as a share of 1, memory in bytes, temperature in degrees Celsius, power in watts, pcieWidth in
+    lanes that are in use.
     """
 
     name: Figure

@@ -34,7 +34,7 @@ def from_json(kind: type[T], text: str) -> T:
     """
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidDocumentError(f"{kind.__name__}: not JSON: {error}") from None
     value: T = _decode(kind, document, kind.__name__)
     return value

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import cv2
@@ -27,7 +28,9 @@ from edgedetector.detector.farewell import Farewell
 from edgedetector.detector.fleet import Fleet
 from edgedetector.detector.gauges import Gauges
 from edgedetector.detector.guard import Guard
+from edgedetector.detector.ledger import Ledger
 from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.observing import Observer
 from edgedetector.detector.opening import Opening
 from edgedetector.detector.overload import Overload
 from edgedetector.detector.probing import Prober
@@ -54,7 +57,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     """
     # Stages have threads of their own; OpenCV's would take other cores, and on nobody's clock.
     cv2.setNumThreads(1)
-    guard, hub, metrics = Guard(), Hub(), Metrics()
+    guard, hub, metrics, ledger = Guard(), Hub(), Metrics(), Ledger()
     farewell = Farewell(paths.run / names.FILE_LEAVING)
     farewell.none()
     url = _triton_url(paths)
@@ -67,6 +70,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         start=lambda name, work: guard.start(name, work, essential=False),
         stage=lambda name: Stopwatch(CLOCKS, lambda spent: metrics.spent(name, spent)),
         clock=time.monotonic,
+        ledger=ledger,
     )
     dispatcher.sweep()
 
@@ -93,16 +97,17 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
             outputs=publisher,
         )
 
+    gauges = Gauges(_TRITON_METRICS if url == _LOOPBACK else "")
     overload = Overload(
-        Gauges(_TRITON_METRICS if url == _LOOPBACK else ""),
+        gauges,
         metrics,
         ready=lambda: all(model.state != "Loading" for model in serving.states),
         delayed=lambda: any(model.max_queue_delay_microseconds > 0 for model in serving.wanted.values()),
         serves=lambda name: fleet.serves(name),  # noqa: PLW0108 - that is made below
     )
-    own, pod = environment.get("POD_IP", "127.0.0.1"), environment.get("POD_NAME", "")
+    own, pod, boot = environment.get("POD_IP", "127.0.0.1"), environment.get("POD_NAME", ""), secrets.token_hex(8)
     publisher = Publisher(paths, pod, picture=lambda camera: web.newest(hub, camera), metrics=metrics)
-    cooperation = Cooperation(own, pod, boot=secrets.token_hex(8), clock=time.monotonic)
+    cooperation = Cooperation(own, pod, boot=boot, clock=time.monotonic)
     candidates = Candidates(cooperation.list)
     cooperation.on_stranger = candidates.again
     fleet = Fleet(
@@ -119,6 +124,18 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         ),
         outputs=publisher,
         ready=serving.ready,
+    )
+
+    observer = Observer(
+        statistics=lambda timeout: client.all_statistics(timeout=timeout),
+        serving=serving,
+        ledger=ledger,
+        metrics=metrics,
+        demand=fleet.demand,
+        device=gauges.seen,
+        transport=lambda: dispatcher.transport,
+        boot=boot,
+        clock=time.monotonic,
     )
 
     def greet(source: str, text: str) -> str:
@@ -145,6 +162,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     public = web.public(
         (environment.get("DETECTOR_ADDRESS", ""), port),
         state=lambda: to_json(state(serving, fleet, publisher, dispatcher.trouble)),
+        observation=lambda: to_json(observer.observation()),
         exposition=metrics.exposition,
         greet=greet,
     )
@@ -152,13 +170,17 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     for signum in (signal.SIGTERM, signal.SIGINT):
         # In a thread of its own: a handler runs between two instructions of the main thread, whatever locks it holds.
         signal.signal(signum, lambda *_: threading.Thread(target=leave, name="leave", daemon=True).start())
-    guard.start("serving", lambda: serving.run(guard.stop))
-    guard.start("cameras", lambda: fleet.run(guard.stop, show))
-    guard.start("replicas", lambda: Prober(cooperation, port).run(guard.stop))
-    guard.start("names", lambda: candidates.run(guard.stop))
-    guard.start("http", lambda: public.run(guard.stop))
-    guard.start("events", lambda: private.run(guard.stop))
-    guard.start("outputs", lambda: publisher.run(guard.stop))
+    stages: Mapping[str, Callable[[threading.Event], None]] = {
+        "serving": serving.run,
+        "cameras": lambda stop: fleet.run(stop, show),
+        "replicas": Prober(cooperation, port).run,
+        "names": candidates.run,
+        "http": public.run,
+        "events": private.run,
+        "outputs": publisher.run,
+    }
+    for name, stage in stages.items():
+        guard.start(name, partial(stage, guard.stop))
     try:
         return guard.wait()
     finally:

@@ -27,7 +27,6 @@ from edgedetector.plan import outputs, post_processing
 from edgedetector.plan.common import COMPONENT_DETECTOR, config_map, detector_metadata
 from edgedetector.plan.settings import Settings
 
-_ASKED: Final = frozenset({"utilization", "temperature"})
 # Decoders whose outputs are laid out alike.
 _SAME_HEAD: Final = {"yolov11": "yolov8"}
 
@@ -103,13 +102,13 @@ def _camera(camera: CameraSpec, usual_models: tuple[str, ...]) -> DetectorCamera
 
 
 def _accelerator(profile: AcceleratorProfile, settings: Settings) -> Accelerator:
-    """Return where the figures are that the ladder asks for; an exporter that somebody else runs has no Service."""
+    """Return where the figures of ladder and tuner are; an exporter that somebody else runs has no Service."""
     exporter = profile.spec.exporter
     if exporter is None or not exporter.image:
         return Accelerator()
     host = f"{names.exporter(profile.name)}.{settings.operator_namespace}.svc"
-    # A figure that nobody has compared with the device must not take a picture from anyone.
-    metrics = (one for one in exporter.metrics if one.name in _ASKED and one.verified)
+    # A figure that nobody has compared with the device must not take a picture from anyone, nor guide the tuner.
+    metrics = (one for one in exporter.metrics if one.verified)
     return Accelerator(
         f"http://{host}:{names.PORT_EXPORTER}{exporter.path}",
         tuple(AcceleratorMetric(one.name, one.metric, one.factor) for one in metrics),

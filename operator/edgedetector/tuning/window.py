@@ -64,6 +64,8 @@ class ModelWindow:
     """The 50th percentile of the same."""
     samples: int = 0
     """Results that the percentiles are of."""
+    ages: Mapping[int, int] = field(default_factory=dict)
+    """Bucket -> results, by the same time (`api.observation`): what a percentile over several windows is made of."""
 
 
 @dataclass(frozen=True, slots=True)

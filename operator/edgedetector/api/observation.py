@@ -7,6 +7,7 @@ is none. What is not known is absent, never 0.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import accumulate
@@ -25,11 +26,13 @@ def bound(bucket: int) -> float:
     return float(SHORTEST * 2 ** (bucket / BUCKETS_AN_OCTAVE))
 
 
+_BOUNDS: Final = tuple(map(bound, range(BUCKETS - 1)))
+"""Without that of the last, which has none."""
+
+
 def bucket_of(seconds: float) -> int:
     """Return the bucket of a duration: the first whose bound is not below it."""
-    if seconds <= SHORTEST:
-        return 0
-    return min(BUCKETS - 1, math.ceil(math.log2(seconds / SHORTEST) * BUCKETS_AN_OCTAVE - 1e-9))
+    return bisect_left(_BOUNDS, seconds)
 
 
 def least(percent: int) -> int:

@@ -7,6 +7,7 @@ that nobody holds for longer (`docs/results/observation.md`).
 from __future__ import annotations
 
 import threading
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,6 +15,7 @@ from typing import Final
 from edgedetector.api.observation import BUCKETS, bucket_of
 from edgedetector.detector.batching import Outcome
 
+_SERVED: Final = Outcome.SERVED  # a look into an enumeration costs as much as an increment
 _SKIPPED: Final = frozenset({Outcome.SUPERSEDED, Outcome.EXPIRED})
 
 
@@ -44,27 +46,27 @@ class Ledger:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         # A model that is taken away and comes again goes on counting: what begins anew would go backwards.
-        self._models: dict[str, _Counters] = {}
+        self._models = defaultdict[str, _Counters](_Counters)
 
     def offered(self, model: str) -> None:
         """Count a frame that came to be inferred."""
         with self._lock:
-            self._of(model).offered += 1
+            self._models[model].offered += 1
 
     def settled(self, model: str, outcome: Outcome) -> None:
         """Count what became of one; a result is counted by `aged`."""
-        if outcome is Outcome.SERVED:
+        if outcome is _SERVED:
             return
         with self._lock:
-            counters = self._of(model)
+            counters = self._models[model]
             counters.skipped += outcome in _SKIPPED
             counters.failed += outcome is Outcome.FAILED
 
     def answered(self, model: str, seconds: float) -> None:
         """Count a request's answer by what it took."""
-        bucket, nanoseconds = bucket_of(seconds), max(0, round(seconds * 1e9))
+        bucket, nanoseconds = bucket_of(seconds), int(seconds * 1e9)
         with self._lock:
-            counters = self._of(model)
+            counters = self._models[model]
             counters.exchanges[bucket] += 1
             counters.exchange += nanoseconds
 
@@ -72,20 +74,14 @@ class Ledger:
         """Count a result by its frame's age."""
         bucket = bucket_of(seconds)
         with self._lock:
-            self._of(model).ages[bucket] += 1
+            self._models[model].ages[bucket] += 1
 
     def counted(self, model: str) -> Counted:
         """Return a model's counters now."""
         with self._lock:
-            one = self._of(model)
+            one = self._models[model]
             ages, exchanges = _some(one.ages), _some(one.exchanges)
             return Counted(one.offered, one.skipped, one.failed, one.exchange, ages, exchanges)
-
-    def _of(self, model: str) -> _Counters:
-        known = self._models.get(model)
-        if known is None:
-            known = self._models[model] = _Counters()
-        return known
 
 
 def _some(buckets: Sequence[int]) -> dict[str, int]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,6 +18,7 @@ import av
 import numpy as np
 import pytest
 from bench.calibration import tritonserver
+from tests.unit.detector import realpod
 
 from edgedetector.api import names
 from edgedetector.api.dataplane import Decoder, DetectorModel, ModelServing, ServingConfig, Tensor
@@ -251,3 +253,31 @@ def test_a_model_that_is_gone_from_triton_disturbs_and_comes_back_in_another_epo
     third = pod.look()
     assert third.epoch != first.epoch
     assert [model.serving_id for model in third.models] == [serving_id]
+
+
+def test_the_process_tells_what_its_cameras_offered_and_triton_did(tmp_path: Path) -> None:
+    with (
+        realpod.cameras(tmp_path / "cameras") as cameras,
+        realpod.detector(tmp_path / "pod", cameras.url, "gate", "yard") as running,
+    ):
+
+        def ask() -> Observation:
+            with urllib.request.urlopen(f"http://127.0.0.1:{running.port}/observation", timeout=10) as answer:
+                return from_json(Observation, answer.read().decode())
+
+        before = ask()
+        offered = before.models[0].offered
+        after = until("frames", ask, lambda one: one.models and one.models[0].offered >= offered + 40)
+    knobs = Knobs(1, 4)
+    found = window(before, after, pod="p", knobs={"one": {"any": knobs}}, percentile=90, start=0.0, now=after.at)
+    model = found.models["any"]
+    assert found.disturbed == ""
+    assert model.demand == 10.0, "two cameras of five frames a second"
+    assert model.rate * found.seconds == pytest.approx(model.samples, abs=4), "but for those on their way"
+    assert model.failed == 0
+    assert 0 < model.busy < 1
+    assert model.latency is not None
+    assert (model.exchange or 0) >= model.request > 0
+    assert found.stages.keys() >= {"read", "decode", "prepare", "request", "boxes", "track"}
+    assert found.transport == "Grpc", "Triton is none of the same pod"
+    assert before.at < after.at

@@ -128,10 +128,11 @@ STEP = 2 ** (1 / BUCKETS_AN_OCTAVE)
 
 @given(
     st.lists(st.floats(0.0005, 16), max_size=50),
-    st.lists(st.floats(0.0005, 16), min_size=300, max_size=400),
+    st.lists(st.floats(0.0005, 16), min_size=1, max_size=40),
     st.sampled_from([50, 90, 95, 99]),
 )
-def test_percentiles_are_those_of_the_results_in_between(old: list[float], new: list[float], percent: int) -> None:
+def test_percentiles_are_those_of_the_results_in_between(old: list[float], some: list[float], percent: int) -> None:
+    new = some * 300
     ages = Counter(str(bucket_of(one)) for one in old)
     grown = ages + Counter(str(bucket_of(one)) for one in new)
     models = (replace(MODEL, ages=dict(ages)),), (replace(LATER, ages=dict(grown)),)

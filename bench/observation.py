@@ -68,14 +68,13 @@ def full(name: str, times: int) -> Any:
 
 
 def counting(threads: int) -> float:
-    """Return microseconds of CPU for what is counted of one frame: offered, answered, a result, settled."""
+    """Return microseconds of CPU for what is counted of a frame that is alone in its request."""
     ledger = Ledger()
 
     def work() -> None:
         for _ in range(FRAMES // threads):
             ledger.offered("people")
-            ledger.answered("people", 0.0123)
-            ledger.aged("people", 0.0345)
+            ledger.answered("people", 0.0123, [0.0345])
             ledger.settled("people", Outcome.SERVED)
 
     began, running = time.process_time(), [threading.Thread(target=work) for _ in range(threads)]
@@ -102,8 +101,7 @@ def observer(ask: Callable[[float], Mapping[str, Any]]) -> Observer:
     ledger, metrics, now = Ledger(), Metrics(), iter(range(10**9))
     for name in NAMES:
         for step in range(2_000):
-            ledger.aged(name, step * 0.001)
-            ledger.answered(name, step * 0.001)
+            ledger.answered(name, step * 0.001, [step * 0.001])
     for camera in range(35):
         metrics.add_camera(f"camera-{camera}", 5.0)
     return Observer(

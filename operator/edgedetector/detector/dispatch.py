@@ -267,14 +267,15 @@ class Dispatcher:
         sent = self._clock()
         answer = transport.infer(slot, rows=len(shots), timeout=REQUEST_SECONDS)
         seconds = self._clock() - sent
-        self._ledger.answered(model.name, seconds)
         if self.trouble and slot.region is not None:
             self._arrived(transport)
         with answer, self._stage("boxes"):
             decoded = model.decode_batch(answer.outputs, mappings, [shot.owner.confidence for shot in shots])
+        ages = []
         for shot, found in zip(shots, decoded, strict=True):
             shot.owner.found(shot, model.name, found, seconds)
-            self._ledger.aged(model.name, self._clock() - shot.frame.arrived)
+            ages.append(self._clock() - shot.frame.arrived)
+        self._ledger.answered(model.name, seconds, ages)
 
     def _pool(self, lane: _Lane) -> tuple[Pool, Transport]:
         """Return a model's slots, and the transport that they belong to.

@@ -54,7 +54,7 @@ class Ledger:
             self._models[model].offered += 1
 
     def settled(self, model: str, outcome: Outcome) -> None:
-        """Count what became of one; a result is counted by `aged`."""
+        """Count what became of one; a result is counted by `answered`."""
         if outcome is _SERVED:
             return
         with self._lock:
@@ -62,19 +62,15 @@ class Ledger:
             counters.skipped += outcome in _SKIPPED
             counters.failed += outcome is Outcome.FAILED
 
-    def answered(self, model: str, seconds: float) -> None:
-        """Count a request's answer by what it took."""
-        bucket, nanoseconds = bucket_of(seconds), int(seconds * 1e9)
+    def answered(self, model: str, seconds: float, ages: Sequence[float]) -> None:
+        """Count a request by what it took until its answer, and the results in it by the ages of their frames."""
+        bucket, nanoseconds, buckets = bucket_of(seconds), int(seconds * 1e9), list(map(bucket_of, ages))
         with self._lock:
             counters = self._models[model]
-            counters.exchanges[bucket] += 1
             counters.exchange += nanoseconds
-
-    def aged(self, model: str, seconds: float) -> None:
-        """Count a result by its frame's age."""
-        bucket = bucket_of(seconds)
-        with self._lock:
-            self._models[model].ages[bucket] += 1
+            counters.exchanges[bucket] += 1
+            for bucket in buckets:
+                counters.ages[bucket] += 1
 
     def counted(self, model: str) -> Counted:
         """Return a model's counters now."""

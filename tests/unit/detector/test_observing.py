@@ -105,8 +105,7 @@ def test_everything_is_told_that_is_known(tmp_path: Path) -> None:
     for outcome in (Outcome.SERVED, Outcome.EXPIRED, Outcome.FAILED):
         pod.ledger.offered("people")
         pod.ledger.settled("people", outcome)
-    pod.ledger.aged("people", 0.001)
-    pod.ledger.answered("people", 0.0004)
+    pod.ledger.answered("people", 0.0004, [0.001])
     pod.metrics.add_camera("gate", 5.0)
     pod.metrics.rungs.labels("gate").set(2)
     pod.metrics.moves.labels("down", "HostCpu").inc(3)
@@ -223,8 +222,7 @@ class Monotone(RuleBasedStateMachine):
     @rule(name=st.sampled_from("ab"), seconds=st.floats(0, 1), outcome=st.sampled_from(Outcome))
     def frame(self, name: str, seconds: float, outcome: Outcome) -> None:
         self.pod.ledger.offered(name)
-        self.pod.ledger.answered(name, seconds)
-        self.pod.ledger.aged(name, seconds)
+        self.pod.ledger.answered(name, seconds, [seconds])
         self.pod.ledger.settled(name, outcome)
 
     @rule(used=st.floats(0, 1), looks=st.integers(0, 2))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -41,6 +42,9 @@ from edgedetector.detector.serving import Serving
 from edgedetector.triton.client import Client
 from edgedetector.triton.shared_memory import Regions
 
+SWITCH_INTERVAL: Final = 0.0005
+"""Seconds after which a thread that computes in Python lets another one go on. The interpreter's own 5 ms are as long
+as an inference of a fast device: a result would wait behind another camera's work for as long as it took itself."""
 FAREWELL: Final = 8.0
 """Seconds for the other replicas to take over; the pod's grace period, and what Triton waits for us, is longer."""
 _LOOPBACK: Final = f"127.0.0.1:{names.PORT_TRITON_GRPC}"
@@ -55,8 +59,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     environment
         POD_NAME and POD_IP; ports for a run outside a pod: DETECTOR_ADDRESS, DETECTOR_PORT, DETECTOR_EVENTS_PORT.
     """
-    # Stages have threads of their own; OpenCV's would take other cores, and on nobody's clock.
-    cv2.setNumThreads(1)
+    _share_processors()
     guard, hub, metrics, ledger = Guard(), Hub(), Metrics(), Ledger()
     farewell = Farewell(paths.run / names.FILE_LEAVING)
     farewell.none()
@@ -185,6 +188,12 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         return guard.wait()
     finally:
         dispatcher.close()
+
+
+def _share_processors() -> None:
+    # Stages have threads of their own; OpenCV's would take other cores, and on nobody's clock.
+    cv2.setNumThreads(1)
+    sys.setswitchinterval(SWITCH_INTERVAL)
 
 
 def capacities(wanted: Mapping[str, ModelServing]) -> dict[str, Capacity]:

@@ -89,7 +89,7 @@ class ModelCounters:
     """One model. Counts are of images (frames), executions of batches; nanoseconds are summed over requests.
 
     Every frame of a model goes through its post-processing too, where it has one in Triton: of that, what Triton counts
-    is its own, and `failures`, `ages`, `exchanges`, `demand`, `offered` and `skipped` are those of the model.
+    is its own, `failures` are told at the model alone, and all else is the model's.
     """
 
     name: str

@@ -149,8 +149,10 @@ class Observer:
         served = [one.name for one in self._serving.wanted.values() if one.platform != names.ENSEMBLE]
         found = []
         for name in sorted(set(served) & statistics.keys()):
-            frames_of, _, _ = name.partition("+")
+            frames_of, plus, _ = name.partition("+")
             counted = self._ledger.counted(frames_of)
+            if plus:  # Whichever of the two it was, a frame has come to nothing once.
+                counted = replace(counted, failed=0)
             found.append(counters(statistics[name], serving.get(name, ""), counted, demand.get(frames_of, 0.0)))
         return tuple(found)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import aiohttp
@@ -18,6 +19,11 @@ from edgedetector.tuning.window import Configuration, Window
 LONGEST: Final = 120.0
 """Seconds above which a window is none: over longer ones traffic moves and comes back, which shows in no difference of
 its ends. Only after a silence, since pods are asked every few seconds."""
+
+
+POOLED: Final = 60.0
+"""Seconds of which a percentile is made at most where a window has too few results: enough for the 99th of one camera
+at 5 frames/s, and in which the next traffic has hardly come."""
 
 
 async def observe(session: aiohttp.ClientSession, ip: str, deadline: float) -> Observation | None:
@@ -39,7 +45,7 @@ async def observe(session: aiohttp.ClientSession, ip: str, deadline: float) -> O
 
 
 class Samples:
-    """The last observation of each pod.
+    """The last observations of each pod.
 
     Parameters
     ----------
@@ -49,7 +55,7 @@ class Samples:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._last: dict[str, tuple[float, Observation]] = {}
+        self._seen: dict[str, tuple[_Seen, ...]] = {}
 
     def add(
         self,
@@ -74,15 +80,41 @@ class Samples:
         """
         if observation is None:
             return None
-        now, last = self._clock(), self._last.get(uid)
-        if last is not None and last[1].epoch == observation.epoch and 0 <= observation.at - last[1].at < SHORTEST:
+        now, seen = self._clock(), self._seen.get(uid, ())
+        new = _Seen(now, observation)
+        if seen and seen[0].again(observation):
             return None
-        self._last[uid] = now, observation
-        if last is None or now - last[0] > LONGEST:
+        if not seen or now - seen[0].at > LONGEST:
+            self._seen[uid] = (new,)
             return None
-        start, before = last
-        return window(before, observation, pod=pod, knobs=knobs, percentile=percentile, now=now, start=start)
+        found = window(
+            seen[0].observation,
+            observation,
+            pod=pod,
+            knobs=knobs,
+            percentile=percentile,
+            now=now,
+            start=seen[0].at,
+            earlier=tuple(one.observation for one in seen[1:] if now - one.at <= POOLED),
+        )
+        # What came before a disturbance is of another configuration or another load.
+        kept = () if found.disturbed else (one for one in seen if now - one.at <= POOLED)
+        self._seen[uid] = (new, *kept)
+        return found
 
     def keep(self, uids: Collection[str]) -> None:
         """Forget all other pods."""
-        self._last = {uid: last for uid, last in self._last.items() if uid in uids}
+        self._seen = {uid: seen for uid, seen in self._seen.items() if uid in uids}
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """An observation, and when it came."""
+
+    at: float
+    observation: Observation
+
+    def again(self, other: Observation) -> bool:
+        """Return whether another one is hardly newer."""
+        before = self.observation
+        return before.epoch == other.epoch and 0 <= other.at - before.at < SHORTEST

@@ -121,7 +121,7 @@ def test_everything_is_told_that_is_known(tmp_path: Path) -> None:
     assert (model.offered, model.skipped, model.failures) == (3, 1, 1)
     assert (model.ages, model.exchanges, model.exchange) == ({"8": 1}, {"0": 1}, 400_000)
     assert (model.demand, post.demand) == (35.0, 35.0)
-    assert (post.executions, post.ages, post.offered) == (9, model.ages, 3)
+    assert (post.executions, post.ages, post.offered, post.failures) == (9, model.ages, 3, 0)
     assert found.gauges.pop("sharedMemoryFree") > 0
     assert found.gauges == {"utilization": 0.5, "memoryTotal": 8e9}
     assert (found.looks, found.utilizations) == (4, 2.5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import aiohttp
 import pytest
@@ -146,3 +147,38 @@ def test_pods_are_told_apart_by_uid_and_forgotten() -> None:
     tuner.samples.keep({"u2"})
     assert tuner.add(AFTER, uid="u1", at=1010.0) is None
     assert tuner.add(replace(AFTER, at=75.0), uid="u2", at=1015.0) is not None
+
+
+def results(second: int) -> int:
+    """Ten a second, and after 100 s one."""
+    return 10 * second if second < 100 else 900 + second
+
+
+def slow(second: int, **changes: Any) -> Observation:
+    """A pod of so few results, after so many seconds."""
+    model = replace(BEFORE.models[0], ages={"30": results(second)})
+    return replace(BEFORE, **{"at": 100.0 + second, "models": (model,), **changes})
+
+
+def test_a_slow_pods_percentile_is_of_half_a_minute_and_never_of_more_than_one() -> None:
+    tuner = Tuner()
+    tuner.add(slow(0))
+    for second in range(2, 200, 2):
+        made = tuner.add(slow(second), at=1000.0 + second)
+        assert made is not None
+        assert made.seconds == 2.0
+        model = made.models["people"]
+        assert (model.latency is not None) == (results(second) - results(max(0, second - 60)) >= 299)
+        if 30 <= second < 100:
+            assert (model.stretch, model.samples) == (30.0, 300)
+
+
+@pytest.mark.parametrize("change", [{"epoch": "b"}, {"moves": 9}, {"transport": "Grpc"}])
+def test_what_came_before_a_disturbance_is_not_pooled(change: dict[str, Any]) -> None:
+    tuner = Tuner()
+    for second in range(0, 60, 2):
+        tuner.add(slow(second), at=1000.0 + second)
+    windows = [tuner.add(slow(second, **change), at=1000.0 + second) for second in range(60, 100, 2)]
+    known = [made.models["people"].latency is not None for made in windows if made and made.models]
+    assert known[-5:] == [True] * 5
+    assert not any(known[:-5])

@@ -117,7 +117,7 @@ def test_a_window_has_the_differences() -> None:
     assert model.batches[1].seconds == pytest.approx(0.008)
     assert model.batches[1].share_of_copies == pytest.approx(0.375)
     assert model.busy == pytest.approx((0.8 + 7.0) / (2 * 10.0))
-    assert model.samples == 400
+    assert (model.samples, model.stretch) == (400, 10.0)
     assert model.ages == {30: 300, 50: 100}
     assert model.median == pytest.approx(bound(30), rel=0.1)
     assert model.latency == pytest.approx(bound(50), rel=0.1)
@@ -145,8 +145,54 @@ def test_percentiles_are_those_of_the_results_in_between(old: list[float], some:
 
 def test_few_results_have_a_median_and_no_99th_percentile() -> None:
     found = seen(after=replace(AFTER, models=(replace(LATER, ages={"30": 200, "40": 50}),))).models["people"]
-    assert (found.latency, found.samples) == (None, 100)
+    assert (found.latency, found.samples, found.stretch) == (None, 100, 10.0)
     assert found.median == pytest.approx(bound(30), rel=0.1)
+
+
+def earlier(*seconds_and_results: tuple[float, int], demand: float = 100.0) -> tuple[Observation, ...]:
+    """Observations so many seconds before the window, when so many results fewer were there; all in bucket 60."""
+    return tuple(
+        replace(BEFORE, at=BEFORE.at - seconds, models=(replace(MODEL, ages={"60": 900 - count}, demand=demand),))
+        for seconds, count in seconds_and_results
+    )
+
+
+START = replace(BEFORE, models=(replace(MODEL, ages={"60": 900}),))
+
+
+def short(found: int, before: tuple[Observation, ...], **changes: Any) -> ModelWindow:
+    """A window with so many results, all in bucket 30, and what was before."""
+    end = replace(AFTER, models=(replace(LATER, ages={"30": found, "60": 900}),), **changes)
+    return window(START, end, pod="p", knobs=KNOBS, percentile=99, now=10.0, start=0.0, earlier=before).models["people"]
+
+
+def test_a_window_with_few_results_has_the_percentile_of_the_shortest_stretch_with_enough() -> None:
+    found = short(100, earlier((10.0, 150), (20.0, 250), (30.0, 350)))
+    assert (found.samples, found.stretch) == (350, 30.0)
+    assert found.latency == pytest.approx(bound(60), rel=0.1)
+    assert found.median == pytest.approx(bound(30), rel=0.1), "the window has enough for that"
+    assert found.ages == {30: 100}
+
+
+def test_a_window_with_enough_results_has_its_own_percentile() -> None:
+    found = short(299, earlier((10.0, 150)))
+    assert (found.samples, found.stretch) == (299, 10.0)
+    assert found.latency == pytest.approx(bound(30), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("before", "changes"),
+    [
+        ((), {}),
+        (earlier((10.0, 150), (20.0, 198)), {}),
+        (earlier((10.0, 500), demand=50.0), {}),
+        (earlier((10.0, 500)), {"moves": 3}),
+    ],
+)
+def test_without_enough_results_under_one_load_and_configuration_there_is_none(
+    before: tuple[Observation, ...], changes: dict[str, Any]
+) -> None:
+    assert short(100, before, **changes).latency is None
 
 
 def test_what_is_not_told_is_not_known() -> None:

@@ -16,6 +16,7 @@ SHORTEST: Final = 1.0
 in one window and began before counts as a whole."""
 STEADY: Final = 0.10
 """By which the demand may differ between beginning and end, of the larger."""
+ANEW: Final = "the detector or Triton restarted, or a model was loaded"
 _NANO: Final = 1e-9
 _LARGEST: Final = 2**63
 """Counters of Triton have 64 bits; 2^63 ns are 292 years."""
@@ -35,7 +36,7 @@ def window(
     """Return what the pod showed between two observations; `disturbed` says why it tells nothing of a configuration.
 
     Whatever can be told is told in a disturbed window, too: that requests failed is worth knowing while the ladder
-    moves. Where the counters themselves cannot be trusted there are no models in it.
+    moves or a model is loaded. Where the counters themselves cannot be trusted there are no models in it.
 
     Parameters
     ----------
@@ -53,21 +54,20 @@ def window(
     broken = _broken(before, after, now=now, start=start)
     if broken:
         return Window(pod=pod, start=start, seconds=0.0, models={}, disturbed=broken)
-    seconds, disturbed = after.at - before.at, _disturbed(before, after, knobs)
+    seconds = after.at - before.at
+    if before.epoch != after.epoch:
+        failed = {name: _failed(old, new, used) for name, old, new, used in _pairs(before, after, knobs)}
+        return Window(pod=pod, start=start, seconds=seconds, models=failed, disturbed=ANEW)
+    disturbed = _disturbed(before, after, knobs)
     since = (before, *(() if disturbed else (one for one in earlier if not _demand(one, after))))
-    olds = {model.name: model for model in before.models}
-    found = {
-        model.name: _with_latency(
-            _model(olds[model.name], model, used, seconds), model, since, after.at, percentile
-        )
-        for model in after.models
-        if model.name in olds and (used := knobs.get(model.serving_id, {}).get(model.name))
-    }
     return Window(
         pod=pod,
         start=start,
         seconds=seconds,
-        models=found,
+        models={
+            name: _with_latency(_model(old, new, used, seconds), new, since, after.at, percentile)
+            for name, old, new, used in _pairs(before, after, knobs)
+        },
         utilization=_utilization(before, after),
         memory_used=_most(before.gauges.get("memoryUsed"), after.gauges.get("memoryUsed")),
         memory_total=_known(after.gauges.get("memoryTotal")),
@@ -89,13 +89,35 @@ def _broken(before: Observation, after: Observation, *, now: float, start: float
     """Return why no difference of the two means anything, or nothing."""
     if found := _nonsense(before) or _nonsense(after):
         return f"the pod does not tell its load in figures that can be: {found}"
-    if before.epoch != after.epoch:
-        return "the detector or Triton restarted, or a model was loaded"
     if after.at <= before.at or not now >= start:
         return "time went backwards"
-    if found := api.shrunk(before, after):
+    if before.epoch == after.epoch and (found := api.shrunk(before, after)):
         return f"a counter went backwards: {found}"
     return ""
+
+
+def _pairs(
+    before: Observation, after: Observation, knobs: Mapping[str, Configuration]
+) -> Iterator[tuple[str, ModelCounters, ModelCounters, Knobs]]:
+    """Yield the models that both have and that are tuned, with the knobs in force.
+
+    Where those are not known, as during a change, any of the model's: such a window tells nothing of them.
+    """
+    olds = {model.name: model for model in before.models}
+    for new in after.models:
+        old = olds.get(new.name)
+        if old is None:
+            continue
+        known = (knobs.get(new.serving_id, {}), knobs.get(old.serving_id, {}), *knobs.values())
+        used = next((one[new.name] for one in known if new.name in one), None)
+        if used is not None:
+            yield new.name, old, new, used
+
+
+def _failed(before: ModelCounters, after: ModelCounters, knobs: Knobs) -> ModelWindow:
+    """Return what is known where counters began anew: what failed meanwhile, or since then if that did, too."""
+    failed = after.failures - before.failures if after.failures >= before.failures else after.failures
+    return ModelWindow(knobs=knobs, demand=after.demand, offered=0.0, rate=0.0, failed=failed)
 
 
 def _disturbed(before: Observation, after: Observation, knobs: Mapping[str, Configuration]) -> str:

@@ -226,7 +226,6 @@ def models(*, before: dict[str, Any] | None = None, **after: Any) -> dict[str, O
 @pytest.mark.parametrize(
     ("given_", "words"),
     [
-        ({"after": replace(AFTER, epoch="b")}, "restarted"),
         ({"after": replace(AFTER, at=50.0)}, "time went backwards"),
         ({"after": replace(AFTER, at=40.0)}, "time went backwards"),
         ({"now": 999.0}, "time went backwards"),
@@ -274,6 +273,26 @@ def test_a_window_in_which_something_else_changed_says_so(given_: dict[str, Any]
 @pytest.mark.parametrize("demand", [90.1, 99.9, 111.0])
 def test_a_demand_that_moves_a_little_disturbs_nothing(demand: float) -> None:
     assert seen(**models(demand=demand)).disturbed == ""
+
+
+@pytest.mark.parametrize(("failures", "failed"), [(3, 0), (5, 2), (2, 2), (0, 0)])
+@pytest.mark.parametrize("serving_id", ["one", "two", "", "unknown"])
+def test_of_another_epoch_nothing_is_told_but_what_failed(failures: int, failed: int, serving_id: str) -> None:
+    """Fewer failures than before are those since the detector restarted."""
+    found = seen(
+        **{
+            name: replace(one, epoch=name)
+            for name, one in models(failures=failures, serving_id=serving_id, images=1, ages={}).items()
+        }
+    )
+    assert "restarted" in found.disturbed
+    assert (found.models["people"].failed, found.models["people"].rate, found.host) == (failed, 0.0, None)
+
+
+def test_what_failed_while_a_model_was_loaded_is_told() -> None:
+    found = seen(**models(before={"serving_id": ""}, serving_id=""))
+    assert "loaded" in found.disturbed
+    assert found.models["people"].failed == 2
 
 
 def test_failures_are_told_though_the_ladder_moved() -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import accumulate
 from typing import Final
 
@@ -30,9 +31,9 @@ _BOUNDS: Final = tuple(map(bound, range(BUCKETS - 1)))
 """Without that of the last, which has none."""
 
 
-def bucket_of(seconds: float) -> int:
-    """Return the bucket of a duration: the first whose bound is not below it."""
-    return bisect_left(_BOUNDS, seconds)
+bucket_of: Final[Callable[[float], int]] = partial(bisect_left, _BOUNDS)
+"""Returns the bucket of a duration in seconds: the first whose bound is not below it. Called with every frame, and so a
+function in C: one of our own would take twice the time."""
 
 
 def least(percent: int) -> int:

@@ -23,6 +23,7 @@ from edgedetector.detector.cooperation import Cooperation
 from edgedetector.detector.cpu import Budget, Stopwatch
 from edgedetector.detector.dispatch import Dispatcher
 from edgedetector.detector.documents import Document
+from edgedetector.detector.driver import watched
 from edgedetector.detector.events import Hub
 from edgedetector.detector.farewell import Farewell
 from edgedetector.detector.fleet import Fleet
@@ -58,7 +59,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     """
     _share_processors()
     guard, hub, metrics = Guard(), Hub(), Metrics()
-    farewell = Farewell(paths.run / names.FILE_LEAVING)
+    farewell, driver = Farewell(paths.run / names.FILE_LEAVING), watched(paths.detector / names.FILE_DETECTOR, guard)
     farewell.none()
     url = _triton_url(paths)
     client = Client(url, key=Repository(paths).key())
@@ -140,14 +141,14 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         guard.stop.set()
 
     def show() -> None:
-        known = state(serving, fleet, publisher, dispatcher.trouble)
+        known = state(serving, fleet, publisher, dispatcher.trouble, driver.version)
         metrics.show(known.cameras, known.models, (known.accepted_id, known.probe_id, known.probe_outcome))
 
     port = int(environment.get("DETECTOR_PORT", names.PORT_DETECTOR))
     events_port = int(environment.get("DETECTOR_EVENTS_PORT", names.PORT_DETECTOR_EVENTS))
     public = web.public(
         (environment.get("DETECTOR_ADDRESS", ""), port),
-        state=lambda: to_json(state(serving, fleet, publisher, dispatcher.trouble)),
+        state=lambda: to_json(state(serving, fleet, publisher, dispatcher.trouble, driver.version)),
         exposition=metrics.exposition,
         greet=greet,
     )
@@ -179,7 +180,7 @@ def capacities(wanted: Mapping[str, ModelServing]) -> dict[str, Capacity]:
     return {name: capacity(model, wanted.get(names.post_processing(name))) for name, model in wanted.items()}
 
 
-def state(serving: Serving, fleet: Fleet, publisher: Publisher, transport: str) -> DetectorState:
+def state(serving: Serving, fleet: Fleet, publisher: Publisher, transport: str, driver: str) -> DetectorState:
     """Return the answer of GET /state."""
     trial = serving.trial
     return DetectorState(
@@ -191,6 +192,7 @@ def state(serving: Serving, fleet: Fleet, publisher: Publisher, transport: str) 
         cameras=fleet.states(),
         outputs=publisher.states(),
         transport=transport,
+        driver=driver,
     )
 
 

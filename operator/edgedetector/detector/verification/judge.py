@@ -80,7 +80,7 @@ def coexisting(seen: Observations) -> Finding:
     name, change = "coexistingReload", seen.reload
     if change is None:
         return Finding(name, evidence="no whole reload was tried")
-    what = f"{change.after} instances of {seen.model}"
+    what = f"{change.after} instance{'s' if change.after > 1 else ''} of {seen.model}"
     if change.refused:
         return Finding(name, supported=False, verified=True, evidence=f"{what}: {change.refused}")
     facts = f"{what} in {change.seconds:.1f} s; {_smooth([change.stretch], seen.quiet)}{_peak(seen, change)}"

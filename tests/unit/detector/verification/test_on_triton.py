@@ -76,7 +76,7 @@ def card(home: Path, paths: Paths, *settings: str) -> Iterator[str]:
         yield f"http://{device}/metrics"
 
 
-def tested(home: Path, paths: Paths, exporter: str) -> tuple[int, Report]:
+def outcome(home: Path, paths: Paths, exporter: str) -> tuple[int, Report]:
     """Run the program; returns its exit code and its last words."""
     task = Task("now", "basis", exporter, METRICS, DriverLabel("DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DRIVER_VERSION"))
     words = home / names.FILE_TERMINATION_LOG
@@ -90,10 +90,10 @@ def by_name(found: tuple[Finding, ...]) -> dict[str, Finding]:
 
 
 def test_a_card_is_found_out(tmp_path: Path) -> None:
-    """Triton 24.10 changes instances in place and reloads for anything else; the device has room for 2 x 2 instances."""
+    """Triton 24.10 changes instances in place, and reloads for anything else."""
     paths = prepared(tmp_path)
     with card(tmp_path, paths) as exporter:
-        code, report = tested(tmp_path, paths, exporter)
+        code, report = outcome(tmp_path, paths, exporter)
     print(json.dumps(json.loads(to_json(report)), indent=1))
     assert (code, report.failure, report.request, report.basis) == (0, "", "now", "basis")
     assert report.triton.startswith("2.")
@@ -111,25 +111,37 @@ def test_a_card_is_found_out(tmp_path: Path) -> None:
     assert metrics["power"].verified
 
 
-def test_what_does_not_fit_is_a_result(tmp_path: Path) -> None:
-    """A device with memory for three instances takes neither the fourth nor a second copy of two."""
+def test_a_number_that_does_not_fit_leaves_the_smaller_ones(tmp_path: Path) -> None:
+    """A device with memory for three instances."""
     paths = prepared(tmp_path)
     with card(tmp_path, paths, "--set", "memory.total=1400.0") as exporter:
-        code, report = tested(tmp_path, paths, exporter)
-    print(json.dumps(json.loads(to_json(report)), indent=1))
+        code, report = outcome(tmp_path, paths, exporter)
     assert code == 0
     found = by_name(report.capabilities)
     change, reload = found["instanceChangeInPlace"], found["coexistingReload"]
     assert "2 -> 4 refused: " in change.evidence
     assert "out of memory" in change.evidence
-    assert change.verified
-    assert (reload.supported, reload.verified) == (True, True)
+    assert (change.verified, reload.verified) == (True, True)
+    assert "1 instance of people" in reload.evidence
+
+
+def test_what_does_not_fit_at_all_is_a_result_and_no_failure(tmp_path: Path) -> None:
+    """A device with memory for one instance takes neither a second one nor a second copy."""
+    paths = prepared(tmp_path)
+    with card(tmp_path, paths, "--set", "memory.total=960.0") as exporter:
+        code, report = outcome(tmp_path, paths, exporter)
+    assert code == 0
+    found = by_name(report.capabilities)
+    assert not found["instanceChangeInPlace"].verified
+    assert found["instanceChangeInPlace"].evidence.startswith("no change was made; 1 -> 2 refused: ")
+    assert (found["coexistingReload"].supported, found["coexistingReload"].verified) == (False, True)
+    assert "out of memory" in found["coexistingReload"].evidence
 
 
 def test_a_model_that_does_not_load_leaves_words_and_a_failure(tmp_path: Path) -> None:
     paths = prepared(tmp_path)
     with card(tmp_path, paths, "--set", "memory.total=400.0") as exporter:
-        code, report = tested(tmp_path, paths, exporter)
+        code, report = outcome(tmp_path, paths, exporter)
     assert code == 1
     assert report.failure.startswith("model people does not load: ")
     assert "out of memory" in report.failure
@@ -137,7 +149,7 @@ def test_a_model_that_does_not_load_leaves_words_and_a_failure(tmp_path: Path) -
 
 def test_of_a_model_without_fixed_inputs_nothing_is_found_out(tmp_path: Path) -> None:
     paths = prepared(tmp_path, CONFIG.replace("dims: [ 3, 64, 64 ]", "dims: [ 3, -1, -1 ]"))
-    code, report = tested(tmp_path, paths, "")
+    code, report = outcome(tmp_path, paths, "")
     assert code == 1
     assert report.failure.startswith("no model takes inputs of fixed dims only")
 

@@ -25,9 +25,6 @@ TUNING_ACTIVE: Final = "TuningActive"
 SPEC_SERVED: Final = "SpecServed"
 OUTPUTS_DELIVERED: Final = "OutputsDelivered"
 
-# Of an AcceleratorProfile alone.
-VERIFIED: Final = "Verified"
-
 ALL_TYPES: Final = (
     READY,
     RECONCILING,
@@ -117,13 +114,6 @@ REASON_SHARED_MEMORY_UNAVAILABLE: Final = "SharedMemoryUnavailable"
 # TuningActive, SpecServed
 REASON_OFF: Final = "Off"
 REASON_NOT_SERVED_YET: Final = "NotServedYet"
-
-# Verified
-REASON_VERIFIED: Final = "Verified"
-REASON_NEVER_VERIFIED: Final = "NeverVerified"
-REASON_DRIVER_CHANGED: Final = "DriverChanged"
-REASON_PROFILE_CHANGED: Final = "ProfileChanged"
-REASON_VERIFICATION_FAILED: Final = "VerificationFailed"
 
 # What can be wrong with a model's files: the pod finds it and says it, in its last words or in its state.
 MODEL_FILE_REASONS: Final = frozenset(

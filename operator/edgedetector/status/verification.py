@@ -31,6 +31,14 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+# Of a profile alone, as `Shipped` is.
+VERIFIED: Final = "Verified"
+REASON_VERIFIED: Final = "Verified"
+REASON_NEVER_VERIFIED: Final = "NeverVerified"
+REASON_DRIVER_CHANGED: Final = "DriverChanged"
+REASON_PROFILE_CHANGED: Final = "ProfileChanged"
+REASON_VERIFICATION_FAILED: Final = "VerificationFailed"
+
 MAX_MESSAGE: Final = 1024
 MAX_DRIVERS: Final = 16
 # What a test can find out. What a profile names beyond these somebody has to vouch for.
@@ -255,20 +263,20 @@ def judge(spec: ProfileSpec, verification: Verification, in_use: Iterable[str]) 
     failed = f"; the last try found nothing: {verification.failure}" if verification.failure else ""
     if not why:
         return Condition(
-            conditions.VERIFIED, conditions.TRUE, conditions.REASON_VERIFIED, _counts(verification) + failed
+            VERIFIED, conditions.TRUE, REASON_VERIFIED, _counts(verification) + failed
         )
     # What was said on the card is worth telling of even where nothing hangs on it.
     if why == NEVER and not failed and not _open(spec):
         text = "nothing that a test could find out is left open by the profile itself"
-        return Condition(conditions.VERIFIED, conditions.TRUE, conditions.REASON_AS_EXPECTED, text)
+        return Condition(VERIFIED, conditions.TRUE, conditions.REASON_AS_EXPECTED, text)
     if failed and why == NEVER:
         text = f"the test found nothing: {verification.failure}; mend that and ask again with a new text"
-        return _false(conditions.REASON_VERIFICATION_FAILED, text)
+        return _false(REASON_VERIFICATION_FAILED, text)
     return _false(*_LAPSED[why](spec, verification, in_use), failed)
 
 
 def _false(reason: str, message: str, more: str = "") -> Condition:
-    return Condition(conditions.VERIFIED, conditions.FALSE, reason, message + more)
+    return Condition(VERIFIED, conditions.FALSE, reason, message + more)
 
 
 def _open(spec: ProfileSpec) -> tuple[str, ...]:
@@ -288,18 +296,18 @@ def _counts(verification: Verification) -> str:
 
 def _never(spec: ProfileSpec, _verification: Verification, _in_use: tuple[str, ...]) -> tuple[str, str]:
     text = f"nobody has seen {', '.join(_open(spec))} on this accelerator, so the slow safe way is taken; {_HOW}"
-    return conditions.REASON_NEVER_VERIFIED, text
+    return REASON_NEVER_VERIFIED, text
 
 
 def _profile(_spec: ProfileSpec, _verification: Verification, _in_use: tuple[str, ...]) -> tuple[str, str]:
     text = f"the profile names another Triton or exporter than the one that was tested; {_AGAIN}"
-    return conditions.REASON_PROFILE_CHANGED, text
+    return REASON_PROFILE_CHANGED, text
 
 
 def _driver(_spec: ProfileSpec, verification: Verification, in_use: tuple[str, ...]) -> tuple[str, str]:
     was = f"driver {verification.driver}" if verification.driver else "a driver of unknown version"
     text = f"driver {', '.join(in_use)} is in use, and the test was made with {was}; {_AGAIN}"
-    return conditions.REASON_DRIVER_CHANGED, text
+    return REASON_DRIVER_CHANGED, text
 
 
 _LAPSED: Final = {NEVER: _never, PROFILE_CHANGED: _profile, DRIVER_CHANGED: _driver}

@@ -48,9 +48,7 @@ def prepared(home: Path, config: str = CONFIG) -> Paths:
     for directory in (paths.serving, paths.detector, paths.models, paths.sources / "people", paths.run, home / "dev"):
         directory.mkdir(parents=True)
     (paths.sources / "people" / "people.engine").write_text(ENGINE)
-    serving = ModelServing(
-        "people", 3, (), 8, 100, config.format(instances=3), {"1/people.engine": "people.engine"}
-    )
+    serving = ModelServing("people", 3, (), 8, 100, config.format(instances=3), {"1/people.engine": "people.engine"})
     (paths.serving / names.FILE_ACCEPTED).write_text(to_json(ServingConfig("one", (serving,))))
     assert prepare(paths) == 0
     return paths
@@ -152,5 +150,3 @@ def test_of_a_model_without_fixed_inputs_nothing_is_found_out(tmp_path: Path) ->
     code, report = outcome(tmp_path, paths, "")
     assert code == 1
     assert report.failure.startswith("no model takes inputs of fixed dims only")
-
-

@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 from tests.unit.plan import scenarios, test_pods
 from tests.unit.plan.scenarios import child, children, detector, minimal
-from tests.unit.plan.test_golden import DETECTORS, assert_golden
+from tests.unit.plan.test_golden import DETECTORS
 from tests.unit.plan.test_pods import containers, pod_of
 
 from edgedetector.api import names
@@ -33,10 +33,6 @@ def job(wanted: EdgeDetector) -> dict[str, Any]:
 
 
 SAMPLE = scenarios.load(DETECTORS["sample-denglin-ks20"])
-
-
-def test_the_objects_are_those_on_file() -> None:
-    assert_golden("verification-denglin-ks20", made(SAMPLE))
 
 
 @pytest.mark.parametrize("name", DETECTORS)

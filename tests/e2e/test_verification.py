@@ -12,7 +12,6 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from test_denglin_ks20 import DETECTOR, ENGINE, NODE_FEATURE, RESOURCE
 
 import cluster as driver
 import demo as demo_driver
@@ -20,6 +19,7 @@ from edgedetector import profiles
 from edgedetector.api import names
 from forward import forward
 from harness import Kubectl, poll
+from test_denglin_ks20 import DETECTOR, ENGINE, NODE_FEATURE, RESOURCE
 
 PROFILE = "tested-ks20"  # a copy, since what is found of the shipped one would stay with it
 PLACE = "verification"

@@ -71,10 +71,22 @@ def desired(
 
 
 async def runs(client: Client, profile: str) -> tuple[Run, ...]:
-    """Return all tests of a profile, of whatever detector."""
+    """Return all tests of a profile, of whatever detector; of those that are over, the ones that somebody asks for.
+
+    Whoever may make Jobs can make one that looks like a test. What is to count for everybody who uses the profile is at
+    least asked for by somebody who may write EdgeDetectors.
+    """
     selector = f"{names.LABEL_PROFILE}={profile},{names.LABEL_COMPONENT}={names.COMPONENT_VERIFICATION}"
     jobs = await client.list_known(kinds.JOB, "", selector)
     if not jobs:
         return ()
     pods = await client.list_known(kinds.POD, "", selector)
-    return tuple(verification.run(job, pods) for job in jobs)
+    found = [verification.run(job, pods) for job in jobs]
+    return tuple([one for one in found if not one.over or await _asks(client, one)])
+
+
+async def _asks(client: Client, run: Run) -> bool:
+    """Tell whether the EdgeDetector of a test uses its profile and asks for it."""
+    namespace, _, name = run.detector.partition("/")
+    obj = await client.get(kinds.EDGEDETECTOR, namespace, name) if name else None
+    return obj is not None and request(obj) == run.request and obj["spec"].get("acceleratorProfile") == run.profile

@@ -6,13 +6,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from edgedetector.api import names
-from edgedetector.api.verification import Report
+from edgedetector.api.verification import MAX_REQUEST, Report
 from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.observe import kubelet, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from edgedetector.api.verification import Finding
     from edgedetector.observe.snapshot import Problem
 
 Object = dict[str, Any]
@@ -21,6 +22,8 @@ WAITING: Final = "Waiting"
 RUNNING: Final = "Running"
 COMPLETE: Final = "Complete"
 FAILED: Final = "Failed"
+MAX_DRIVER: Final = 256
+"""Characters of a driver's version, which no vendor's comes near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,7 @@ class Run:
 def run(job: Object, pods: Iterable[Object]) -> Run:
     """Return how the test of a Job stands; of `pods` those count that are the Job's."""
     metadata = job["metadata"]
-    request = (metadata.get("annotations") or {}).get(names.ANNOTATION_VERIFY, "")
+    request = (metadata.get("annotations") or {}).get(names.ANNOTATION_VERIFY, "")[:MAX_REQUEST]
     labels = metadata.get("labels") or {}
     detector = f"{metadata['namespace']}/{labels.get(names.LABEL_DETECTOR, '')}"
     blank = Run(request, labels.get(names.LABEL_PROFILE, ""), detector, WAITING)
@@ -102,7 +105,25 @@ def _judged(blank: Run, pod: Object, ended: Object) -> Run:
         return replace(blank, state=FAILED, message=f"it left no report: {cause}", ended=at)
     if report.failure:
         return replace(blank, state=FAILED, message=words.line(report.failure), ended=at)
-    return replace(blank, state=COMPLETE, report=report, ended=at)
+    return replace(blank, state=COMPLETE, report=bounded(report), ended=at)
+
+
+def bounded(report: Report) -> Report:
+    """Return a report as the profile's definition takes it, whatever a pod has left: the API server would refuse it."""
+    return replace(
+        report,
+        driver=report.driver[:MAX_DRIVER],
+        triton=report.triton[:64],
+        model=report.model[:253],
+        basis=report.basis[:64],
+        capabilities=_findings(report.capabilities, 32),
+        metrics=_findings(report.metrics, 16),
+    )
+
+
+def _findings(found: Iterable[Finding], most: int) -> tuple[Finding, ...]:
+    named = {one.name[:63]: one for one in found if one.name}
+    return tuple(replace(one, name=name, evidence=one.evidence[:1024]) for name, one in list(named.items())[:most])
 
 
 def _over(job: Object) -> tuple[str, str]:

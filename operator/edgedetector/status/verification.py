@@ -24,7 +24,7 @@ from edgedetector.api.verification import (
     lapsed,
     verification_of,
 )
-from edgedetector.observe.verification import COMPLETE, FAILED, RUNNING, WAITING, Run
+from edgedetector.observe.verification import COMPLETE, FAILED, MAX_DRIVER, RUNNING, WAITING, Run
 
 if TYPE_CHECKING:
     from edgedetector.api.profile import ProfileSpec
@@ -204,7 +204,7 @@ def drivers(told: Iterable[str], before: Iterable[str], old: Verification, new: 
         By the pods that use it. While none tells, e.g. of a detector that is suspended for its test, it is the one that
         was just tested, or else what was told before.
     """
-    found = tuple(sorted({driver for driver in told if driver}))
+    found = tuple(sorted({driver[:MAX_DRIVER] for driver in told if driver}))
     if found:
         return found
     return (new.driver,) if new.measured != old.measured and new.driver else tuple(before)
@@ -262,9 +262,7 @@ def judge(spec: ProfileSpec, verification: Verification, in_use: Iterable[str]) 
     why = lapsed(verification, spec.basis, in_use)
     failed = f"; the last try found nothing: {verification.failure}" if verification.failure else ""
     if not why:
-        return Condition(
-            VERIFIED, conditions.TRUE, REASON_VERIFIED, _counts(verification) + failed
-        )
+        return Condition(VERIFIED, conditions.TRUE, REASON_VERIFIED, _counts(verification) + failed)
     # What was said on the card is worth telling of even where nothing hangs on it.
     if why == NEVER and not failed and not _open(spec):
         text = "nothing that a test could find out is left open by the profile itself"

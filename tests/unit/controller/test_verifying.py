@@ -6,6 +6,7 @@ import copy
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -16,7 +17,7 @@ from edgedetector.api import names
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.api.verification import Finding, Report
 from edgedetector.api.wire import to_json
-from edgedetector.cluster import diff
+from edgedetector.cluster import diff, kinds
 from edgedetector.controller import keys, verifying
 from edgedetector.controller.profiles import Uses
 from edgedetector.controller.watch import intent
@@ -102,6 +103,31 @@ def test_a_profile_hears_of_another_driver_and_forgets_those_of_users_that_go() 
     assert uses.drivers("ks20") == {"1.0"}
     uses(yard, "")
     assert uses.drivers("ks20") == set()
+
+
+class Objects:
+    """A client with a test of the profile that is over, and an EdgeDetector or none."""
+
+    def __init__(self, detector: dict[str, Any] | None) -> None:
+        self.detector = detector
+
+    async def list_known(self, kind: kinds.Kind, _namespace: str, _selector: str) -> tuple[dict[str, Any], ...]:
+        if kind != kinds.JOB:
+            return ()
+        return (stored(desired(None), "j") | {"status": {"conditions": [{"type": "Failed", "status": "True"}]}},)
+
+    async def get(self, _kind: kinds.Kind, _namespace: str, _name: str) -> dict[str, Any] | None:
+        return self.detector
+
+
+@pytest.mark.parametrize(
+    ("text", "profile", "counts"), [("now", "denglin-ks20", 1), ("later", "denglin-ks20", 0), ("now", "nvidia", 0)]
+)
+async def test_only_a_test_that_its_detector_asks_for_counts_for_all(text: str, profile: str, counts: int) -> None:
+    metadata = {"name": WANTED.name, "annotations": {names.ANNOTATION_VERIFY: text}}
+    client = Objects({"metadata": metadata, "spec": {"acceleratorProfile": profile}})
+    assert len(await verifying.runs(client, "denglin-ks20")) == counts  # type: ignore[arg-type]
+    assert await verifying.runs(Objects(None), "denglin-ks20") == ()  # type: ignore[arg-type]
 
 
 @dataclass

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft7Validator
+from tests.unit.api.crds import root, structural
 
 from edgedetector.api import names
-from edgedetector.api.verification import Report
+from edgedetector.api.verification import Finding, Report, Verification
 from edgedetector.api.wire import to_json
 from edgedetector.observe import verification
 from edgedetector.observe.verification import COMPLETE, FAILED, RUNNING, WAITING
+from edgedetector.status import verification as status
 
 AT = "2026-11-23T07:00:00Z"
 REPORT = Report("now", "basis", driver="1.0")
@@ -109,6 +114,22 @@ def test_where_it_stands(made: dict[str, Any], pods: list[dict[str, Any]], state
 def test_what_it_found_and_when() -> None:
     run = verification.run(job(), [pod(DONE)])
     assert (run.report, run.ended) == (REPORT, AT)
+
+
+texts = st.text(max_size=300)
+findings = st.lists(st.builds(Finding, texts, st.booleans(), st.booleans(), texts), max_size=40).map(tuple)
+
+
+@given(st.builds(Report, texts, texts, texts, texts, texts, findings, findings))
+def test_whatever_a_pod_has_left_the_api_server_takes_it(report: Report) -> None:
+    done = {"terminated": {"exitCode": 0, "message": to_json(report), "finishedAt": AT}}
+    run = verification.run(job(), [pod(done)])
+    document = status.document(status.record(Verification(), [run]))
+    found: dict[str, Any] = root("acceleratorprofiles")["properties"]["status"]["properties"]["verification"]
+    assert list(Draft7Validator(structural(found)).iter_errors(document)) == []
+    for kind in ("capabilities", "metrics"):
+        told = [one["name"] for one in document.get(kind, [])]
+        assert len(told) == len(set(told)), "a map by name"
 
 
 def test_what_is_lacking_is_known() -> None:

@@ -6,6 +6,7 @@ The first run installs tritonserver (140 MB) in the cache.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Iterator
@@ -19,12 +20,12 @@ from edgedetector.api.dataplane import AcceleratorMetric, DetectorConfig, ModelS
 from edgedetector.api.verification import DriverLabel, Finding, Report, Task
 from edgedetector.api.wire import from_json, to_json
 from edgedetector.detector.prepare import prepare
-from edgedetector.detector.repository import Paths
+from edgedetector.detector.repository import Paths, Repository
 from edgedetector.detector.verification.program import Pace, verify
 
 pytestmark = pytest.mark.tritonserver
 
-PACE = Pace(quiet=4.0, settle=0.5, rest=1.5)
+PACE = Pace(quiet=3.0, settle=0.5, rest=1.0)
 CONFIG = """
 name: "people" backend: "dlnne" max_batch_size: 8 default_model_filename: "people.engine"
 input [ {{ name: "images" data_type: TYPE_FP16 dims: [ 3, 64, 64 ] }} ]
@@ -107,6 +108,22 @@ def test_a_card_is_found_out(tmp_path: Path) -> None:
     metrics = by_name(report.metrics)
     assert {name for name, one in metrics.items() if one.supported} == {"utilization", "memoryUsed", "memoryTotal"}
     assert metrics["power"].verified
+
+
+def test_a_reload_is_told_from_a_change_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that appears beside a model makes 24.10 reload all of it where only the instances changed (ADR 1)."""
+    paths, write, count = prepared(tmp_path), Repository.write_config, itertools.count()
+
+    def with_another_file(self: Repository, model: str, config: str) -> None:
+        (paths.models / model / "1" / f"note-{next(count)}").touch()
+        write(self, model, config)
+
+    monkeypatch.setattr(Repository, "write_config", with_another_file)
+    with card(tmp_path, paths) as exporter:
+        code, report = outcome(tmp_path, paths, exporter)
+    found = by_name(report.capabilities)["instanceChangeInPlace"]
+    assert (code, found.supported, found.verified) == (0, False, True)
+    assert found.evidence.startswith("1 -> 2 -> 4 -> 2 by reload: ")
 
 
 def test_a_number_that_does_not_fit_leaves_the_smaller_ones(tmp_path: Path) -> None:

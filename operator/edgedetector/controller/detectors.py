@@ -142,15 +142,7 @@ class DetectorReconciler:
             cap = self._cap(detector, seen.snapshot, waiting)
             facts = plan.Facts(seen.snapshot.served, waiting, live, before, cap)
             rendered = plan.detector_children(detector, profile, shell.settings, facts, accepted)
-            asked = self._asked(obj, profile, source, seen)
-            test = verifying.desired(
-                detector,
-                profile,
-                shell.settings,
-                asked=verifying.request(obj) if asked and not asked.settled else "",
-                before=verifying.live(seen.children, key.name),
-                manager=names.FIELD_MANAGER,
-            )
+            asked, test = self._test(key, obj, detector, profile, source, seen)
             desired = shell.keep(key, (*rendered, *test), seen.children, source, settled=held.settled(obj))
         with shell.phase("apply"):
             if outcome := await shell.converge(key, desired, seen.children, detector.uid):
@@ -159,22 +151,25 @@ class DetectorReconciler:
                 await shell.client.annotate(pod, {names.ANNOTATION_REFRESH: digest}, names.FIELD_MANAGER)
         spec = detector.spec
         cameras = merge(spec.camera_names, seen.snapshot, spec.main_stream_cameras, suspended=detector.suspend)
-        self.drivers(key, frozenset(state.driver for state in seen.snapshot.states.values() if state.driver))
-        return View(detector, profile, accepted, seen.snapshot, self.shell.now(), cameras, asked)
+        return View(detector, profile, accepted, seen.snapshot, self.shell.now(), cameras, asked=asked)
 
-    def _asked(
-        self, obj: Object, profile: AcceleratorProfile, source: Object, seen: Seen
-    ) -> verifications.Asked | None:
-        """Return how the test of the profile stands that the detector asks for."""
-        job = verifying.live(seen.children, obj["metadata"]["name"])
-        return verifications.asked(
-            verifying.request(obj),
+    def _test(
+        self, key: Key, obj: Object, detector: EdgeDetector, profile: AcceleratorProfile, source: Object, seen: Seen
+    ) -> tuple[verifications.Asked | None, tuple[Object, ...]]:
+        """Return how the test of the profile stands that the detector asks for, and what is to be there of it."""
+        self.drivers(key, frozenset(state.driver for state in seen.snapshot.states.values() if state.driver))
+        job, request = verifying.live(seen.children, key.name), verifying.request(obj)
+        asked = verifications.asked(
+            request,
             (obj.get("status") or {}).get("verification") or {},
             verifying.run(job, seen.pods, profile.name),
             None if self.shell.namespaced else source.get("status") or {},
             own_pods=any(pod.node for pod in seen.snapshot.of(names.COMPONENT_TRITON)),
             holders=seen.snapshot.holders,
         )
+        wanted = request if asked and not asked.settled else ""
+        settings, manager = self.shell.settings, names.FIELD_MANAGER
+        return asked, verifying.desired(detector, profile, settings, asked=wanted, before=job, manager=manager)
 
     async def _remains(self, key: Key, obj: Object) -> Running | None:
         with contextlib.suppress(errors.OperatorError):  # the error of the user is to be told in any case

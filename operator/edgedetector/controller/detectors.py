@@ -142,7 +142,7 @@ class DetectorReconciler:
             cap = self._cap(detector, seen.snapshot, waiting)
             facts = plan.Facts(seen.snapshot.served, waiting, live, before, cap)
             rendered = plan.detector_children(detector, profile, shell.settings, facts, accepted)
-            asked, test = self._test(key, obj, detector, profile, source, seen)
+            asked, test = self._test(obj, detector, profile, source, seen)
             desired = shell.keep(key, (*rendered, *test), seen.children, source, settled=held.settled(obj))
         with shell.phase("apply"):
             if outcome := await shell.converge(key, desired, seen.children, detector.uid):
@@ -154,11 +154,12 @@ class DetectorReconciler:
         return View(detector, profile, accepted, seen.snapshot, self.shell.now(), cameras, asked=asked)
 
     def _test(
-        self, key: Key, obj: Object, detector: EdgeDetector, profile: AcceleratorProfile, source: Object, seen: Seen
+        self, obj: Object, detector: EdgeDetector, profile: AcceleratorProfile, source: Object, seen: Seen
     ) -> tuple[verifications.Asked | None, tuple[Object, ...]]:
         """Return how the test of the profile stands that the detector asks for, and what is to be there of it."""
-        self.drivers(key, frozenset(state.driver for state in seen.snapshot.states.values() if state.driver))
-        job, request = verifying.live(seen.children, key.name), verifying.request(obj)
+        told = frozenset(state.driver for state in seen.snapshot.states.values() if state.driver)
+        self.drivers(keys.detector(detector.namespace, detector.name), told)
+        job, request = verifying.live(seen.children, detector.name), verifying.request(obj)
         asked = verifications.asked(
             request,
             (obj.get("status") or {}).get("verification") or {},

@@ -12,7 +12,7 @@ from edgedetector.api import names
 from edgedetector.api.edgedetector import Destinations, EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile, ExporterSpec
 from edgedetector.plan import destinations, outputs, sources
-from edgedetector.plan.common import detector_metadata, detector_selector, profile_metadata, profile_selector
+from edgedetector.plan.common import detector_metadata, detector_selector, present, profile_metadata, profile_selector
 from edgedetector.plan.destinations import pods_of, rule
 from edgedetector.plan.settings import Settings
 
@@ -125,8 +125,7 @@ def _policy(
         "spec": {
             "podSelector": {"matchLabels": detector_selector(detector, component)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": ingress,
-            "egress": egress,
+            **present(ingress=ingress, egress=egress),
         },
     }
 

@@ -24,6 +24,7 @@ from edgedetector.detector.cooperation import Cooperation
 from edgedetector.detector.cpu import Budget, Stopwatch
 from edgedetector.detector.dispatch import Dispatcher
 from edgedetector.detector.documents import Document
+from edgedetector.detector.driver import watched
 from edgedetector.detector.events import Hub
 from edgedetector.detector.farewell import Farewell
 from edgedetector.detector.fleet import Fleet
@@ -61,7 +62,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     """
     _share_processors()
     guard, hub, metrics, ledger = Guard(), Hub(), Metrics(), Ledger()
-    farewell = Farewell(paths.run / names.FILE_LEAVING)
+    farewell, driver = Farewell(paths.run / names.FILE_LEAVING), watched(paths.detector / names.FILE_DETECTOR, guard)
     farewell.none()
     url = _triton_url(paths)
     client = Client(url, key=Repository(paths).key())
@@ -157,14 +158,14 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         guard.stop.set()
 
     def show() -> None:
-        known = state(serving, fleet, publisher, dispatcher.trouble)
+        known = state(serving, fleet, publisher, dispatcher.trouble, driver.version)
         metrics.show(known.cameras, known.models, (known.accepted_id, known.probe_id, known.probe_outcome))
 
     port = int(environment.get("DETECTOR_PORT", names.PORT_DETECTOR))
     events_port = int(environment.get("DETECTOR_EVENTS_PORT", names.PORT_DETECTOR_EVENTS))
     public = web.public(
         (environment.get("DETECTOR_ADDRESS", ""), port),
-        state=lambda: to_json(state(serving, fleet, publisher, dispatcher.trouble)),
+        state=lambda: to_json(state(serving, fleet, publisher, dispatcher.trouble, driver.version)),
         observation=lambda: to_json(observer.observation()),
         exposition=metrics.exposition,
         greet=greet,
@@ -201,7 +202,7 @@ def capacities(wanted: Mapping[str, ModelServing]) -> dict[str, Capacity]:
     return {name: capacity(model, wanted.get(names.post_processing(name))) for name, model in wanted.items()}
 
 
-def state(serving: Serving, fleet: Fleet, publisher: Publisher, transport: str) -> DetectorState:
+def state(serving: Serving, fleet: Fleet, publisher: Publisher, transport: str, driver: str) -> DetectorState:
     """Return the answer of GET /state."""
     trial = serving.trial
     return DetectorState(
@@ -213,6 +214,7 @@ def state(serving: Serving, fleet: Fleet, publisher: Publisher, transport: str) 
         cameras=fleet.states(),
         outputs=publisher.states(),
         transport=transport,
+        driver=driver,
     )
 
 

@@ -135,7 +135,12 @@ def test_what_a_card_can_do_is_found_out_once_and_counts_until_its_driver_change
     suspend(site, on=False)
     poll("Ready", lambda: ready(site), lambda status: status == "True")
     config = json.loads(site.get("configmap", names.detector_config("ks20"))["data"][names.FILE_DETECTOR])
-    assert {one["name"] for one in config["accelerator"]["metrics"]} == {"utilization", "temperature"}
+    assert {one["name"] for one in config["accelerator"]["metrics"]} == {
+        "utilization",
+        "temperature",
+        "memoryUsed",
+        "power",
+    }
     assert verified()[0] == "True"
     assert not [one for one in site.items("jobs") if one["metadata"]["uid"] != job["metadata"]["uid"]]
 

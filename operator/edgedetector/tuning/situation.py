@@ -62,7 +62,7 @@ class Situation:
     in_place: bool = False
     """A change of instances alone keeps the old ones (verified); otherwise every change is a whole reload, for which
     old and new instances coexist in the accelerator's memory."""
-    cameras: int = 0
-    """How many cameras a pod has about; 0: not known."""
     coexisting: bool = False
     """That old and new fit beside each other was verified; otherwise memory must be known to hold both."""
+    cameras: int = 0
+    """How many cameras a pod has about; 0: not known."""

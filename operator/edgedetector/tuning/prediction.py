@@ -1,0 +1,309 @@
+"""What a configuration will give: the batcher model on learnt costs, drawn to what was measured of the same or others.
+
+A figure's interval comes from the costs' (simulated at their ends) and from how far the model was off where a visit
+shows it. Of what nothing is known the interval says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from edgedetector.tuning import batcher, footprint, resources
+from edgedetector.tuning.batcher import Server
+from edgedetector.tuning.curve import Curve, Curves, known, share
+from edgedetector.tuning.evidence import ModelPrediction, ModelVisit, Prediction, Range, Visit
+from edgedetector.tuning.situation import Goal, Situation
+from edgedetector.tuning.window import Configuration, Knobs
+
+NEVER: Final = 3600.0
+"""Seconds that stand for a latency of which nothing is known; finite, so that it can be written as JSON."""
+ANY: Final = 1e6
+"""Images a second that stand for a capacity of which nothing is known."""
+_GAP: Final = 0.0003
+"""Seconds between two executions of an instance, in Triton: 0.4 ms on a slow host, less on others."""
+_OVERHEAD: Final = Range(0.0, 0.002, 0.010)
+"""Seconds that a frame needs outside of Triton and the queue before it (preparation, boxes), where no visit shows it."""
+_SERVED: Final = 0.97
+"""Share of the demand that is inferred where a server is not saturated."""
+_ALIKE: Final = 0.15
+"""Relative difference of two demands at which a measurement of one still holds for the other."""
+_NOISE: Final = 0.08
+"""Relative error of a percentile over the windows of a visit (30 s windows: 38 to 44 ms at the same load)."""
+_TIE: Final = 0.002
+"""Relative gain that a further instance, or a doubled batch, must give at least to be the better one."""
+_TIE_DELAY: Final = 0.001
+"""The same for a millisecond of queue delay."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """One model of a configuration, as it is at the present demand."""
+
+    name: str
+    knobs: Knobs
+    curve: Curve
+    demand: float
+    beside: float = 0.0
+    """Executions of other models at work."""
+
+
+def predict(
+    configuration: Configuration,
+    curves: Curves,
+    visits: Sequence[Visit],
+    situation: Situation,
+    present: Configuration | None = None,
+) -> Prediction:
+    """Return what is expected of a configuration.
+
+    Parameters
+    ----------
+    visits
+        What was seen; the one that ended last gives the present demand.
+    present
+        What serves now, from which memory during the change is told; None: the configuration that was visited last.
+    """
+    now = resources.present(visits, present)
+    models = _models(configuration, curves, resources.latest(visits))
+    predictions = {model.name: _predict(model, visits, situation) for model in models}
+    used, change = footprint.memory(configuration, visits, situation, now)
+    return Prediction(
+        models=predictions,
+        utilization=_utilization(predictions, curves, visits),
+        host=_host(predictions, resources.latest(visits)),
+        memory=used,
+        change_memory=change,
+        shared_memory=resources.shared_memory(configuration, situation),
+        memory_total=footprint.total(visits, situation),
+        shared_memory_room=_room(now, situation),
+        grows=footprint.grows(configuration, now.configuration if now else situation.start, situation),
+    )
+
+
+def better(one: Prediction, other: Prediction, situation: Situation) -> float:
+    """Return how much better `one` is by the situation's goal: 0.05 is 5 %, below 0 it is worse.
+
+    Of several models the gains count by their demand. Where two give the same, the one with fewer instances, smaller
+    batches and less delay is a little better.
+    """
+    gains = {
+        Goal.THROUGHPUT: lambda a, b: _log_ratio(a.capacity.mean, b.capacity.mean),
+        Goal.LATENCY: lambda a, b: _log_ratio(b.latency.mean, a.latency.mean),
+        Goal.EFFICIENCY: lambda a, b: _log_ratio(_working(b), _working(a)),
+    }
+    names = [name for name in one.models if name in other.models]
+    total = sum(other.models[name].demand for name in names)
+    gain = sum(
+        (other.models[name].demand / total if total > 0 else 1 / len(names))
+        * gains[situation.goal](one.models[name], other.models[name])
+        for name in names
+    )
+    if situation.goal is Goal.EFFICIENCY and one.utilization and other.utilization and other.utilization.mean > 0:
+        gain = _log_ratio(other.utilization.mean, one.utilization.mean)
+    return math.expm1(gain) - (_burden(one.configuration) - _burden(other.configuration))
+
+
+def _burden(configuration: Configuration) -> float:
+    return sum(
+        _TIE * (knobs.instances + math.log2(max(1, knobs.max_batch_size)))
+        + _TIE_DELAY * knobs.max_queue_delay_microseconds / 1000.0
+        for knobs in configuration.values()
+    )
+
+
+def _working(prediction: ModelPrediction) -> float:
+    return prediction.knobs.instances * prediction.busy
+
+
+def _log_ratio(one: float, other: float) -> float:
+    return math.log(max(one, 1e-6) / max(other, 1e-6))
+
+
+def _models(configuration: Configuration, curves: Curves, now: Visit | None) -> list[_Model]:
+    """Return the models with what the others of the configuration do meanwhile, at the present demand."""
+    seen = now.models if now else {}
+    models = [
+        _Model(name, knobs, curves.of(name), _demand(seen.get(name))) for name, knobs in sorted(configuration.items())
+    ]
+    if len(models) == 1:
+        return models
+    work = {model.name: model.demand * model.curve.per_image(1) for model in models}
+    working = {
+        model.name: seen[model.name].knobs.instances * share(seen[model.name].busy) if model.name in seen else work[model.name]
+        for model in models
+    }
+    everything = sum(working.values())
+    return [
+        _Model(model.name, model.knobs, model.curve, model.demand, everything - working[model.name]) for model in models
+    ]
+
+
+def _demand(seen: ModelVisit | None) -> float:
+    """Return images a second; 0: not known."""
+    if seen is None:
+        return 0.0
+    return max((value for value in (seen.demand, seen.rate) if known(value)), default=0.0)
+
+
+def _predict(model: _Model, visits: Sequence[Visit], situation: Situation) -> ModelPrediction:
+    if not model.curve.costs:
+        return _nothing(model)
+    limits = situation.limits
+    low, mean, high = servers(model.knobs, model.curve, situation.cameras, model.beside)
+    overhead = _overhead(model, visits, situation)
+    figures = [
+        batcher.capacity(server, limits.latency - extra, limits.percentile)
+        for server, extra in ((high, overhead.high), (mean, overhead.mean), (low, overhead.low))
+    ]
+    there = batcher.passage(mean, model.demand, limits.percentile)
+    latency = Range(
+        batcher.passage(low, model.demand, limits.percentile).latency + overhead.low,
+        there.latency + overhead.mean,
+        batcher.passage(high, model.demand, limits.percentile).latency + overhead.high,
+    )
+    capacity = _fed(Range(*figures), model.name, resources.latest(visits))
+    own = [visit for visit in visits if visit.models.get(model.name) and visit.models[model.name].knobs == model.knobs]
+    return ModelPrediction(
+        capacity=_ordered(_seen_capacity(capacity, model, own, situation)),
+        latency=_ordered(_seen_latency(latency, model, own) if model.demand > 0 else Range(0.0, latency.mean, NEVER)),
+        busy=there.busy,
+        batch=there.batch,
+        knobs=model.knobs,
+        demand=model.demand,
+    )
+
+
+def _nothing(model: _Model) -> ModelPrediction:
+    return ModelPrediction(
+        capacity=Range(0.0, model.demand, ANY),
+        latency=Range(0.0, 1.0, NEVER),
+        busy=1.0,
+        batch=1.0,
+        knobs=model.knobs,
+        demand=model.demand,
+    )
+
+
+def servers(knobs: Knobs, curve: Curve, cameras: int, beside: float) -> tuple[Server, Server, Server]:
+    """Return the batcher's servers with costs as low as they may be, as expected, and as high as they may be."""
+    sizes = range(1, resources.batch(knobs, cameras) + 1)
+    costs = [[curve.seconds(size, at + beside) for size in sizes] for at in range(1, max(1, knobs.instances) + 1)]
+    delay = max(0, knobs.max_queue_delay_microseconds) / 1e6
+    low, mean, high = (
+        Server(
+            tuple(tuple(getattr(cost, end) for cost in row) for row in costs),
+            delay,
+            knobs.preferred_batch_sizes if delay > 0 else (),
+            _GAP,
+            cameras,
+        )
+        for end in ("low", "mean", "high")
+    )
+    return low, mean, high
+
+
+def _overhead(model: _Model, visits: Sequence[Visit], situation: Situation) -> Range:
+    """Return the seconds that measured latencies are above the batcher model's, over the visits that tell."""
+    found = []
+    for visit in visits:
+        seen = visit.models.get(model.name)
+        if seen is None or seen.latency is None or not known(seen.latency.mean) or not known(seen.rate):
+            continue
+        if known(seen.demand) and seen.rate < _SERVED * seen.demand:
+            continue
+        beside = sum(m.knobs.instances * share(m.busy) for name, m in visit.models.items() if name != model.name)
+        mean = servers(seen.knobs, model.curve, situation.cameras, beside)[1]
+        expected = batcher.passage(mean, seen.rate, situation.limits.percentile).latency
+        weight = (4.0 if seen.knobs == model.knobs else 1.0) * max(1.0, visit.seconds)
+        found.append((weight, seen.latency.mean - expected, _NOISE * seen.latency.mean))
+    if not found:
+        return _OVERHEAD
+    total = sum(weight for weight, _, _ in found)
+    mean = sum(weight * value for weight, value, _ in found) / total
+    spread = math.sqrt(sum(weight * ((value - mean) ** 2 + noise**2) for weight, value, noise in found) / total)
+    return Range(mean - 2 * spread, mean, mean + 2 * spread)
+
+
+def _fed(capacity: Range, name: str, now: Visit | None) -> Range:
+    """Return the capacity with what the host's processors can feed."""
+    if now is None or name not in now.models or not known(now.models[name].rate):
+        return capacity
+    times = resources.most_of_host(now)
+    total = sum(model.rate for model in now.models.values() if known(model.rate))
+    most = [now.models[name].rate + (factor - 1.0) * total for factor in (times.low, times.mean, times.high)]
+    # The mean only by what is sure: how much of the load grows with the images is not known.
+    return Range(min(capacity.low, most[0]), min(capacity.mean, most[2]), min(capacity.high, most[2]))
+
+
+def _seen_capacity(capacity: Range, model: _Model, own: Sequence[Visit], situation: Situation) -> Range:
+    """Return the capacity with what was seen of the very configuration: served in time, or saturated."""
+    low, mean, high = capacity.low, capacity.mean, capacity.high
+    for visit in own:
+        seen = visit.models[model.name]
+        if not known(seen.rate):
+            continue
+        if known(seen.demand) and seen.rate < _SERVED * seen.demand:
+            high = min(high, seen.rate * (1 + _ALIKE / 2))
+        elif seen.latency is not None and known(seen.latency.high) and seen.latency.high <= situation.limits.latency:
+            low = max(low, seen.rate)
+    return Range(min(low, high), min(max(low, mean), high), high)
+
+
+def _seen_latency(latency: Range, model: _Model, own: Sequence[Visit]) -> Range:
+    """Return the latency with what was measured of the very configuration at about the same demand."""
+    measured = [
+        seen.latency
+        for visit in own
+        if (seen := visit.models[model.name]).latency is not None
+        and known(seen.demand)
+        and abs(seen.demand / model.demand - 1.0) <= _ALIKE
+    ]
+    if not measured or measured[-1] is None or not known(measured[-1].mean):
+        return latency
+    last = measured[-1]
+    low = last.low if known(last.low) else last.mean
+    high = last.high if known(last.high) else last.mean
+    return Range(low * (1 - _NOISE), last.mean, high * (1 + _NOISE))
+
+
+def _ordered(value: Range) -> Range:
+    low, mean, high = max(0.0, value.low), max(0.0, value.mean), max(0.0, value.high)
+    return Range(min(low, mean), mean, max(mean, high))
+
+
+def _work(rates: Mapping[str, tuple[float, float]], curves: Curves) -> float:
+    """Return seconds of executions alone, a second, of model -> (images a second, mean batch)."""
+    return sum(rate * curves.of(name).per_image(max(1, round(batch))) for name, (rate, batch) in rates.items())
+
+
+def _utilization(predictions: Mapping[str, ModelPrediction], curves: Curves, visits: Sequence[Visit]) -> Range | None:
+    seen = resources.latest([visit for visit in visits if visit.utilization is not None])
+    if seen is None:
+        return None
+    wanted = {name: (min(one.demand, one.capacity.mean), one.batch) for name, one in predictions.items()}
+    had = {name: (model.rate if known(model.rate) else 0.0, mean_batch(model)) for name, model in seen.models.items()}
+    return resources.utilization(seen, _work(wanted, curves), _work(had, curves))
+
+
+def mean_batch(model: ModelVisit) -> float:
+    """Return the mean size of a visit's executions, 1 if it has none."""
+    executions = sum(batch.executions for batch in model.batches.values())
+    images = sum(size * batch.executions for size, batch in model.batches.items())
+    return images / executions if executions > 0 else 1.0
+
+
+def _host(predictions: Mapping[str, ModelPrediction], now: Visit | None) -> Range | None:
+    rate = sum(min(one.demand, one.capacity.mean) for one in predictions.values())
+    rated = sum(model.rate for model in now.models.values() if known(model.rate)) if now else 0.0
+    return resources.host(now, rate, rated)
+
+
+def _room(now: Visit | None, situation: Situation) -> float | None:
+    """Return bytes of /dev/shm for requests in flight: what is free and what those of now take."""
+    if now is None or now.shared_memory_free is None or not math.isfinite(now.shared_memory_free):
+        return None
+    taken = resources.shared_memory(now.configuration, situation)
+    return None if taken is None else max(0.0, now.shared_memory_free) + taken

@@ -1,11 +1,13 @@
 """How long frames take from the detector's queue through Triton's dynamic batcher, for one configuration and demand.
 
-A short event simulation with fixed arrivals: no random numbers, the same input gives the same figure. Requests are
-resolved one by one in the order in which they are sent, which is also the order in which Triton executes them.
+A short event simulation with fixed arrivals: no random numbers, the same input gives the same figure. What counts of
+client and server:
 
-The client is our detector: it sends what waits at once, up to the largest batch, while fewer than two requests an
-instance are on their way; so frames gather in it while the server is busy, and most batches are formed there. Triton's
-own joining then matters only with a queue delay, for which it holds requests back.
+- The detector sends what waits at once, up to the largest batch, while fewer than two requests an instance are on their
+  way. So frames gather in it while the server is busy, and most batches are formed there.
+- Triton joins requests that wait for an instance, and with a queue delay it holds them back for others.
+- An execution has a part of its own (copies, launches), in which others may compute, and a part in which it has the
+  device for itself. So instances pay as far as they hide the first.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 FRAMES: Final = 600
@@ -24,49 +27,55 @@ _MOST_REQUESTS: Final = 16
 """On their way at once, whatever the instances (`detector.batching.capacity`)."""
 _REQUESTS_PER_INSTANCE: Final = 2
 """`detector.batching.REQUESTS_PER_INSTANCE`: Triton takes up to 2 x instances batches out of its queue."""
-_STEPS: Final = 5
-"""Of the search for the capacity: 1/32 of the range, then interpolated."""
-_FIRST: Final = 0.8
-"""Where that search begins: with a bound of a few executions a server keeps to it up to about here."""
+LOADS: Final = (0.15, 0.35, 0.55, 0.7, 0.8, 0.88, 0.95, 1.02)
+"""Shares of what a server can do at most, at which its latency is looked at."""
+FEW_LOADS: Final = (0.2, 0.45, 0.7, 0.9)
+"""The same where the figure is an end of an interval."""
 _SERVED: Final = 0.01
 """Share of the frames that may be superseded where a demand still counts as served."""
+INTERVAL: Final = 0.2
+"""Seconds between two frames of a camera where that is not known: 5 frames a second."""
+_MOST_CAMERAS: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """What serves one model."""
+    """What serves one model. Seconds."""
 
-    costs: tuple[tuple[float, ...], ...]
-    """Seconds of an execution: [executions of the model at work, itself included, from 1][size from 1]."""
+    instances: int
+    apart: tuple[float, ...]
+    """Part of an execution in which others may compute, by size from 1."""
+    alone: tuple[float, ...]
+    """Part in which it has the device for itself, by size from 1."""
+    contention: float = 0.0
+    """What each further execution at work adds to that part, relatively."""
     delay: float = 0.0
-    """Seconds that Triton waits for more requests."""
+    """For which Triton waits for more requests."""
     preferred: tuple[int, ...] = ()
     """Sizes at which it does not wait any longer."""
     gap: float = 0.0
-    """Seconds between two executions of an instance at least."""
-    cameras: int = 0
-    """That frames come from, each at a steady rate; 0: not known, then frames come independently."""
-
-    @property
-    def instances(self) -> int:
-        """Executions at once at most."""
-        return len(self.costs)
+    """Between two executions of an instance at least."""
+    prepare: float = 0.0
+    """That the detector needs for an image before its request is sent."""
+    way: float = 0.0
+    """Of a request between detector and Triton, both ways together."""
+    interval: float = INTERVAL
+    """Between two frames of one camera: each sends at a steady rate, and a frame that waits longer is superseded.
+    Infinite: frames come independently."""
 
     @property
     def largest(self) -> int:
         """Images in a batch at most."""
-        return len(self.costs[0])
-
-    @property
-    def requests(self) -> int:
-        """On their way at once."""
-        return requests_at_once(self.instances)
+        return len(self.alone)
 
     @property
     def saturated(self) -> float:
-        """Images a second when all instances always have a full batch."""
-        row = self.costs[-1]
-        return max(self.instances * size / (seconds + self.gap) for size, seconds in enumerate(row, 1))
+        """Images a second when all instances always have the batch that suits them best."""
+        slower = 1.0 + self.contention * (self.instances - 1)
+        return max(
+            size / max(alone * slower, (apart + alone * slower + self.gap) / self.instances)
+            for size, (apart, alone) in enumerate(zip(self.apart, self.alone, strict=True), 1)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,8 @@ class Passage:
     """Share of the time that an instance executes, 0 to 1."""
     skipped: float = 0.0
     """Share of the frames that newer ones superseded."""
+    execution: float = 0.0
+    """Mean duration."""
 
 
 def requests_at_once(instances: int) -> int:
@@ -92,45 +103,52 @@ def requests_at_once(instances: int) -> int:
 def passage(server: Server, rate: float, percentile: int = 99, frames: int = FRAMES) -> Passage:
     """Return what frames experience that come at `rate` a second."""
     if rate <= 0.0:
-        return Passage(server.costs[0][0] + (server.delay if server.largest > 1 else 0.0), 1.0, 0.0)
-    arrivals = [at / rate for at in _arrivals(frames + _WARM, server.cameras)]
-    interval = server.cameras / rate if server.cameras else math.inf
-    run = _joined if server.delay > 0.0 and server.largest > 1 else _direct
-    latencies, executions, working, end = run(server, arrivals, interval)
-    counted = sorted(latencies[_WARM:] or latencies)
+        execution = server.apart[0] + server.alone[0]
+        held = server.delay if server.largest > 1 else 0.0
+        return Passage(server.prepare + server.way + held + execution, 1.0, 0.0, execution=execution)
+    cameras = min(_MOST_CAMERAS, max(1, round(rate * server.interval))) if math.isfinite(server.interval) else 0
+    run = _Run(server, [at / rate for at in _arrivals(frames + _WARM, cameras)])
+    run.go(server.interval)
+    counted = sorted(run.latencies[_WARM:] or run.latencies)
     rank = min(len(counted) - 1, math.ceil(len(counted) * percentile / 100.0) - 1)
     return Passage(
         counted[max(0, rank)],
-        len(latencies) / executions,
-        min(1.0, working / (server.instances * end)),
-        1.0 - len(latencies) / len(arrivals),
+        len(run.latencies) / run.executions,
+        min(1.0, run.working / (server.instances * run.end)),
+        1.0 - len(run.latencies) / len(run.arrivals),
+        run.working / run.executions,
     )
 
 
-def capacity(server: Server, bound: float, percentile: int = 99, frames: int = FRAMES * 2 // 3) -> float:
-    """Return the highest demand, images a second, at which the percentile of the latency keeps to `bound` seconds.
+@lru_cache(maxsize=2048)
+def latencies(server: Server, percentile: int, loads: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
+    """Return (images a second, latency) from no load to the shares `loads` of what the server can do, ascending.
 
-    A demand of which a noticeable part is superseded is not served, however quick the rest is. Bisection, and at last
-    an interpolation on the logarithm of the latency, so that the figure has no steps.
+    A demand of which a noticeable part is superseded is not served, however quick the rest is: it ends the list.
     """
-    low, high = 0.0, server.saturated
-    quick = passage(server, 0.0, percentile).latency
-    slow = 0.0
-    if quick > bound:
+    found = [(0.0, passage(server, 0.0, percentile).latency)]
+    frames = FRAMES // 2 if len(loads) > len(FEW_LOADS) else FRAMES // 3
+    for load in loads:
+        rate = load * server.saturated
+        there = passage(server, rate, percentile, frames)
+        if there.skipped > _SERVED:
+            break
+        found.append((rate, max(there.latency, found[-1][1])))
+    return tuple(found)
+
+
+def capacity(server: Server, bound: float, percentile: int = 99, loads: tuple[float, ...] = LOADS) -> float:
+    """Return the highest demand, images a second, at which the percentile of the latency keeps to `bound` seconds."""
+    points = latencies(server, percentile, loads)
+    if bound < points[0][1]:
         return 0.0
-    for step in range(_STEPS):
-        rate = low + (high - low) * (_FIRST if step == 0 else 0.5)
-        found = passage(server, rate, percentile, frames)
-        if found.latency <= bound and found.skipped <= _SERVED:
-            low, quick = rate, found.latency
-        else:
-            high, slow = rate, found.latency
-    if slow <= bound:
-        return low
-    return low + (high - low) * math.log(bound / quick) / math.log(slow / quick)
+    for (low, quick), (high, slow) in pairwise(points):
+        if slow > bound:
+            return low + (high - low) * math.log(bound / quick) / math.log(slow / quick)
+    return points[-1][0]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=256)
 def _arrivals(count: int, cameras: int) -> tuple[float, ...]:
     """Return times of `count` frames at a rate of 1: independent, or one in each period of each camera.
 
@@ -157,80 +175,82 @@ def _uniform(count: int) -> list[float]:
     return values
 
 
-def _direct(server: Server, arrivals: list[float], interval: float) -> tuple[list[float], int, float, float]:
-    """Run without a delay: a request is an execution."""
-    costs, largest, room, gap = server.costs, server.largest, server.requests, server.gap
-    free = [0.0] * server.instances  # when each instance is free, a heap
-    outstanding: list[float] = []  # ends of the requests on their way, a heap
-    latencies: list[float] = []
-    executions, working = 0, 0.0
-    index, count = 0, len(arrivals)
-    while index < count:
-        now = arrivals[index]
-        while outstanding and outstanding[0] <= now:
-            heapq.heappop(outstanding)
-        while len(outstanding) >= room:
-            now = heapq.heappop(outstanding)
-        while arrivals[index] < now - interval:
-            index += 1
-        after = bisect_right(arrivals, now, index + 1, min(count, index + largest))
-        start = max(now, free[0])
-        at_work = sum(1 for end in free if end > start)
-        seconds = costs[min(at_work, len(costs) - 1)][after - index - 1]
-        end = start + seconds
-        heapq.heapreplace(free, end + gap)
-        heapq.heappush(outstanding, end)
-        latencies += [end - arrived for arrived in arrivals[index:after]]
-        executions, working, index = executions + 1, working + seconds, after
-    return latencies, executions, working, max(free)
+class _Run:
+    """Frames on their way. Batches are resolved one after the other, in the order in which they begin."""
 
+    def __init__(self, server: Server, arrivals: list[float]) -> None:
+        self.arrivals = arrivals
+        self.latencies: list[float] = []
+        self.executions = 0
+        self.working = 0.0
+        self.end = 0.0
+        self._server = server
+        self._room = requests_at_once(server.instances)
+        self._enough = {size for size in server.preferred if size <= server.largest} | {server.largest}
+        self._free = [0.0] * server.instances  # when each instance is free, a heap
+        self._flying: list[float] = []  # when each request on its way is answered, a heap
+        self._device = 0.0  # when the device is free
+        self._sent = 0.0  # when the last request was sent
 
-def _joined(server: Server, arrivals: list[float], interval: float) -> tuple[list[float], int, float, float]:
-    """Run with a delay: Triton joins requests until one is as old as that, or they are a size that is preferred."""
-    costs, largest, room, gap = server.costs, server.largest, server.requests, server.gap
-    enough = {size for size in server.preferred if size <= largest} | {largest}
-    free = [0.0] * server.instances
-    outstanding: list[float] = []
-    latencies: list[float] = []
-    executions, working = 0, 0.0
-    index, count = 0, len(arrivals)
-    while index < count:
-        now = arrivals[index]
-        while outstanding and outstanding[0] <= now:
-            heapq.heappop(outstanding)
-        while len(outstanding) >= room:
-            now = heapq.heappop(outstanding)
-        while arrivals[index] < now - interval:
-            index += 1
-        latest = now + server.delay
-        after = bisect_right(arrivals, now, index + 1, min(count, index + largest))
-        requests, leaves = 1, latest
-        while after - index not in enough:
-            if after >= count:
+    def go(self, interval: float) -> None:
+        """Serve all frames but those that wait for more than `interval` seconds."""
+        index, count, arrivals = 0, len(self.arrivals), self.arrivals
+        while index < count:
+            at = self._slot(arrivals[index], 0)
+            while index < count and arrivals[index] < at - interval:
+                index += 1
+            if index < count:
+                index = self._batch(index, max(at, arrivals[index]))
+
+    def _slot(self, at: float, more: int) -> float:
+        """Return when a request can be sent, from `at` on, beside `more` that wait in Triton."""
+        flying, room = self._flying, self._room - more
+        at = max(at, self._sent)
+        while flying and flying[0] <= at:
+            heapq.heappop(flying)
+        while flying and len(flying) >= room:
+            at = heapq.heappop(flying)
+        self._sent = at
+        return at if room > 0 else math.inf
+
+    def _take(self, index: int, at: float) -> int:
+        """Return the index after the last frame of a request that is sent at `at`, `index` its first."""
+        return bisect_right(self.arrivals, at, index + 1, min(len(self.arrivals), index + self._server.largest))
+
+    def _batch(self, index: int, at: float) -> int:
+        """Form and execute a batch whose first request is sent at `at`; return the index after its last frame."""
+        server, arrivals, enough = self._server, self.arrivals, self._enough
+        prepare, half = server.prepare, server.way / 2
+        after, requests, count = self._take(index, at), 1, len(arrivals)
+        there = at + prepare * (after - index) + half
+        leaves = max(there + server.delay, self._free[0])
+        while after - index not in enough and after < count and arrivals[after] < leaves:
+            at = self._slot(arrivals[after], requests)
+            following = self._take(after, at) if at < leaves else after
+            arrives = at + prepare * (following - after) + half
+            if arrives >= leaves:
                 break
-            at = max(now, arrivals[after])
-            while outstanding and outstanding[0] <= at:
-                heapq.heappop(outstanding)
-            if len(outstanding) + requests >= room:
-                if not outstanding:
-                    break
-                at = max(at, outstanding[0])
-            if at > latest:
+            if following - index > server.largest:
+                leaves = max(arrives, there)
                 break
-            following = bisect_right(arrivals, at, after + 1, min(count, after + largest))
-            if following - index > largest:  # the next request does not fit: what there is leaves
-                leaves = at
-                break
-            after, requests = following, requests + 1
+            after, requests, there = following, requests + 1, max(there, arrives)
         else:
-            leaves = max(now, arrivals[after - 1])
+            if after - index in enough:
+                leaves = there
+        self._execute(index, after, requests, leaves)
+        return after
+
+    def _execute(self, index: int, after: int, requests: int, leaves: float) -> None:
+        server, free = self._server, self._free
+        size = after - index - 1
         start = max(leaves, free[0])
-        at_work = sum(1 for end in free if end > start)
-        seconds = costs[min(at_work, len(costs) - 1)][after - index - 1]
-        end = start + seconds
-        heapq.heapreplace(free, end + gap)
+        beside = sum(1 for end in free if end - server.gap > start) if server.contention else 0
+        end = max(start + server.apart[size], self._device) + server.alone[size] * (1.0 + server.contention * beside)
+        self._device = self.end = end
+        heapq.heapreplace(free, end + server.gap)
+        answered = end + server.way / 2
         for _ in range(requests):
-            heapq.heappush(outstanding, end)
-        latencies += [end - arrived for arrived in arrivals[index:after]]
-        executions, working, index = executions + 1, working + seconds, after
-    return latencies, executions, working, max(free)
+            heapq.heappush(self._flying, answered)
+        self.latencies += [answered - arrived for arrived in self.arrivals[index:after]]
+        self.executions += 1
+        self.working += end - start

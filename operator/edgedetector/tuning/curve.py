@@ -1,25 +1,24 @@
 """What an execution costs, learnt from the batch statistics of everything that was visited: no probe is spent on it.
 
-seconds(size, at once) = cost by batch size x stretch by how many instances execute at once. Measured sizes win over the
-line through them; where nothing was measured, intervals say how little is known.
+A batch's time alone, by its size, and how executions lengthen each other (`sharing`). Measured sizes win over the line
+through them; where nothing was measured, intervals say how little is known.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
-from edgedetector.tuning.evidence import ModelVisit, Range, Visit
-from edgedetector.tuning.posterior import Point, Prior, slope, stretch
+from edgedetector.tuning import sharing
+from edgedetector.tuning.evidence import Range, Visit
+from edgedetector.tuning.posterior import Point, Prior, estimate
+from edgedetector.tuning.sharing import Company, known
 from edgedetector.tuning.situation import Engine
 
 SIZE_PRIOR: Final = Prior(mode=0.5, below=0.25, above=0.25, most=1.0)
 """Share of a single image's time that each further image costs: tau + alpha * b with alpha at most all of it."""
-AT_ONCE_PRIOR: Final = Prior(mode=0.5, below=0.25, above=0.45, most=2.5)
-"""Stretch of an execution for each further one at once. Instances hide copies and launches (0), share a serial device
-(1) or hinder each other (the KS20's unpatched scheduler: 0.7 for two; shared memory bandwidth: above 1)."""
 _SYSTEMATIC: Final = 0.02
 """Relative error of a mean duration however many executions it is of: throttling, neighbours, Triton's own work."""
 _SPREAD: Final = 0.25
@@ -27,22 +26,18 @@ _SPREAD: Final = 0.25
 _OFF_LINE: Final = 0.15
 """Relative standard deviation of real costs about the line (optimisation profiles, kernels chosen by size)."""
 _OFF_STRETCH: Final = 0.08
-"""Relative error of the stretch for each execution at once that a visit was away from what is asked for."""
+"""Relative error of the stretch for each instance that a visit had more or less than what is asked for."""
 _CLIFF: Final = 1.25
-"""How much dearer an image may be beyond the largest measured size: the working set may leave the fast memory."""
-_LOSS: Final = 1.12
-"""How much a further instance may lengthen the executions beyond a serial device."""
+"""How much dearer an image may be in four times the largest measured size: the working set may leave fast memory."""
 _AGEING: Final = 0.01
 """Relative error that an hour adds to what was measured: temperature, neighbours, drivers."""
 _OLDEST: Final = 0.10
-_SLACK: Final = 1.15
-"""By how much a device may do more than its utilisation says; monitors sample."""
 _UNKNOWN: Final = Range(1e-4, 0.02, 60.0)
 """Seconds of an execution of which nothing is known."""
-_LEVELS: Final = 16
+_MOST_INSTANCES: Final = 16
 _TWO_SIDED: Final = 1.96
 _DIP: Final = 0.92
-"""An image of a size that costs less than this share of the neighbours' is a dip."""
+"""An image in a size that costs less than this share of one in the next measured size is a dip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,23 +45,20 @@ class Seen:
     """Executions of one batch size in one visit."""
 
     size: int
-    at_once: float
-    """Executions at work while one is, itself included."""
+    beside: Company
     log: float
-    """Of the mean seconds."""
+    """Of the mean seconds, in that company."""
     variance: float
-    executions: float
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """An execution of one size, with `at_once` executions at work; logarithms of seconds."""
+    """An execution of one size in some company; logarithms of seconds."""
 
-    at_once: float
+    beside: Company
     low: float
     mean: float
     high: float
-    measured: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +67,8 @@ class Curve:
 
     costs: tuple[Cost, ...] = ()
     """By batch size from 1; empty: nothing is known."""
-    slopes: tuple[Range, ...] = ()
-    """Stretch for each further execution at once, by how many are at work from 1."""
+    serials: tuple[Range, ...] = ()
+    """Serial share of an execution, by the number of instances from 1."""
     measured: tuple[int, ...] = ()
     """Sizes, ascending."""
 
@@ -85,36 +77,39 @@ class Curve:
         """The largest size that is known or may be used."""
         return len(self.costs)
 
-    def seconds(self, size: int, at_once: float = 1.0) -> Range:
-        """Return how long a batch of `size` images takes while `at_once` executions are at work, itself included."""
+    def serial(self, instances: int) -> Range:
+        """Return the serial share with as many instances."""
+        return self.serials[min(max(1, instances), len(self.serials)) - 1]
+
+    def seconds(self, size: int, beside: Company = sharing.ALONE) -> Range:
+        """Return how long a batch of `size` images takes in some company."""
         if not self.costs or size < 1:
             return _UNKNOWN
-        cost = self.costs[min(size, self.largest) - 1]
-        ratios = self._ratios(cost.at_once, max(1.0, at_once))
-        # Independent errors: their logarithms add in quadrature.
-        low = math.hypot(cost.mean - cost.low, math.log(ratios.mean / ratios.low))
-        high = math.hypot(cost.high - cost.mean, math.log(ratios.high / ratios.mean))
-        mean = cost.mean + math.log(ratios.mean)
-        return Range(math.exp(mean - low), math.exp(mean), math.exp(mean + high))
+        cost, serial = self.costs[min(size, self.largest) - 1], self.serial(beside.instances)
+        ratios = [
+            sharing.stretch(value, beside) / sharing.stretch(value, cost.beside)
+            for value in (serial.low, serial.mean, serial.high)
+        ]
+        return Range(
+            math.exp(cost.low) * min(ratios), math.exp(cost.mean) * ratios[1], math.exp(cost.high) * max(ratios)
+        )
 
-    def per_image(self, size: int, at_once: float = 1.0) -> float:
-        """Return the mean seconds an image in a batch of `size`."""
-        return self.seconds(size, at_once).mean / size
+    def alone(self, size: int, serial: float, end: str = "mean") -> float:
+        """Return the seconds of a batch with nothing else at work, if the serial share is `serial`."""
+        cost = self.costs[min(size, self.largest) - 1]
+        log: float = getattr(cost, end)
+        return math.exp(log) / sharing.stretch(serial, cost.beside)
+
+    def per_image(self, size: int) -> float:
+        """Return the mean seconds an image in a batch of `size`, alone."""
+        return self.seconds(size).mean / size
 
     def dips(self) -> tuple[int, ...]:
         """Return measured sizes above 1 after which an image becomes dearer, ascending."""
         pairs = zip(self.measured, self.measured[1:], strict=False)
         return tuple(
-            size for size, following in pairs if 1 < size and self.per_image(size) < _DIP * self.per_image(following)
+            size for size, following in pairs if size > 1 and self.per_image(size) < _DIP * self.per_image(following)
         )
-
-    def _ratios(self, known: float, wanted: float) -> Range:
-        """Return how much longer an execution takes at `wanted` at once than at `known`."""
-        if not self.slopes or abs(known - wanted) < 1e-6:  # noqa: PLR2004 - equal but for rounding
-            return Range(1.0, 1.0, 1.0)
-        slopes = self.slopes[min(len(self.slopes), max(1, round(max(known, wanted)))) - 1]
-        ratios = [stretch(value, wanted) / stretch(value, known) for value in (slopes.low, slopes.mean, slopes.high)]
-        return Range(min(ratios), ratios[1], max(ratios))
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,134 +142,141 @@ def _curve(name: str, visits: Sequence[Visit], engine: Engine, latest: float) ->
     seen = [entry for visit in visits if name in visit.models for entry in _entries(name, visit, latest)]
     if not seen:
         return Curve()
-    share = _device_share(name, visits)
-    slopes = tuple(_slope(seen, level, share) for level in range(1, _LEVELS + 1))
+    usual = sharing.prior(name, visits)
+    serials = tuple(_serial(seen, count, usual) for count in range(1, _MOST_INSTANCES + 1))
     sizes = sorted({entry.size for entry in seen})
     largest = max(engine.largest_batch, sizes[-1], 1)
-    return Curve(_costs(seen, slopes, largest), slopes, tuple(sizes))
+    costs = _padded(_costs(seen, serials, largest), engine.preferred, set(sizes))
+    return Curve(costs, serials, tuple(sizes))
 
 
 def _entries(name: str, visit: Visit, latest: float) -> Iterator[Seen]:
-    at_once = executions_at_once(name, visit.models)
+    beside = sharing.company(name, visit.models)
     hours = max(0.0, latest - visit.ended) / 3600.0 if math.isfinite(visit.ended) else math.inf
-    ageing = min(_OLDEST, _AGEING * hours)
+    drift = min(_OLDEST, _AGEING * hours)
+    spread = visit.spread / math.sqrt(max(1, visit.windows)) if known(visit.spread) else 0.0
     for size, batch in visit.models[name].batches.items():
         if size >= 1 and batch.executions >= 1 and known(batch.seconds):
-            variance = _SYSTEMATIC**2 + ageing**2 + _SPREAD**2 / batch.executions
-            yield Seen(size, at_once, math.log(batch.seconds), variance, batch.executions)
+            variance = _SYSTEMATIC**2 + drift**2 + spread**2 + _SPREAD**2 / batch.executions
+            yield Seen(size, beside, math.log(batch.seconds), variance)
 
 
-def executions_at_once(name: str, models: Mapping[str, ModelVisit]) -> float:
-    """Return how many executions are at work while one of the model is: its other instances and the other models'."""
-    busy = {other: visit.knobs.instances * share(visit.busy) for other, visit in models.items()}
-    own = models[name]
-    return 1.0 + max(0, own.knobs.instances - 1) * share(own.busy) + sum(busy.values()) - busy[name]
-
-
-def known(value: float | None) -> bool:
-    """Return whether a figure is a positive number."""
-    return value is not None and math.isfinite(value) and value > 0.0
-
-
-def share(value: float) -> float:
-    """Return a share between 0 and 1; of what is no number, 0."""
-    return min(1.0, max(0.0, value)) if math.isfinite(value) else 0.0
-
-
-def _device_share(name: str, visits: Sequence[Visit]) -> float | None:
-    """Return which share of an execution alone the accelerator works, by its utilisation; None: not known.
-
-    Only of visits with one instance of one model: with more, executions wait for each other.
-    """
-    shares = [
-        share(visit.utilization) / visit.models[name].busy
-        for visit in visits
-        if visit.utilization is not None and len(visit.models) == 1 and visit.models[name].knobs.instances == 1
-        if known(visit.utilization) and visit.models[name].busy > 0.1  # noqa: PLR2004 - below it is noise
-    ]
-    return min(1.0, min(shares)) if shares else None
-
-
-def _slope(seen: Sequence[Seen], level: int, share: float | None) -> Range:
-    """Return the stretch for each further execution at once when `level` are at work."""
-    base = min(entry.at_once for entry in seen)
+def _serial(seen: Sequence[Seen], instances: int, usual: Prior) -> Range:
+    """Return the serial share with as many instances; visits with about as many count most."""
+    if len({entry.beside for entry in seen}) <= 1:
+        return estimate((), usual, _log_stretch)
     points = [
-        Point(entry.at_once, entry.log, entry.variance + _away(entry.at_once, base, level), entry.size)
-        for entry in seen
+        Point(entry.beside, entry.log, entry.variance + _away(entry.beside, instances), entry.size) for entry in seen
     ]
-    found = slope(points, _at_once_prior(level, share))
-    if share is None or level == 1:
-        return found
-    # At most 1 / share executions can be in the device's part at once, so a further one cannot come for nothing.
-    least = (level * share / _SLACK - 1.0) / (level - 1)
-    return Range(max(found.low, min(least, found.mean)), found.mean, found.high)
+    return estimate(points, usual, _log_stretch)
 
 
-def _away(at_once: float, base: float, level: int) -> float:
-    """Return the variance for measuring at another level: the stretch need not be a straight line."""
-    return (_OFF_STRETCH * abs(at_once - level)) ** 2 if at_once - base > 0.3 else 0.0  # noqa: PLR2004
+def _away(beside: Company, instances: int) -> float:
+    """Return the variance for having been measured with another number of instances."""
+    return (_OFF_STRETCH * (beside.instances - instances)) ** 2 if beside.others > 0.0 else 0.0
 
 
-def _at_once_prior(level: int, share: float | None) -> Prior:
-    if share is None or level == 1:
-        return AT_ONCE_PRIOR
-    serial = min(1.0, max(0.1, (level * share - 1.0) / (level - 1)))
-    mode = (serial + AT_ONCE_PRIOR.mode) / 2
-    return Prior(mode, AT_ONCE_PRIOR.below, AT_ONCE_PRIOR.above, AT_ONCE_PRIOR.most)
+def _log_stretch(serial: float, beside: Company) -> float:
+    return math.log(sharing.stretch(serial, beside))
 
 
-def _costs(seen: Sequence[Seen], slopes: tuple[Range, ...], largest: int) -> tuple[Cost, ...]:
-    """Return costs for sizes 1 to `largest`: measured ones drawn to the line, the others between and beyond them."""
-    raw = {size: _pooled([entry for entry in seen if entry.size == size], slopes) for size in {s.size for s in seen}}
-    common = min(entry.at_once for entry in raw.values())
-    bare = Curve(slopes=slopes)
-    points = []
-    for size, entry in raw.items():
-        ratio = bare._ratios(entry.at_once, common)  # noqa: SLF001 - the same class's arithmetic before it is whole
-        doubt = (math.log(ratio.high / ratio.low) / (2 * _TWO_SIDED)) ** 2
-        points.append(Point(float(size), entry.log + math.log(ratio.mean), entry.variance + doubt + _OFF_LINE**2 / 4))
-    steepness = slope(points, SIZE_PRIOR)
-    anchors = {size: _anchor(entry) for size, entry in sorted(raw.items())}
-    return tuple(_cost(size, anchors, steepness) for size in range(1, largest + 1))
+def _log_line(steepness: float, size: int) -> float:
+    return math.log1p(steepness * (size - 1))
 
 
-def _pooled(entries: Sequence[Seen], slopes: tuple[Range, ...]) -> Seen:
-    """Return one measurement of a size, at the level of the best of them."""
+def _costs(seen: Sequence[Seen], serials: tuple[Range, ...], largest: int) -> tuple[Cost, ...]:
+    """Return costs for sizes 1 to `largest`: measured ones, and the others between and beyond them."""
+    pooled = {
+        size: _pooled([entry for entry in seen if entry.size == size], serials)
+        for size in sorted({entry.size for entry in seen})
+    }
+    alone = {size: _moved(entry, sharing.ALONE, serials) for size, entry in pooled.items()}
+    points = [
+        Point(size, entry.log, entry.variance + _OFF_LINE**2 / 4) for size, entry in alone.items()
+    ]
+    steepness = estimate(points, SIZE_PRIOR, _log_line)
+    anchors = _anchors(pooled, alone, steepness.mean)
+    bare = {size: _anchor(entry) for size, entry in alone.items()}
+    return tuple(_cost(size, anchors, bare, steepness) for size in range(1, largest + 1))
+
+
+def _padded(costs: tuple[Cost, ...], compiled: tuple[int, ...], measured: set[int]) -> tuple[Cost, ...]:
+    """Return costs in which a size between those that the engine was compiled for may cost as much as the next one.
+
+    Whether it is padded up to that is the backend's; where nothing was measured, half of the way is expected.
+    """
+    found = list(costs)
+    for size, cost in enumerate(costs, 1):
+        above = min((one for one in compiled if size < one <= len(costs)), default=size)
+        if size not in measured and size not in compiled and above > size:
+            next_one = costs[above - 1]
+            mean = max(cost.mean, (cost.mean + next_one.mean) / 2)
+            found[size - 1] = replace(cost, mean=mean, high=max(cost.high, next_one.high))
+    return tuple(found)
+
+
+def _moved(entry: Seen, beside: Company, serials: tuple[Range, ...]) -> Seen:
+    """Return a measurement as it would be in other company, less certain by what is not known of sharing."""
+    serial = serials[min(max(entry.beside.instances, beside.instances), len(serials)) - 1]
+    low, mean, high = (
+        _log_stretch(value, beside) - _log_stretch(value, entry.beside)
+        for value in (serial.low, serial.mean, serial.high)
+    )
+    doubt = (high - low) / (2 * _TWO_SIDED)
+    return replace(entry, beside=beside, log=entry.log + mean, variance=entry.variance + doubt**2)
+
+
+def _pooled(entries: Sequence[Seen], serials: tuple[Range, ...]) -> Seen:
+    """Return one measurement of a size, in the company of the best of them."""
     best = min(entries, key=lambda entry: entry.variance)
-    bare = Curve(slopes=slopes)
-    logs, weights = [], []
-    for entry in entries:
-        ratio = bare._ratios(entry.at_once, best.at_once)  # noqa: SLF001
-        doubt = (math.log(ratio.high / ratio.low) / (2 * _TWO_SIDED)) ** 2
-        logs.append(entry.log + math.log(ratio.mean))
-        weights.append(1.0 / (entry.variance + doubt))
-    total = sum(weights)
-    log = sum(weight * value for weight, value in zip(weights, logs, strict=True)) / total
-    variance = max(1.0 / total, _SYSTEMATIC**2)
-    return Seen(best.size, best.at_once, log, variance, sum(entry.executions for entry in entries))
+    moved = [_moved(entry, best.beside, serials) for entry in entries]
+    total = sum(1.0 / entry.variance for entry in moved)
+    log = sum(entry.log / entry.variance for entry in moved) / total
+    return replace(best, log=log, variance=max(1.0 / total, _SYSTEMATIC**2))
+
+
+def _anchors(pooled: Mapping[int, Seen], alone: Mapping[int, Seen], steepness: float) -> dict[int, Cost]:
+    """Return the measured costs, those of few executions drawn to the line through all."""
+    weights = {size: 1.0 / (entry.variance + _OFF_LINE**2) for size, entry in alone.items()}
+    level = sum((alone[size].log - _log_line(steepness, size)) * weights[size] for size in alone) / sum(weights.values())
+    anchors = {}
+    for size, entry in pooled.items():
+        pull = level + _log_line(steepness, size) - alone[size].log if len(pooled) > 1 else 0.0
+        trust = _OFF_LINE**2 / (_OFF_LINE**2 + entry.variance)
+        log = entry.log + (1.0 - trust) * pull
+        variance = entry.variance * (trust if len(pooled) > 1 else 1.0)
+        anchors[size] = _anchor(replace(entry, log=log, variance=variance))
+    return anchors
 
 
 def _anchor(entry: Seen) -> Cost:
     reach = _TWO_SIDED * math.sqrt(entry.variance)
-    return Cost(entry.at_once, entry.log - reach, entry.log, entry.log + reach, measured=True)
+    return Cost(entry.beside, entry.log - reach, entry.log, entry.log + reach)
 
 
-def _cost(size: int, anchors: Mapping[int, Cost], steepness: Range) -> Cost:
-    """Return the cost of a size: its own, between its neighbours', or beyond the last one."""
+def _cost(size: int, anchors: Mapping[int, Cost], bare: Mapping[int, Cost], steepness: Range) -> Cost:
+    """Return the cost of a size: its own, between its neighbours', or beyond the last one.
+
+    Parameters
+    ----------
+    bare
+        The measured sizes with nothing else at work: what can be compared.
+    """
     if size in anchors:
         return anchors[size]
     below = max((known for known in anchors if known < size), default=0)
     above = min((known for known in anchors if known > size), default=0)
     if below and above:
-        return _between(size, below, above, anchors)
+        same = anchors[below].beside == anchors[above].beside
+        return _between(size, below, above, anchors if same else bare)
     near = below or above
     anchor = anchors[near]
-    line = [math.log(stretch(value, size) / stretch(value, near)) for value in (steepness.low, steepness.mean)]
-    proportional = math.log(size / near)
-    if size < near:  # a smaller batch takes no longer, and an image at least its share
-        return Cost(anchor.at_once, anchor.low + proportional, anchor.mean + line[1], anchor.high)
-    steepest = math.log(stretch(steepness.high, size) / stretch(steepness.high, near))
-    return Cost(anchor.at_once, anchor.low + line[0], anchor.mean + line[1], anchor.high + steepest + math.log(_CLIFF))
+    flat, line, steep = (
+        _log_line(value, size) - _log_line(value, near) for value in (steepness.low, steepness.mean, steepness.high)
+    )
+    if size < near:  # A smaller batch takes no longer, and an image at least its share.
+        return Cost(anchor.beside, anchor.low + math.log(size / near), anchor.mean + line, anchor.high)
+    return Cost(anchor.beside, anchor.low + flat, anchor.mean + line, anchor.high + steep + math.log(_CLIFF) * min(1.0, math.log2(size / near) / 2))
 
 
 def _between(size: int, below: int, above: int, anchors: Mapping[int, Cost]) -> Cost:
@@ -283,4 +285,4 @@ def _between(size: int, below: int, above: int, anchors: Mapping[int, Cost]) -> 
     part = (size - below) / (above - below)
     mean = math.log((1 - part) * math.exp(first.mean) + part * math.exp(second.mean))
     near = first if part < 0.5 else second  # noqa: PLR2004 - the nearer one
-    return Cost(near.at_once, min(first.low, second.low), mean, max(first.high, second.high))
+    return Cost(near.beside, min(first.low, second.low), mean, max(first.high, second.high))

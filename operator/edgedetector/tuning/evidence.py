@@ -54,9 +54,13 @@ class Visit:
     """The highest, bytes."""
     host: float | None = None
     memory_total: float | None = None
-    """Of the accelerator, bytes, if its exporter tells."""
+    """Of the accelerator, bytes."""
     shared_memory_free: float | None = None
     """The lowest, bytes of /dev/shm."""
+    windows: int = 0
+    """That were merged."""
+    spread: float = 0.0
+    """Relative standard deviation of what an execution costs, between windows; 0: not known."""
 
     @property
     def configuration(self) -> dict[str, Knobs]:

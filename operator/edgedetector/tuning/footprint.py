@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Final
 
-from edgedetector.tuning.curve import known
+from edgedetector.tuning.sharing import known
 from edgedetector.tuning.evidence import Range, Visit
 from edgedetector.tuning.situation import Situation
 from edgedetector.tuning.window import Configuration, Knobs
@@ -20,6 +20,9 @@ _WORKSPACE: Final = 6.0
 """Bytes of an instance's buffers for each byte of an image's inputs and outputs, at most: activations."""
 _COMPARED: Final = 16
 """Visits that are compared with each other, the newest."""
+_SHARE_OF_IMAGE: Final = 0.2
+"""Of an instance's memory that a further image of its largest batch takes at most: 8 to 60 MB beside engine, weights
+and context of some hundred MB."""
 
 Axis = Callable[[Knobs], int]
 
@@ -78,7 +81,7 @@ def _instance(name: str, knobs: Knobs, now: Visit, visits: Sequence[Visit], situ
     """Return bytes of one instance.
 
     Of a single visit it is known to be at most all that is used, shared by the instances; differences between visits
-    tell it. It grows with the largest batch at most in proportion, and at most by the buffers of the further images.
+    tell it. It grows with the largest batch by the buffers of the further images.
     """
     used = _used(now)
     if name not in now.models or used is None:
@@ -95,7 +98,7 @@ def _instance(name: str, knobs: Knobs, now: Visit, visits: Sequence[Visit], situ
     if further <= 0:
         return Range(bare.low * size / seen, bare.mean, bare.high)
     engine = situation.engines.get(name)
-    steepest = bare.high * further / seen
+    steepest = bare.high * further * min(1.0 / seen, _SHARE_OF_IMAGE)
     if engine is not None and known(engine.region):
         steepest = min(steepest, further * engine.region * _WORKSPACE)
     return Range(bare.low, bare.mean + steepest / 4, bare.high + steepest)

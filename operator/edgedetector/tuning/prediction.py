@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from edgedetector.tuning import batcher, footprint, resources
+from edgedetector.tuning import batcher, footprint, resources, sharing
 from edgedetector.tuning.batcher import Server
-from edgedetector.tuning.curve import Curve, Curves, known, share
+from edgedetector.tuning.curve import Curve, Curves
 from edgedetector.tuning.evidence import ModelPrediction, ModelVisit, Prediction, Range, Visit
-from edgedetector.tuning.situation import Goal, Situation
+from edgedetector.tuning.sharing import known, share
+from edgedetector.tuning.situation import Goal, Limits, Situation
 from edgedetector.tuning.window import Configuration, Knobs
 
 NEVER: Final = 3600.0
@@ -26,6 +27,18 @@ _GAP: Final = 0.0003
 """Seconds between two executions of an instance, in Triton: 0.4 ms on a slow host, less on others."""
 _OVERHEAD: Final = Range(0.0, 0.002, 0.010)
 """Seconds that a frame needs outside of Triton and the queue before it (preparation, boxes), where no visit shows it."""
+_PREPARE: Final = 0.001
+"""Seconds that the detector needs for an image before its request is sent (docs/results/dataplane.md)."""
+_WAY: Final = 0.0006
+"""Seconds of a request between detector and Triton, both ways, where no visit shows it (through shared memory)."""
+_LONGEST_WAY: Final = 0.05
+"""Seconds; what is longer is no way but a fault."""
+_ROUNDS: Final = 4
+"""Of the search for what several models can do at once."""
+_LEAST_FACTOR: Final = 0.5
+"""Of the batcher model's latency that a measured one may be, before it is taken for an accident."""
+_LEFT: Final = 0.05
+"""Share of the device's time that other models leave at least."""
 _SERVED: Final = 0.97
 """Share of the demand that is inferred where a server is not saturated."""
 _ALIKE: Final = 0.15
@@ -46,8 +59,12 @@ class _Model:
     knobs: Knobs
     curve: Curve
     demand: float
-    beside: float = 0.0
-    """Executions of other models at work."""
+    taken: float = 0.0
+    """Share of the device's time that the other models take."""
+    way: float = _WAY
+    interval: float = batcher.INTERVAL
+    batch: int = 1
+    """Images in a batch at most."""
 
 
 def predict(
@@ -67,8 +84,10 @@ def predict(
         What serves now, from which memory during the change is told; None: the configuration that was visited last.
     """
     now = resources.present(visits, present)
-    models = _models(configuration, curves, resources.latest(visits))
+    models = _models(configuration, curves, visits, situation.cameras)
     predictions = {model.name: _predict(model, visits, situation) for model in models}
+    if len(models) > 1:
+        predictions = _jointly(models, predictions, visits, situation)
     used, change = footprint.memory(configuration, visits, situation, now)
     return Prediction(
         models=predictions,
@@ -122,23 +141,73 @@ def _log_ratio(one: float, other: float) -> float:
     return math.log(max(one, 1e-6) / max(other, 1e-6))
 
 
-def _models(configuration: Configuration, curves: Curves, now: Visit | None) -> list[_Model]:
-    """Return the models with what the others of the configuration do meanwhile, at the present demand."""
+def _models(configuration: Configuration, curves: Curves, visits: Sequence[Visit], cameras: int) -> list[_Model]:
+    """Return the models with what the others of the configuration take of the device, at the present demand."""
+    now = resources.latest(visits)
     seen = now.models if now else {}
-    models = [
-        _Model(name, knobs, curves.of(name), _demand(seen.get(name))) for name, knobs in sorted(configuration.items())
+    demands = {name: _demand(seen.get(name)) for name in configuration}
+    taken = {name: _taken(curves.of(name), demands[name], seen.get(name)) for name in configuration}
+    return [
+        _Model(
+            name,
+            knobs,
+            curves.of(name),
+            demands[name],
+            sum(taken.values()) - taken[name],
+            _way(name, visits),
+            cameras / demands[name] if cameras and demands[name] else batcher.INTERVAL,
+            resources.batch(knobs, cameras),
+        )
+        for name, knobs in sorted(configuration.items())
     ]
-    if len(models) == 1:
-        return models
-    work = {model.name: model.demand * model.curve.per_image(1) for model in models}
-    working = {
-        model.name: seen[model.name].knobs.instances * share(seen[model.name].busy) if model.name in seen else work[model.name]
+
+
+def _taken(curve: Curve, demand: float, seen: ModelVisit | None) -> float:
+    """Return the share of the device's time that a model takes at its demand."""
+    if not curve.costs:
+        return 0.0
+    size = max(1, round(mean_batch(seen))) if seen else 1
+    return min(1.0, demand * curve.per_image(size) * min(1.0, curve.serial(1).mean))
+
+
+def _way(name: str, visits: Sequence[Visit]) -> float:
+    """Return seconds of a request outside of Triton: the client's time less Triton's."""
+    ways = [
+        visit.models[name].exchange - visit.models[name].request  # type: ignore[operator]
+        for visit in visits
+        if name in visit.models and known(visit.models[name].exchange) and known(visit.models[name].request)
+    ]
+    return min(max(ways[-1], 0.0), _LONGEST_WAY) if ways else _WAY
+
+
+def _jointly(
+    models: Sequence[_Model], alone: Mapping[str, ModelPrediction], visits: Sequence[Visit], situation: Situation
+) -> dict[str, ModelPrediction]:
+    """Return the predictions with capacities that all models have at once, their demands growing in proportion."""
+    limits = situation.limits
+    if any(model.demand <= 0.0 or not model.curve.costs for model in models):
+        return dict(alone)
+    excesses = {model.name: _excess(model, visits, situation) for model in models}
+    factor = min(alone[model.name].capacity.mean / model.demand for model in models)
+    for _ in range(_ROUNDS):
+        loaded = [replace(model, taken=min(1.0, model.taken * factor)) for model in models]
+        most = min(
+            batcher.capacity(servers(model)[1], excesses[model.name].bound(limits.latency), limits.percentile)
+            / model.demand
+            for model in loaded
+        )
+        factor = math.sqrt(factor * most)
+    return {
+        model.name: replace(alone[model.name], capacity=_scaled(alone[model.name].capacity, factor * model.demand))
         for model in models
     }
-    everything = sum(working.values())
-    return [
-        _Model(model.name, model.knobs, model.curve, model.demand, everything - working[model.name]) for model in models
-    ]
+
+
+def _scaled(value: Range, mean: float) -> Range:
+    """Return a range with another mean, as wide relatively."""
+    if value.mean <= 0.0:
+        return Range(0.0, mean, max(mean, value.high))
+    return Range(value.low / value.mean * mean, mean, value.high / value.mean * mean)
 
 
 def _demand(seen: ModelVisit | None) -> float:
@@ -151,20 +220,16 @@ def _demand(seen: ModelVisit | None) -> float:
 def _predict(model: _Model, visits: Sequence[Visit], situation: Situation) -> ModelPrediction:
     if not model.curve.costs:
         return _nothing(model)
-    limits = situation.limits
-    low, mean, high = servers(model.knobs, model.curve, situation.cameras, model.beside)
-    overhead = _overhead(model, visits, situation)
-    figures = [
-        batcher.capacity(server, limits.latency - extra, limits.percentile)
-        for server, extra in ((high, overhead.high), (mean, overhead.mean), (low, overhead.low))
-    ]
-    there = batcher.passage(mean, model.demand, limits.percentile)
+    limits, percentile = situation.limits, situation.limits.percentile
+    low, mean, high = servers(model)
+    excess = _excess(model, visits, situation)
+    there = batcher.passage(mean, model.demand, percentile)
     latency = Range(
-        batcher.passage(low, model.demand, limits.percentile).latency + overhead.low,
-        there.latency + overhead.mean,
-        batcher.passage(high, model.demand, limits.percentile).latency + overhead.high,
+        excess.applied(batcher.passage(low, model.demand, percentile).latency, low=True),
+        excess.applied(there.latency),
+        excess.applied(batcher.passage(high, model.demand, percentile).latency, high=True),
     )
-    capacity = _fed(Range(*figures), model.name, resources.latest(visits))
+    capacity = _fed(_capacity((low, mean, high), excess, limits), model.name, resources.latest(visits))
     own = [visit for visit in visits if visit.models.get(model.name) and visit.models[model.name].knobs == model.knobs]
     return ModelPrediction(
         capacity=_ordered(_seen_capacity(capacity, model, own, situation)),
@@ -174,6 +239,15 @@ def _predict(model: _Model, visits: Sequence[Visit], situation: Situation) -> Mo
         knobs=model.knobs,
         demand=model.demand,
     )
+
+
+def _capacity(ends: tuple[Server, Server, Server], excess: _Excess, limits: Limits) -> Range:
+    low, mean, high = ends
+    bound, percentile = limits.latency, limits.percentile
+    most = batcher.capacity(low, excess.bound(bound, low=True), percentile, batcher.FEW_LOADS)
+    least = batcher.capacity(high, excess.bound(bound, high=True), percentile, batcher.FEW_LOADS)
+    expected = batcher.capacity(mean, excess.bound(bound), percentile)
+    return Range(min(least, expected), expected, max(most, expected))
 
 
 def _nothing(model: _Model) -> ModelPrediction:
@@ -187,26 +261,70 @@ def _nothing(model: _Model) -> ModelPrediction:
     )
 
 
-def servers(knobs: Knobs, curve: Curve, cameras: int, beside: float) -> tuple[Server, Server, Server]:
-    """Return the batcher's servers with costs as low as they may be, as expected, and as high as they may be."""
-    sizes = range(1, resources.batch(knobs, cameras) + 1)
-    costs = [[curve.seconds(size, at + beside) for size in sizes] for at in range(1, max(1, knobs.instances) + 1)]
-    delay = max(0, knobs.max_queue_delay_microseconds) / 1e6
-    low, mean, high = (
-        Server(
-            tuple(tuple(getattr(cost, end) for cost in row) for row in costs),
-            delay,
-            knobs.preferred_batch_sizes if delay > 0 else (),
-            _GAP,
-            cameras,
-        )
-        for end in ("low", "mean", "high")
+def servers(model: _Model) -> tuple[Server, Server, Server]:
+    """Return the batcher's servers with costs as low as they may be, as expected, and as high as they may be.
+
+    What is not known of the serial share and of the costs are independent errors: their logarithms add in quadrature,
+    so that neither goes to its end where both are wide.
+    """
+    serial = model.curve.serial(max(1, model.knobs.instances))
+    mean = _server(model, serial.mean, "mean", 0.0)
+    ends = []
+    for choose, end in ((max, "low"), (min, "high")):
+        # Where only visits with several instances are known, a small serial share means long executions alone.
+        share = choose((serial.low, serial.high), key=lambda value: _server(model, value, "mean", 0.0).saturated)
+        one = abs(math.log(_server(model, share, "mean", 0.0).saturated / mean.saturated))
+        other = abs(math.log(_server(model, serial.mean, end, 1.0).saturated / mean.saturated))
+        part = math.hypot(one, other) / (one + other) if one + other > 0.0 else 1.0
+        ends.append(_server(model, serial.mean + part * (share - serial.mean), end, part))
+    return ends[0], mean, ends[1]
+
+
+def _server(model: _Model, serial: float, end: str, part: float) -> Server:
+    """Return a server whose costs are by `part` of the way at the `end` of their intervals."""
+    knobs, curve = model.knobs, model.curve
+    parts = []
+    for size in range(1, model.batch + 1):
+        mean = curve.alone(size, serial)
+        seconds = mean * (curve.alone(size, serial, end) / mean) ** part if part else mean
+        parts.append(sharing.split(seconds, serial))
+    left = max(_LEFT, 1.0 - model.taken)
+    return Server(
+        instances=max(1, knobs.instances),
+        apart=tuple(apart for apart, _ in parts),
+        alone=tuple(alone / left for _, alone in parts),
+        contention=max(0.0, serial - 1.0),
+        delay=max(0, knobs.max_queue_delay_microseconds) / 1e6,
+        preferred=tuple(knobs.preferred_batch_sizes),
+        gap=_GAP,
+        prepare=_PREPARE,
+        way=model.way,
+        interval=model.interval,
     )
-    return low, mean, high
 
 
-def _overhead(model: _Model, visits: Sequence[Visit], situation: Situation) -> Range:
-    """Return the seconds that measured latencies are above the batcher model's, over the visits that tell."""
+@dataclass(frozen=True, slots=True)
+class _Excess:
+    """How measured latencies differ from the batcher model's: by a time where above, by a factor where below."""
+
+    factor: float = 1.0
+    extra: Range = _OVERHEAD
+
+    def applied(self, seconds: float, *, low: bool = False, high: bool = False) -> float:
+        """Return the latency that is to be expected where the model says `seconds`."""
+        if high:
+            return seconds * math.sqrt(self.factor) + self.extra.high
+        return seconds * self.factor + (self.extra.low if low else self.extra.mean)
+
+    def bound(self, seconds: float, *, low: bool = False, high: bool = False) -> float:
+        """Return what the model may say where `seconds` are allowed."""
+        if high:
+            return max(0.0, seconds - self.extra.high) / math.sqrt(self.factor)
+        return max(0.0, seconds - (self.extra.low if low else self.extra.mean)) / self.factor
+
+
+def _excess(model: _Model, visits: Sequence[Visit], situation: Situation) -> _Excess:
+    """Return how the model's figures differ from measured ones, over the visits that tell."""
     found = []
     for visit in visits:
         seen = visit.models.get(model.name)
@@ -214,17 +332,20 @@ def _overhead(model: _Model, visits: Sequence[Visit], situation: Situation) -> R
             continue
         if known(seen.demand) and seen.rate < _SERVED * seen.demand:
             continue
-        beside = sum(m.knobs.instances * share(m.busy) for name, m in visit.models.items() if name != model.name)
-        mean = servers(seen.knobs, model.curve, situation.cameras, beside)[1]
+        mean = servers(replace(model, knobs=seen.knobs, batch=resources.batch(seen.knobs, situation.cameras)))[1]
         expected = batcher.passage(mean, seen.rate, situation.limits.percentile).latency
         weight = (4.0 if seen.knobs == model.knobs else 1.0) * max(1.0, visit.seconds)
-        found.append((weight, seen.latency.mean - expected, _NOISE * seen.latency.mean))
+        found.append((weight, seen.latency.mean, expected))
     if not found:
-        return _OVERHEAD
+        return _Excess()
     total = sum(weight for weight, _, _ in found)
-    mean = sum(weight * value for weight, value, _ in found) / total
-    spread = math.sqrt(sum(weight * ((value - mean) ** 2 + noise**2) for weight, value, noise in found) / total)
-    return Range(mean - 2 * spread, mean, mean + 2 * spread)
+    measured, expected = (sum(entry[0] * entry[column] for entry in found) / total for column in (1, 2))
+    factor = min(1.0, max(_LEAST_FACTOR, measured / expected))
+    extra = max(0.0, measured - expected)
+    spread = math.sqrt(
+        sum(w * ((m - e * factor - extra) ** 2 + (_NOISE * m) ** 2) for w, m, e in found) / total
+    )
+    return _Excess(factor, Range(extra - spread, extra, extra + 2 * spread))
 
 
 def _fed(capacity: Range, name: str, now: Visit | None) -> Range:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from edgedetector.tuning.curve import known
+from edgedetector.tuning.sharing import known
 from edgedetector.tuning.evidence import ModelPrediction, Prediction, Range
 from edgedetector.tuning.footprint import only_instances
 from edgedetector.tuning.situation import Limits, Situation

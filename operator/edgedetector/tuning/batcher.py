@@ -12,12 +12,12 @@ client and server:
 
 from __future__ import annotations
 
-import heapq
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
+from heapq import heappop, heappush, heapreplace
 from typing import Final
 
 FRAMES: Final = 600
@@ -120,32 +120,27 @@ def passage(server: Server, rate: float, percentile: int = 99, frames: int = FRA
     )
 
 
-@lru_cache(maxsize=2048)
-def latencies(server: Server, percentile: int, loads: tuple[float, ...]) -> tuple[tuple[float, float], ...]:
-    """Return (images a second, latency) from no load to the shares `loads` of what the server can do, ascending.
+def capacity(server: Server, bound: float, percentile: int = 99, loads: Sequence[float] = LOADS) -> float:
+    """Return the highest demand, images a second, at which the percentile of the latency keeps to `bound` seconds.
 
-    A demand of which a noticeable part is superseded is not served, however quick the rest is: it ends the list.
+    A demand of which a noticeable part is superseded is not served, however quick the rest is. Bisection among `loads`,
+    then interpolation on the logarithm of the latency, so that the figure has no steps.
     """
-    found = [(0.0, passage(server, 0.0, percentile).latency)]
     frames = FRAMES // 2 if len(loads) > len(FEW_LOADS) else FRAMES // 3
-    for load in loads:
-        rate = load * server.saturated
-        there = passage(server, rate, percentile, frames)
-        if there.skipped > _SERVED:
-            break
-        found.append((rate, max(there.latency, found[-1][1])))
-    return tuple(found)
-
-
-def capacity(server: Server, bound: float, percentile: int = 99, loads: tuple[float, ...] = LOADS) -> float:
-    """Return the highest demand, images a second, at which the percentile of the latency keeps to `bound` seconds."""
-    points = latencies(server, percentile, loads)
-    if bound < points[0][1]:
+    rates = [0.0, *(load * server.saturated for load in loads)]
+    latency = {0: passage(server, 0.0, percentile).latency}
+    if latency[0] > bound:
         return 0.0
-    for (low, quick), (high, slow) in pairwise(points):
-        if slow > bound:
-            return low + (high - low) * math.log(bound / quick) / math.log(slow / quick)
-    return points[-1][0]
+    low, high = 0, len(rates)
+    while high - low > 1:
+        middle = (low + high) // 2
+        there = passage(server, rates[middle], percentile, frames)
+        latency[middle] = there.latency
+        low, high = (low, middle) if there.latency > bound or there.skipped > _SERVED else (middle, high)
+    if high == len(rates) or latency[high] <= bound:
+        return rates[low]
+    part = math.log(bound / latency[low]) / math.log(latency[high] / latency[low])
+    return rates[low] + (rates[high] - rates[low]) * part
 
 
 @lru_cache(maxsize=256)
@@ -186,6 +181,7 @@ class _Run:
         self.end = 0.0
         self._server = server
         self._room = requests_at_once(server.instances)
+        self._largest = server.largest
         self._enough = {size for size in server.preferred if size <= server.largest} | {server.largest}
         self._free = [0.0] * server.instances  # when each instance is free, a heap
         self._flying: list[float] = []  # when each request on its way is answered, a heap
@@ -196,61 +192,58 @@ class _Run:
         """Serve all frames but those that wait for more than `interval` seconds."""
         index, count, arrivals = 0, len(self.arrivals), self.arrivals
         while index < count:
-            at = self._slot(arrivals[index], 0)
+            at = self._slot(arrivals[index], self._room)
             while index < count and arrivals[index] < at - interval:
                 index += 1
             if index < count:
-                index = self._batch(index, max(at, arrivals[index]))
+                arrived = arrivals[index]
+                index = self._batch(index, max(arrived, at))
 
-    def _slot(self, at: float, more: int) -> float:
-        """Return when a request can be sent, from `at` on, beside `more` that wait in Triton."""
-        flying, room = self._flying, self._room - more
+    def _slot(self, at: float, room: int) -> float:
+        """Return when a request can be sent, from `at` on, if `room` may be on their way."""
+        flying = self._flying
         at = max(at, self._sent)
         while flying and flying[0] <= at:
-            heapq.heappop(flying)
+            heappop(flying)
         while flying and len(flying) >= room:
-            at = heapq.heappop(flying)
+            at = heappop(flying)
         self._sent = at
         return at if room > 0 else math.inf
 
-    def _take(self, index: int, at: float) -> int:
-        """Return the index after the last frame of a request that is sent at `at`, `index` its first."""
-        return bisect_right(self.arrivals, at, index + 1, min(len(self.arrivals), index + self._server.largest))
-
     def _batch(self, index: int, at: float) -> int:
         """Form and execute a batch whose first request is sent at `at`; return the index after its last frame."""
-        server, arrivals, enough = self._server, self.arrivals, self._enough
-        prepare, half = server.prepare, server.way / 2
-        after, requests, count = self._take(index, at), 1, len(arrivals)
-        there = at + prepare * (after - index) + half
+        server, arrivals, largest = self._server, self.arrivals, self._largest
+        prepare, half, count = server.prepare, server.way / 2, len(self.arrivals)
+        after = bisect_right(arrivals, at, index + 1, min(count, index + largest))
+        requests, there = 1, at + prepare * (after - index) + half
         leaves = max(there + server.delay, self._free[0])
-        while after - index not in enough and after < count and arrivals[after] < leaves:
-            at = self._slot(arrivals[after], requests)
-            following = self._take(after, at) if at < leaves else after
+        while after - index not in self._enough and after < count and arrivals[after] < leaves:
+            at = self._slot(arrivals[after], self._room - requests)
+            following = bisect_right(arrivals, at, after + 1, min(count, after + largest)) if at < leaves else after
             arrives = at + prepare * (following - after) + half
             if arrives >= leaves:
                 break
-            if following - index > server.largest:
+            if following - index > largest:  # It does not fit: what there is leaves.
                 leaves = max(arrives, there)
                 break
             after, requests, there = following, requests + 1, max(there, arrives)
-        else:
-            if after - index in enough:
-                leaves = there
+        if after - index in self._enough:
+            leaves = there
         self._execute(index, after, requests, leaves)
         return after
 
     def _execute(self, index: int, after: int, requests: int, leaves: float) -> None:
         server, free = self._server, self._free
         size = after - index - 1
-        start = max(leaves, free[0])
-        beside = sum(1 for end in free if end - server.gap > start) if server.contention else 0
-        end = max(start + server.apart[size], self._device) + server.alone[size] * (1.0 + server.contention * beside)
-        self._device = self.end = end
-        heapq.heapreplace(free, end + server.gap)
+        start = max(free[0], leaves)
+        ready, alone = start + server.apart[size], server.alone[size]
+        if server.contention:
+            alone *= 1.0 + server.contention * sum(1 for end in free if end - server.gap > start)
+        end = self._device = self.end = (max(self._device, ready)) + alone
+        heapreplace(free, end + server.gap)
         answered = end + server.way / 2
         for _ in range(requests):
-            heapq.heappush(self._flying, answered)
+            heappush(self._flying, answered)
         self.latencies += [answered - arrived for arrived in self.arrivals[index:after]]
         self.executions += 1
         self.working += end - start

@@ -1,4 +1,4 @@
-"""Which configurations are worth a prediction: the grid of each model's knobs within its bounds, thinned where facts say so.
+"""Which configurations are worth a prediction: the grid of each model's knobs within its bounds, thinned by facts.
 
 Preferred batch sizes are offered only with a delay, and only where an image is clearly cheaper in such a batch or the
 engine says it was compiled for them: without a delay the largest of them is a hard cap, which the largest batch says
@@ -17,7 +17,7 @@ from edgedetector.tuning.window import Configuration, Knobs
 
 DELAYS: Final = (0, 100, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 """Microseconds."""
-_FEW_DELAYS: Final = (0, 500, 2000)
+_FEW_DELAYS: Final = (0, 1000)
 """Where a delay can hardly help: our client forms batches while the server is busy."""
 
 
@@ -63,8 +63,8 @@ def _options(now: Knobs, engine: Engine, situation: Situation, curve: Curve) -> 
     """Yield knobs of one model: its present ones with one changed, then the grid."""
     limits = situation.limits
     counts = range(max(1, limits.min_instances), max(1, limits.min_instances, limits.max_instances) + 1)
-    sizes, delays = _sizes(engine, curve), _delays(situation)
     base = within(now, engine, limits)
+    sizes, delays = _sizes(base, engine, curve), _delays(situation)
     yield base
     for count in counts:
         yield Knobs(count, base.max_batch_size, base.preferred_batch_sizes, base.max_queue_delay_microseconds)
@@ -80,10 +80,12 @@ def _options(now: Knobs, engine: Engine, situation: Situation, curve: Curve) -> 
             yield Knobs(count, size, hints, delay)
 
 
-def _sizes(engine: Engine, curve: Curve) -> Sequence[int]:
+def _sizes(now: Knobs, engine: Engine, curve: Curve) -> Sequence[int]:
     """Return largest batches: powers of two, the compiled one, stated ones, and what is measured as a dip."""
     if engine.largest_batch <= 0:
         return (0,)
+    if engine.fixed_batch:
+        return (now.max_batch_size,)
     powers = {1 << exponent for exponent in range(engine.largest_batch.bit_length())}
     sizes = powers | {engine.largest_batch} | set(engine.preferred) | set(curve.dips())
     return sorted(size for size in sizes if 1 <= size <= engine.largest_batch)
@@ -91,7 +93,7 @@ def _sizes(engine: Engine, curve: Curve) -> Sequence[int]:
 
 def _delays(situation: Situation) -> Sequence[int]:
     """Return delays within the bounds; the whole list only where waiting can be what is wanted."""
-    wanted = DELAYS if situation.goal is Goal.EFFICIENCY else _FEW_DELAYS
+    wanted = {Goal.EFFICIENCY: DELAYS, Goal.THROUGHPUT: _FEW_DELAYS, Goal.LATENCY: (0,)}[situation.goal]
     return [delay for delay in wanted if delay <= max(0, situation.limits.max_queue_delay_microseconds)]
 
 

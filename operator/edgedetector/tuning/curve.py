@@ -191,9 +191,7 @@ def _costs(seen: Sequence[Seen], serials: tuple[Range, ...], largest: int) -> tu
         for size in sorted({entry.size for entry in seen})
     }
     alone = {size: _moved(entry, sharing.ALONE, serials) for size, entry in pooled.items()}
-    points = [
-        Point(size, entry.log, entry.variance + _OFF_LINE**2 / 4) for size, entry in alone.items()
-    ]
+    points = [Point(size, entry.log, entry.variance + _OFF_LINE**2 / 4) for size, entry in alone.items()]
     steepness = estimate(points, SIZE_PRIOR, _log_line)
     anchors = _anchors(pooled, alone, steepness.mean)
     bare = {size: _anchor(entry) for size, entry in alone.items()}
@@ -238,7 +236,9 @@ def _pooled(entries: Sequence[Seen], serials: tuple[Range, ...]) -> Seen:
 def _anchors(pooled: Mapping[int, Seen], alone: Mapping[int, Seen], steepness: float) -> dict[int, Cost]:
     """Return the measured costs, those of few executions drawn to the line through all."""
     weights = {size: 1.0 / (entry.variance + _OFF_LINE**2) for size, entry in alone.items()}
-    level = sum((alone[size].log - _log_line(steepness, size)) * weights[size] for size in alone) / sum(weights.values())
+    level = sum((alone[size].log - _log_line(steepness, size)) * weights[size] for size in alone) / sum(
+        weights.values()
+    )
     anchors = {}
     for size, entry in pooled.items():
         pull = level + _log_line(steepness, size) - alone[size].log if len(pooled) > 1 else 0.0
@@ -276,7 +276,12 @@ def _cost(size: int, anchors: Mapping[int, Cost], bare: Mapping[int, Cost], stee
     )
     if size < near:  # A smaller batch takes no longer, and an image at least its share.
         return Cost(anchor.beside, anchor.low + math.log(size / near), anchor.mean + line, anchor.high)
-    return Cost(anchor.beside, anchor.low + flat, anchor.mean + line, anchor.high + steep + math.log(_CLIFF) * min(1.0, math.log2(size / near) / 2))
+    return Cost(
+        anchor.beside,
+        anchor.low + flat,
+        anchor.mean + line,
+        anchor.high + steep + math.log(_CLIFF) * min(1.0, math.log2(size / near) / 2),
+    )
 
 
 def _between(size: int, below: int, above: int, anchors: Mapping[int, Cost]) -> Cost:

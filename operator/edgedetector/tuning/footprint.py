@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from itertools import combinations
 from typing import Final
 
-from edgedetector.tuning.sharing import known
 from edgedetector.tuning.evidence import Range, Visit
+from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Situation
 from edgedetector.tuning.window import Configuration, Knobs
 

@@ -1,6 +1,6 @@
 """One number from few measurements and what is usual: a Bayesian fit on a grid, with an honest interval.
 
-A family says the logarithm of a cost for a value of the number, up to a scale that is free: only how costs differ tells.
+A family says the logarithm of a cost for a value of the number, up to a free scale: only how costs differ tells.
 """
 
 from __future__ import annotations

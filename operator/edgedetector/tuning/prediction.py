@@ -15,7 +15,7 @@ from edgedetector.tuning import batcher, footprint, resources, sharing
 from edgedetector.tuning.batcher import Server
 from edgedetector.tuning.curve import Curve, Curves
 from edgedetector.tuning.evidence import ModelPrediction, ModelVisit, Prediction, Range, Visit
-from edgedetector.tuning.sharing import known, share
+from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Goal, Limits, Situation
 from edgedetector.tuning.window import Configuration, Knobs
 
@@ -26,7 +26,7 @@ ANY: Final = 1e6
 _GAP: Final = 0.0003
 """Seconds between two executions of an instance, in Triton: 0.4 ms on a slow host, less on others."""
 _OVERHEAD: Final = Range(0.0, 0.002, 0.010)
-"""Seconds that a frame needs outside of Triton and the queue before it (preparation, boxes), where no visit shows it."""
+"""Seconds that a frame needs outside of Triton and the queue before it (boxes), where no visit shows it."""
 _PREPARE: Final = 0.001
 """Seconds that the detector needs for an image before its request is sent (docs/results/dataplane.md)."""
 _WAY: Final = 0.0006
@@ -225,7 +225,7 @@ def _predict(model: _Model, visits: Sequence[Visit], situation: Situation) -> Mo
     excess = _excess(model, visits, situation)
     there = batcher.passage(mean, model.demand, percentile)
     latency = Range(
-        excess.applied(batcher.passage(low, model.demand, percentile).latency, low=True),
+        excess.applied(batcher.passage(low, model.demand, percentile, batcher.FRAMES // 3).latency, low=True),
         excess.applied(there.latency),
         excess.applied(batcher.passage(high, model.demand, percentile).latency, high=True),
     )
@@ -269,15 +269,19 @@ def servers(model: _Model) -> tuple[Server, Server, Server]:
     """
     serial = model.curve.serial(max(1, model.knobs.instances))
     mean = _server(model, serial.mean, "mean", 0.0)
-    ends = []
-    for choose, end in ((max, "low"), (min, "high")):
-        # Where only visits with several instances are known, a small serial share means long executions alone.
-        share = choose((serial.low, serial.high), key=lambda value: _server(model, value, "mean", 0.0).saturated)
-        one = abs(math.log(_server(model, share, "mean", 0.0).saturated / mean.saturated))
-        other = abs(math.log(_server(model, serial.mean, end, 1.0).saturated / mean.saturated))
-        part = math.hypot(one, other) / (one + other) if one + other > 0.0 else 1.0
-        ends.append(_server(model, serial.mean + part * (share - serial.mean), end, part))
-    return ends[0], mean, ends[1]
+    low = _end(model, serial, mean, "low")
+    return low, mean, _end(model, serial, mean, "high")
+
+
+def _end(model: _Model, serial: Range, mean: Server, end: str) -> Server:
+    # Which end of the serial share is the slow one: with visits to several instances only, a small share means that
+    # executions alone take long.
+    choose = max if end == "low" else min
+    found = choose((serial.low, serial.high), key=lambda value: _server(model, value, "mean", 0.0).saturated)
+    one = abs(math.log(_server(model, found, "mean", 0.0).saturated / mean.saturated))
+    other = abs(math.log(_server(model, serial.mean, end, 1.0).saturated / mean.saturated))
+    part = math.hypot(one, other) / (one + other) if one + other > 0.0 else 1.0
+    return _server(model, serial.mean + part * (found - serial.mean), end, part)
 
 
 def _server(model: _Model, serial: float, end: str, part: float) -> Server:
@@ -342,9 +346,7 @@ def _excess(model: _Model, visits: Sequence[Visit], situation: Situation) -> _Ex
     measured, expected = (sum(entry[0] * entry[column] for entry in found) / total for column in (1, 2))
     factor = min(1.0, max(_LEAST_FACTOR, measured / expected))
     extra = max(0.0, measured - expected)
-    spread = math.sqrt(
-        sum(w * ((m - e * factor - extra) ** 2 + (_NOISE * m) ** 2) for w, m, e in found) / total
-    )
+    spread = math.sqrt(sum(w * ((m - e * factor - extra) ** 2 + (_NOISE * m) ** 2) for w, m, e in found) / total)
     return _Excess(factor, Range(extra - spread, extra, extra + 2 * spread))
 
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from edgedetector.tuning.batcher import requests_at_once
-from edgedetector.tuning.sharing import known
 from edgedetector.tuning.evidence import Range, Visit
+from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Situation
 from edgedetector.tuning.window import Configuration, Knobs
 

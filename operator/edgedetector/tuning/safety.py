@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from edgedetector.tuning.sharing import known
 from edgedetector.tuning.evidence import ModelPrediction, Prediction, Range
 from edgedetector.tuning.footprint import only_instances
+from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Limits, Situation
 from edgedetector.tuning.window import Knobs
 
@@ -40,7 +40,9 @@ def refusal(prediction: Prediction, present: Prediction, situation: Situation) -
         if found:
             return found
     return (
-        _over("the accelerator's utilisation", prediction.utilization, present.utilization, situation.limits.accelerator)
+        _over(
+            "the accelerator's utilisation", prediction.utilization, present.utilization, situation.limits.accelerator
+        )
         or _over("the host's load", prediction.host, present.host, situation.limits.host)
         or _memory(prediction, present, situation)
         or _shared_memory(prediction, present)

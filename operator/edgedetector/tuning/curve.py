@@ -34,6 +34,8 @@ _AGEING: Final = 0.01
 _OLDEST: Final = 0.10
 _UNKNOWN: Final = Range(1e-4, 0.02, 60.0)
 """Seconds of an execution of which nothing is known."""
+_SHORTEST, _LONGEST = 1e-6, 600.0
+"""Seconds of an execution that can be believed."""
 _MOST_INSTANCES: Final = 16
 _TWO_SIDED: Final = 1.96
 _DIP: Final = 0.92
@@ -134,18 +136,23 @@ def learn(visits: Sequence[Visit], engines: Mapping[str, Engine]) -> Curves:
         By model; gives the largest batch that costs are wanted for.
     """
     latest = max((visit.ended for visit in visits if math.isfinite(visit.ended)), default=0.0)
-    names = {name for visit in visits for name in visit.models} | set(engines)
-    return Curves({name: _curve(name, visits, engines.get(name, Engine()), latest) for name in sorted(names)})
+    return Curves({name: _curve(name, visits, engine, latest) for name, engine in sorted(engines.items())})
 
 
 def _curve(name: str, visits: Sequence[Visit], engine: Engine, latest: float) -> Curve:
-    seen = [entry for visit in visits if name in visit.models for entry in _entries(name, visit, latest)]
+    largest = max(1, engine.largest_batch)
+    seen = [
+        entry
+        for visit in visits
+        if name in visit.models
+        for entry in _entries(name, visit, latest)
+        if entry.size <= largest
+    ]
     if not seen:
         return Curve()
     usual = sharing.prior(name, visits)
     serials = tuple(_serial(seen, count, usual) for count in range(1, _MOST_INSTANCES + 1))
     sizes = sorted({entry.size for entry in seen})
-    largest = max(engine.largest_batch, sizes[-1], 1)
     costs = _padded(_costs(seen, serials, largest), engine.preferred, set(sizes))
     return Curve(costs, serials, tuple(sizes))
 
@@ -156,7 +163,7 @@ def _entries(name: str, visit: Visit, latest: float) -> Iterator[Seen]:
     drift = min(_OLDEST, _AGEING * hours)
     spread = visit.spread / math.sqrt(max(1, visit.windows)) if known(visit.spread) else 0.0
     for size, batch in visit.models[name].batches.items():
-        if size >= 1 and batch.executions >= 1 and known(batch.seconds):
+        if size >= 1 and batch.executions >= 1 and _SHORTEST <= batch.seconds <= _LONGEST:
             variance = _SYSTEMATIC**2 + drift**2 + spread**2 + _SPREAD**2 / batch.executions
             yield Seen(size, beside, math.log(batch.seconds), variance)
 

@@ -83,6 +83,8 @@ class ModelPrediction:
     knobs: Knobs = field(default_factory=Knobs)
     demand: float = 0.0
     """The present demand, images a second."""
+    served: float = 0.0
+    """Of it, what is inferred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,6 @@ class Prediction:
     """Bytes that the accelerator has, by its exporter or as stated."""
     shared_memory_room: float | None = None
     """Bytes of /dev/shm that there are for requests in flight."""
-    grows: bool = False
-    """That it may need more of the accelerator's memory than what serves now, for ever or while it is changed."""
 
     @property
     def configuration(self) -> dict[str, Knobs]:

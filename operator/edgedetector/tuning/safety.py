@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from edgedetector.tuning import footprint
 from edgedetector.tuning.evidence import ModelPrediction, Prediction, Range
-from edgedetector.tuning.footprint import only_instances
 from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Limits, Situation
 from edgedetector.tuning.window import Knobs
@@ -35,6 +35,8 @@ def refusal(prediction: Prediction, present: Prediction, situation: Situation) -
     present
         Of the one that serves now.
     """
+    if not known(situation.limits.latency):
+        return "the latency limit is no positive number"
     for name, model in prediction.models.items():
         found = _outside(name, model.knobs, situation) or _slow(name, model, present.models.get(name), situation.limits)
         if found:
@@ -104,7 +106,7 @@ def _over(what: str, value: Range | None, now: Range | None, limit: float) -> st
 
 def _memory(prediction: Prediction, present: Prediction, situation: Situation) -> str:
     """Return whether the accelerator's memory may not hold a step, or is not known while the step may need more."""
-    if not prediction.grows and not _reloads_blindly(prediction, present, situation):
+    if not footprint.grows(prediction.configuration, present.configuration, situation):
         return ""
     if not known(prediction.memory_total) or prediction.memory_total is None:
         return "the accelerator's total memory is not known"
@@ -117,18 +119,6 @@ def _memory(prediction: Prediction, present: Prediction, situation: Situation) -
             f" it has {prediction.memory_total / 1e6:.0f} MB"
         )
     return ""
-
-
-def _reloads_blindly(prediction: Prediction, present: Prediction, situation: Situation) -> bool:
-    """Return whether old and new copies of a model would coexist though nobody verified that they fit."""
-    if situation.coexisting:
-        return False
-    before = present.configuration
-    return any(
-        before.get(name) != knobs
-        and not (situation.in_place and name in before and only_instances(before[name], knobs))
-        for name, knobs in prediction.configuration.items()
-    )
 
 
 def _shared_memory(prediction: Prediction, present: Prediction) -> str:

@@ -106,7 +106,7 @@ def passage(server: Server, rate: float, percentile: int = 99, frames: int = FRA
         execution = server.apart[0] + server.alone[0]
         held = server.delay if server.largest > 1 else 0.0
         return Passage(server.prepare + server.way + held + execution, 1.0, 0.0, execution=execution)
-    cameras = min(_MOST_CAMERAS, max(1, round(rate * server.interval))) if math.isfinite(server.interval) else 0
+    cameras = round(min(_MOST_CAMERAS, max(1.0, rate * server.interval))) if math.isfinite(server.interval) else 0
     run = _Run(server, [at / rate for at in _arrivals(frames + _WARM, cameras)])
     run.go(server.interval)
     counted = sorted(run.latencies[_WARM:] or run.latencies)

@@ -62,7 +62,9 @@ def _all(present: Configuration, situation: Situation, curves: Curves) -> Iterat
 def _options(now: Knobs, engine: Engine, situation: Situation, curve: Curve) -> Iterator[Knobs]:
     """Yield knobs of one model: its present ones with one changed, then the grid."""
     limits = situation.limits
-    counts = range(max(1, limits.min_instances), max(1, limits.min_instances, limits.max_instances) + 1)
+    counts = range(max(1, limits.min_instances), limits.max_instances + 1)
+    if not counts:
+        return
     base = within(now, engine, limits)
     sizes, delays = _sizes(base, engine, curve), _delays(situation)
     yield base

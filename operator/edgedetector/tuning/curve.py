@@ -17,7 +17,7 @@ from edgedetector.tuning.posterior import Point, Prior, estimate
 from edgedetector.tuning.sharing import Company, known
 from edgedetector.tuning.situation import Engine
 
-SIZE_PRIOR: Final = Prior(mode=0.5, below=0.25, above=0.25, most=1.0)
+SIZE_PRIOR: Final = Prior(mode=0.5, below=0.3, above=0.25, most=1.0)
 """Share of a single image's time that each further image costs: tau + alpha * b with alpha at most all of it."""
 _SYSTEMATIC: Final = 0.02
 """Relative error of a mean duration however many executions it is of: throttling, neighbours, Triton's own work."""

@@ -41,7 +41,10 @@ def memory(
         if knobs == old:
             continue
         was, will = (_instance(name, each, now, visits, situation) for each in (old, knobs))
-        after = _sum(after, _times(will, knobs.instances), _times(was, -old.instances))
+        if _largest(old) == _largest(knobs):
+            after = _sum(after, _times(will, knobs.instances - old.instances))
+        else:
+            after = _sum(after, _times(will, knobs.instances), _times(was, -old.instances))
         kept = situation.in_place and only_instances(old, knobs)
         change = _sum(change, _times(will, max(0, knobs.instances - old.instances) if kept else knobs.instances))
     seen = [value for visit in visits if visit.configuration == dict(configuration) if (value := _used(visit))]

@@ -33,6 +33,8 @@ _WAY: Final = 0.0006
 """Seconds of a request between detector and Triton, both ways, where no visit shows it (through shared memory)."""
 _LONGEST_WAY: Final = 0.05
 """Seconds; what is longer is no way but a fault."""
+_SLOWEST: Final = 1e-3
+"""Images a second that can be believed, at least."""
 _NEAR_FULL: Final = 0.93
 """Share of what a server can do at most above which its latency tells of nothing but that."""
 _OFF: Final = 0.05
@@ -241,7 +243,9 @@ def _excess(model: Lane, visits: Sequence[Visit], situation: Situation) -> _Exce
         if known(seen.demand) and seen.rate < _SERVED * seen.demand:
             continue
         mean = servers(replace(model, knobs=seen.knobs, batch=resources.batch(seen.knobs, situation.cameras)))[1]
-        if seen.rate > _NEAR_FULL * mean.saturated:
+        if seen.rate > _SLOWEST: Final = 1e-3
+"""Images a second that can be believed, at least."""
+_NEAR_FULL * mean.saturated:
             continue  # The latency is that of frames that wait for their cameras' next ones, or soon will be.
         expected = batcher.passage(mean, seen.rate, situation.limits.percentile).latency
         weight = (4.0 if seen.knobs == model.knobs else 1.0) * max(1.0, visit.seconds)
@@ -325,7 +329,7 @@ def _demand(seen: ModelVisit | None) -> float:
     """Return images a second; 0: not known."""
     if seen is None:
         return 0.0
-    return max((value for value in (seen.demand, seen.rate) if known(value)), default=0.0)
+    return max((value for value in (seen.demand, seen.rate) if _SLOWEST <= value <= ANY), default=0.0)
 
 
 def mean_batch(model: ModelVisit) -> float:

@@ -161,7 +161,7 @@ def _entries(name: str, visit: Visit, latest: float) -> Iterator[Seen]:
     beside = sharing.company(name, visit.models)
     hours = max(0.0, latest - visit.ended) / 3600.0 if math.isfinite(visit.ended) else math.inf
     drift = min(_OLDEST, _AGEING * hours)
-    spread = visit.spread / math.sqrt(max(1, visit.windows)) if known(visit.spread) else 0.0
+    spread = min(1.0, visit.spread) / math.sqrt(max(1, visit.windows)) if known(visit.spread) else 0.0
     for size, batch in visit.models[name].batches.items():
         if size >= 1 and batch.executions >= 1 and _SHORTEST <= batch.seconds <= _LONGEST:
             variance = _SYSTEMATIC**2 + drift**2 + spread**2 + _SPREAD**2 / batch.executions

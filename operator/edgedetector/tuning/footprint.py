@@ -41,12 +41,13 @@ def memory(
         if knobs == old:
             continue
         was, will = (_instance(name, each, now, visits, situation) for each in (old, knobs))
+        count, already = max(0, knobs.instances), max(0, old.instances)
         if _largest(old) == _largest(knobs):
-            after = _sum(after, _times(will, knobs.instances - old.instances))
+            after = _sum(after, _times(will, count - already))
         else:
-            after = _sum(after, _times(will, knobs.instances), _times(was, -old.instances))
+            after = _sum(after, _times(will, count), _times(was, -already))
         kept = situation.in_place and only_instances(old, knobs)
-        change = _sum(change, _times(will, max(0, knobs.instances - old.instances) if kept else knobs.instances))
+        change = _sum(change, _times(will, max(0, count - already) if kept else count))
     seen = [value for visit in visits if visit.configuration == dict(configuration) if (value := _used(visit))]
     after = Range(min(seen), seen[-1], max(seen)) if seen else _positive(after)
     return after, Range(max(used, change.low), max(change.mean, after.mean), max(change.high, after.high))

@@ -33,6 +33,8 @@ _WAY: Final = 0.0006
 """Seconds of a request between detector and Triton, both ways, where no visit shows it (through shared memory)."""
 _LONGEST_WAY: Final = 0.05
 """Seconds; what is longer is no way but a fault."""
+_LONG: Final = 600.0
+"""Seconds of a visit after which more do not count."""
 _SLOWEST: Final = 1e-3
 """Images a second that can be believed, at least."""
 _NEAR_FULL: Final = 0.93
@@ -238,17 +240,15 @@ def _excess(model: Lane, visits: Sequence[Visit], situation: Situation) -> _Exce
     found = []
     for visit in visits:
         seen = visit.models.get(model.name)
-        if seen is None or seen.latency is None or not known(seen.latency.mean) or not known(seen.rate):
+        if seen is None or seen.latency is None or not 0.0 < seen.latency.mean < NEVER or not known(seen.rate):
             continue
         if known(seen.demand) and seen.rate < _SERVED * seen.demand:
             continue
         mean = servers(replace(model, knobs=seen.knobs, batch=resources.batch(seen.knobs, situation.cameras)))[1]
-        if seen.rate > _SLOWEST: Final = 1e-3
-"""Images a second that can be believed, at least."""
-_NEAR_FULL * mean.saturated:
+        if seen.rate > _NEAR_FULL * mean.saturated:
             continue  # The latency is that of frames that wait for their cameras' next ones, or soon will be.
         expected = batcher.passage(mean, seen.rate, situation.limits.percentile).latency
-        weight = (4.0 if seen.knobs == model.knobs else 1.0) * max(1.0, visit.seconds)
+        weight = (4.0 if seen.knobs == model.knobs else 1.0) * min(_LONG, max(1.0, visit.seconds))
         found.append((weight, seen.latency.mean, expected))
     if not found:
         return _Excess()
@@ -294,11 +294,11 @@ def _seen_latency(latency: Range, model: Lane, own: Sequence[Visit]) -> Range:
         and known(seen.demand)
         and abs(seen.demand / model.demand - 1.0) <= _ALIKE
     ]
-    if not measured or measured[-1] is None or not known(measured[-1].mean):
+    if not measured or measured[-1] is None or not 0.0 < measured[-1].mean < NEVER:
         return latency
     last = measured[-1]
-    low = last.low if known(last.low) else last.mean
-    high = last.high if known(last.high) else last.mean
+    low = last.low if known(last.low) else 0.0
+    high = last.high if 0.0 < last.high < NEVER else NEVER
     return Range(low * (1 - _NOISE), last.mean, high * (1 + _NOISE))
 
 

@@ -7,7 +7,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.tuning.truths import EPOCH, MODEL, Truth
+from tests.unit.tuning.truths import COMPILED, EPOCH, MODEL, Truth
 
 from edgedetector.tuning.curve import Curve, learn
 from edgedetector.tuning.evidence import ModelVisit, Visit
@@ -19,7 +19,7 @@ LINES = st.builds(Truth, fixed=st.floats(0.0005, 0.015), each=st.floats(0.001, 0
 SIZES = st.sets(st.integers(1, 32), min_size=1, max_size=6).map(sorted)
 
 
-def curve(*visits: Visit, engine: Engine = Engine(32)) -> Curve:
+def curve(*visits: Visit, engine: Engine = COMPILED) -> Curve:
     return learn(visits, {MODEL: engine}).of(MODEL)
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.tuning.truths import EPOCH, MODEL, Truth, situation
+from tests.unit.tuning.truths import ALONE, EPOCH, MODEL, Truth, situation
 
 from edgedetector.tuning.candidates import candidates
 from edgedetector.tuning.curve import learn
@@ -24,8 +24,8 @@ LOOSE = 1.0
 """Seconds: a bound that only a full server breaks."""
 SERVERS = st.builds(
     Truth,
-    fixed=st.floats(0.001, 0.008),
-    each=st.floats(0.001, 0.006),
+    fixed=st.floats(0.004, 0.010),
+    each=st.floats(0.002, 0.006),
     serial=st.floats(0.3, 1.0),
     contention=st.sampled_from([0.0, 0.0, 0.2]),
     cliff=st.sampled_from([0, 0, 4]),
@@ -53,12 +53,13 @@ def ordered(value: Range) -> bool:
 def test_capacities_hold_the_truth_after_one_visit(truth: Truth, count: int, size: int) -> None:
     found = of(Knobs(count, size), [truth.visit(use=0.5)], situation(latency=LOOSE)).capacity
     assert found.low <= best(truth, Knobs(count, size)) * 1.02
-    assert found.high >= best(truth, Knobs(count, size)) * 0.9
+    assert found.high >= truth.most(size, count) * 0.9
 
 
 @settings(max_examples=40)
 @given(SERVERS, st.integers(2, 4))
 def test_capacities_are_narrow_after_visits_to_all_that_counts(truth: Truth, count: int) -> None:
+    truth = replace(truth, cliff=0)  # Where larger batches are dearer the load decides which there are.
     sizes = [1, 2, 3, 4, 5, 6, 7, 8]
     visits = [
         truth.visit(Knobs(1, 8), sizes=sizes, ended=EPOCH),
@@ -112,7 +113,9 @@ def test_nothing_is_known_without_visits() -> None:
     assert (found.utilization, found.host, found.memory, found.shared_memory) == (None,) * 4
 
 
-WEIRD = st.one_of(st.floats(), st.sampled_from([0.0, -1.0, math.nan, math.inf, -math.inf, 1e-300, 1e300]), st.just(0.01))
+WEIRD = st.one_of(
+    st.floats(), st.sampled_from([0.0, -1.0, math.nan, math.inf, -math.inf, 1e-300, 1e300]), st.just(0.01)
+)
 OPTIONAL = st.one_of(st.none(), WEIRD)
 RANGES = st.one_of(st.none(), st.builds(Range, WEIRD, WEIRD, WEIRD))
 KNOBS = st.builds(
@@ -155,8 +158,10 @@ def test_garbage_never_raises_and_never_makes_a_figure_that_is_none(visits: list
     found = told(knobs, visits, where)
     model = found.models[MODEL]
     figures = [model.capacity, model.latency, found.utilization, found.host, found.memory, found.change_memory]
-    assert all(ordered(value) for value in figures if value is not None)
-    if not any(batch.executions >= 1 and batch.seconds > 0 for v in visits for batch in v.models[MODEL].batches.values()):
+    assert [value for value in figures if value is not None and not ordered(value)] == []
+    if not any(
+        batch.executions >= 1 and batch.seconds > 0 for v in visits for batch in v.models[MODEL].batches.values()
+    ):
         assert model.latency.high == NEVER
     assert isinstance(refusal(found, told(Knobs(1, 1), visits, where), where), str)
     assert math.isfinite(better(found, told(Knobs(1, 1), visits, where), where))
@@ -220,7 +225,12 @@ def test_batches_that_are_cheaper_leave_the_accelerator_idle() -> None:
 
 
 def prediction(
-    *, capacity: float = 100.0, latency: float = 0.02, knobs: Knobs = Knobs(), busy: float = 0.5, used: float | None = None
+    *,
+    capacity: float = 100.0,
+    latency: float = 0.02,
+    knobs: Knobs = ALONE,
+    busy: float = 0.5,
+    used: float | None = None,
 ) -> Prediction:
     model = ModelPrediction(
         Range(capacity, capacity, capacity), Range(latency, latency, latency), busy, 1.0, knobs, demand=50.0
@@ -251,11 +261,14 @@ def test_of_equals_the_leaner_is_better(goal: Goal, more: Knobs) -> None:
 
 def two(first: Knobs, second: Knobs, demand: float) -> tuple[Situation, list[Visit]]:
     """Two models of 10 ms on one device, the second at `demand`."""
+
     def visited(knobs: Knobs, rate: float) -> ModelVisit:
         return ModelVisit(knobs, {1: BatchTime(1000, 0.01)}, demand=rate, rate=rate, busy=rate * 0.01)
 
     where = Situation({"first": first, "second": second}, {"first": Engine(8), "second": Engine(8)}, limits=Limits(0.2))
-    return where, [Visit({"first": visited(first, 20.0), "second": visited(second, demand)}, 60.0, EPOCH, (20 + demand) * 0.01)]
+    return where, [
+        Visit({"first": visited(first, 20.0), "second": visited(second, demand)}, 60.0, EPOCH, (20 + demand) * 0.01)
+    ]
 
 
 def test_models_share_their_device() -> None:

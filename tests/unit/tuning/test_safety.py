@@ -15,16 +15,19 @@ from edgedetector.tuning.situation import Engine, Limits, Situation
 from edgedetector.tuning.window import Knobs
 
 START = Knobs(1, 4)
+QUICK = Range(0.02, 0.025, 0.03)
+USED = Range(1e9, 1e9, 1e9)
+CHANGE = Range(2e9, 2e9, 2e9)
 
 
 def made(
     knobs: Knobs = START,
     *,
-    latency: Range = Range(0.02, 0.025, 0.03),
+    latency: Range = QUICK,
     capacity: float = 200.0,
     demand: float = 100.0,
-    memory: Range | None = Range(1e9, 1e9, 1e9),
-    change: Range | None = Range(2e9, 2e9, 2e9),
+    memory: Range | None = USED,
+    change: Range | None = CHANGE,
     total: float | None = 8e9,
     used: Range | None = None,
     host: Range | None = None,

@@ -11,6 +11,8 @@ from edgedetector.tuning.window import BatchTime, Knobs
 
 MODEL = "people"
 EPOCH = 1.8e9
+ALONE = Knobs(1, 1)
+COMPILED = Engine(32)
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Truth:
 
     def visit(
         self,
-        knobs: Knobs = Knobs(1, 1),
+        knobs: Knobs = ALONE,
         *,
         sizes: Sequence[int] = (1,),
         use: float = 0.6,
@@ -76,11 +78,11 @@ class Truth:
 
 
 def situation(
-    start: Knobs = Knobs(1, 1),
+    start: Knobs = ALONE,
     *,
     latency: float = 0.1,
     goal: Goal = Goal.THROUGHPUT,
-    engine: Engine = Engine(32),
+    engine: Engine = COMPILED,
     limits: Limits | None = None,
     in_place: bool = False,
     coexisting: bool = False,

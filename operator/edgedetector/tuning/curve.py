@@ -180,7 +180,8 @@ def _serial(seen: Sequence[Seen], instances: int, usual: Prior) -> Range:
 
 def _away(beside: Company, instances: int) -> float:
     """Return the variance for having been measured with another number of instances."""
-    return (_OFF_STRETCH * (beside.instances - instances)) ** 2 if beside.others > 0.0 else 0.0
+    apart = _OFF_STRETCH * (beside.instances - instances) if beside.others > 0.0 else 0.0
+    return apart**2 + beside.doubt**2
 
 
 def _log_stretch(serial: float, beside: Company) -> float:
@@ -198,7 +199,11 @@ def _costs(seen: Sequence[Seen], serials: tuple[Range, ...], largest: int) -> tu
         for size in sorted({entry.size for entry in seen})
     }
     alone = {size: _moved(entry, sharing.ALONE, serials) for size, entry in pooled.items()}
-    points = [Point(size, entry.log, entry.variance + _OFF_LINE**2 / 4) for size, entry in alone.items()]
+    # Sizes are compared only where both were seen in the same company: what sharing does is less certain.
+    companies = {entry.beside: number for number, entry in enumerate(seen)}
+    points = [
+        Point(entry.size, entry.log, entry.variance + _OFF_LINE**2 / 4, companies[entry.beside]) for entry in seen
+    ]
     steepness = estimate(points, SIZE_PRIOR, _log_line)
     anchors = _anchors(pooled, alone, steepness.mean)
     bare = {size: _anchor(entry) for size, entry in alone.items()}
@@ -228,7 +233,8 @@ def _moved(entry: Seen, beside: Company, serials: tuple[Range, ...]) -> Seen:
         for value in (serial.low, serial.mean, serial.high)
     )
     doubt = (high - low) / (2 * _TWO_SIDED)
-    return replace(entry, beside=beside, log=entry.log + mean, variance=entry.variance + doubt**2)
+    luck = abs(entry.beside.doubt - beside.doubt)
+    return replace(entry, beside=beside, log=entry.log + mean, variance=entry.variance + doubt**2 + luck**2)
 
 
 def _pooled(entries: Sequence[Seen], serials: tuple[Range, ...]) -> Seen:

@@ -39,6 +39,8 @@ _SLOWEST: Final = 1e-3
 """Images a second that can be believed, at least."""
 _NEAR_FULL: Final = 0.93
 """Share of what a server can do at most above which its latency tells of nothing but that."""
+_FULL: Final = 0.88
+"""The same as a share of the time that instances or the device were seen at work."""
 _OFF: Final = 0.05
 """Relative error of a capacity though all costs are known: phases of the cameras, what the batcher model leaves out."""
 _ROUNDS: Final = 4
@@ -243,6 +245,8 @@ def _excess(model: Lane, visits: Sequence[Visit], situation: Situation) -> _Exce
         if seen is None or seen.latency is None or not 0.0 < seen.latency.mean < NEVER or not known(seen.rate):
             continue
         if known(seen.demand) and seen.rate < _SERVED * seen.demand:
+            continue
+        if seen.busy > _FULL or (visit.utilization or 0.0) > _FULL:
             continue
         mean = servers(replace(model, knobs=seen.knobs, batch=resources.batch(seen.knobs, situation.cameras)))[1]
         if seen.rate > _NEAR_FULL * mean.saturated:

@@ -17,10 +17,12 @@ from edgedetector.tuning.posterior import Prior
 
 PRIOR: Final = Prior(mode=0.75, below=0.25, above=0.30, most=2.4)
 """Where utilisation does not tell: most of an execution is the device's, some devices get worse with each instance."""
-_BELOW, _ABOVE = 0.10, 0.25
+_BELOW, _ABOVE = 0.10, 0.20
 """Standard deviations about what utilisation tells. A monitor sees less than the device's part (the KS20's leaves out
 copies) rather than more."""
 _LEAST: Final = 0.1
+_LUCK: Final = 0.6
+"""Of the others' time at work in which an execution need not meet them (judged by simulated cameras)."""
 _STEPS: Final = 45
 
 
@@ -32,6 +34,20 @@ class Company:
     """Of all models."""
     others: float = 0.0
     """Mean executions at work beside one."""
+
+    @property
+    def busy(self) -> float:
+        """Return the share of the time that the others are at work."""
+        return min(1.0, self.others / (self.instances - 1)) if self.instances > 1 else 0.0
+
+    @property
+    def doubt(self) -> float:
+        """Return the relative error of what is said of how long executions take in this company.
+
+        Cameras send at fixed phases, so whether frames meet at all is luck; only where instances are always at work it
+        is none.
+        """
+        return _LUCK * self.others * (1.0 - self.busy)
 
 
 def company(name: str, models: Mapping[str, ModelVisit]) -> Company:
@@ -52,8 +68,7 @@ def stretch(serial: float, beside: Company) -> float:
     if beside.instances <= 1:
         return 1.0
     part, more = min(1.0, serial), max(0.0, serial - 1.0)
-    busy = min(1.0, beside.others / (beside.instances - 1))
-    return (1.0 + max(0.0, beside.instances * part - 1.0) * busy) * (1.0 + more * beside.others)
+    return (1.0 + max(0.0, beside.instances * part - 1.0) * beside.busy) * (1.0 + more * beside.others)
 
 
 def prior(name: str, visits: Sequence[Visit]) -> Prior:

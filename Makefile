@@ -7,7 +7,7 @@ BIN := .venv/bin
 HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export HOME
 
-.PHONY: help demo test check lint quick unit format down kubeconfig golden soak faults weights bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane
+.PHONY: help demo test check lint quick unit format down kubeconfig golden soak faults weights bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane bench-observation
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,3 +86,7 @@ bench-shared-memory: ## tensors in shared memory against tensors in the gRPC mes
 bench-dataplane: ## CPU a camera against OpenCV and ffmpeg pipes, batches, perf_analyzer, the emulated KS20; PARTS="cpu ks20"
 	@hack/bootstrap.sh
 	@PYTHONPATH=operator $(BIN)/python -m bench.dataplane $(PARTS)
+
+bench-observation: ## what it costs a pod to be asked for its load, and the operator to make a window of it
+	@hack/bootstrap.sh
+	@PYTHONPATH=operator $(BIN)/python -m bench.observation

@@ -34,6 +34,9 @@ class Selection:
 EMULATED: Final = "(EMULATED: simulated by software, no such hardware is present) "
 # What the vendor's file for the KS20 asks for, in case that no file is there to read.
 KS20_METRICS: Final = frozenset({"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_FB_USED"})
+# In such a file a field of the type `label`, which stands at every metric; so the exporter that the vendor's descends
+# from does it. Whether the vendor's does is not known.
+DRIVER: Final = "DCGM_FI_DRIVER_VERSION"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,8 @@ class _Collector:
             "modelName": f"Emulated {profile.name}",
             "Hostname": host,
         }
+        if selection.vendor is None or DRIVER in selection.vendor:
+            self.labels[DRIVER] = profile.driver
 
     def collect(self) -> Iterator[Metric]:
         for gauge in vendor_gauges(self.profile, self.reading):

@@ -139,6 +139,8 @@ class DeviceProfile:
     emulation needs itself between two executions counts towards it."""
     max_batch: int = 32
     """Largest batch of an engine that does not say its own (`nnexec --maxBatch 32`)."""
+    driver: str = "EMULATED-1.0"
+    """Version of its driver, which no real one has."""
 
     @property
     def bandwidth(self) -> float:
@@ -184,7 +186,8 @@ def override(profile: DeviceProfile, changes: Mapping[str, Any]) -> DeviceProfil
             target = target.get(parent) if isinstance(target, dict) else None
         if not isinstance(target, dict) or leaf not in target or isinstance(target[leaf], dict):
             raise InvalidProfileError(f"{name}: no such field")
-        target[leaf] = _from_text(value, name) if isinstance(value, str) and leaf != "name" else value
+        plain = not isinstance(value, str) or isinstance(target[leaf], str)
+        target[leaf] = value if plain else _from_text(value, name)
     return from_dict(document)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedetector.api import dataplane, wire
+from edgedetector.api import dataplane, observation, wire
 
 DOCUMENTS = (
     dataplane.ServingConfig,
@@ -16,6 +16,7 @@ DOCUMENTS = (
     dataplane.DetectorConfig,
     dataplane.MediaConfig,
     dataplane.DetectorState,
+    observation.Observation,
 )
 
 
@@ -25,7 +26,7 @@ def values(kind: typing.Any) -> st.SearchStrategy[typing.Any]:
     if origin is tuple:
         return st.lists(values(typing.get_args(kind)[0]), max_size=3).map(tuple)
     if origin is dict:
-        return st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=3)
+        return st.dictionaries(st.text(max_size=8), values(typing.get_args(kind)[1]), max_size=3)
     if isinstance(kind, types.UnionType):
         return st.one_of(st.none(), values(typing.get_args(kind)[0]))
     if dataclasses.is_dataclass(kind):
@@ -56,6 +57,7 @@ def test_an_older_pod_passes_over_keys_of_a_newer_operator() -> None:
     ("text", "field"),
     [
         ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
         ("[]", "ServingConfig: expected an object"),
         ("{}", "ServingConfig.id: missing"),
         ('{"id": 1}', "ServingConfig.id: expected str"),

@@ -235,7 +235,7 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class AcceleratorMetric:
-    """One of our figures (`utilization` as a share of 1, `temperature` in degrees Celsius), and where it comes from."""
+    """One of our figures, by name and in units of `profile.MetricMapping`, and where it comes from."""
 
     name: str
     metric: str
@@ -250,6 +250,9 @@ class Accelerator:
     url: str = ""
     """Empty: nowhere."""
     metrics: tuple[AcceleratorMetric, ...] = ()
+    driver_metric: str = field(default="", metadata=LEFT_OUT)
+    """The exporter's metric of which a label is the driver's version; empty: none is."""
+    driver_label: str = field(default="", metadata=LEFT_OUT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,3 +380,5 @@ class DetectorState:
     transport: str | None = None
     """Why tensors travel in messages although they should lie in shared memory; empty: they lie where they should;
     None, of a pod of a former release: not said."""
+    driver: str = field(default="", metadata=LEFT_OUT)
+    """Version of the accelerator's driver on this node, as its exporter names it; empty: not known."""

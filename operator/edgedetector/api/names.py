@@ -41,12 +41,17 @@ ANNOTATION_DECODING: Final = f"{GROUP}/decoding"
 # On inference pods of a detector with post-processing: those of a former release know nothing of it, and are replaced.
 ANNOTATION_POST_PROCESSING: Final = f"{GROUP}/post-processing"
 
+# On an EdgeDetector: any new text has its profile's capabilities tested on the card, with its models. On the Job that
+# does it: the text that asked for it.
+ANNOTATION_VERIFY: Final = f"{GROUP}/verify-profile"
+
 # To what the maximum of replicas was lowered and when, on their autoscaler.
 ANNOTATION_CAPPED: Final = f"{GROUP}/capped"
 
 COMPONENT_TRITON: Final = "triton"
 COMPONENT_MEDIA: Final = "media"
 COMPONENT_EXPORTER: Final = "exporter"
+COMPONENT_VERIFICATION: Final = "verification"
 
 CONTAINER_TRITON: Final = "triton"
 CONTAINER_DETECTOR: Final = "detector"
@@ -58,7 +63,7 @@ CONTAINER_EXPORTER: Final = "exporter"
 
 PORT_TRITON_GRPC: Final = 8001
 PORT_TRITON_METRICS: Final = 8002
-PORT_DETECTOR: Final = 9090  # /metrics, /state, /healthz
+PORT_DETECTOR: Final = 9090  # /metrics, /state, /observation, /healthz
 PORT_DETECTOR_EVENTS: Final = 9091  # /events, /snapshot/...: personal data, on loopback unless a token guards them
 PORT_GO2RTC_API: Final = 1984
 PORT_GO2RTC_RTSP: Final = 8554
@@ -87,6 +92,8 @@ FILE_MEDIA: Final = "media.json"  # key of ConfigMap NAME-media
 FILE_FETCH_REPORT: Final = "problems.json"  # in DIR_FETCH_REPORT
 FILE_AUTHORITY: Final = "ca.crt"
 FILE_LEAVING: Final = "leaving"  # in DIR_RUN: the detector is told to end; then after how many seconds Triton may
+VARIABLE_VERIFICATION: Final = "VERIFICATION"  # what the test of a profile is to do, as JSON
+FILE_TERMINATION_LOG: Final = "dev/termination-log"  # below the root: a container's last words
 FILE_ADMIN_KEY: Final = "admin-key"  # in DIR_RUN, mode 0600
 
 KEY_USERNAME: Final = "username"  # keys of Secrets
@@ -121,6 +128,11 @@ def serving(detector: str) -> str:
 def detector_config(detector: str) -> str:
     """ConfigMap with the data plane's configuration."""
     return f"{detector}-detector"
+
+
+def verification(detector: str) -> str:
+    """Job that tests a profile's capabilities with the detector's models, and its NetworkPolicy."""
+    return f"{detector}-verify"
 
 
 def exporter(profile: str) -> str:

@@ -5,21 +5,24 @@ The classes have the shape of ``crds/edgedetector.dev_acceleratorprofiles.yaml``
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Self
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, Literal, Self, cast
 
 from edgedetector.api.decode import decode
 from edgedetector.api.pods import EnvironmentVariable, Resources, Toleration
 from edgedetector.api.quantities import Quantity
+from edgedetector.api.verification import drivers_of, lapsed, verification_of
 
 KIND: Final = "AcceleratorProfile"
 PLURAL: Final = "acceleratorprofiles"
 
 InstanceKind = Literal["KIND_AUTO", "KIND_CPU", "KIND_GPU", "KIND_MODEL"]
-Figure = Literal["utilization", "memoryUsed", "memoryFree", "memoryTotal", "temperature", "power"]
+Figure = Literal["utilization", "memoryUsed", "memoryFree", "memoryTotal", "temperature", "power", "pcieWidth"]
 Unit = Literal[
-    "ratio", "percent", "bytes", "kibibytes", "mebibytes", "megabytes", "celsius", "watts", "milliwatts"
+    "ratio", "percent", "bytes", "kibibytes", "mebibytes", "megabytes", "celsius", "watts", "milliwatts", "lanes"
 ]  # fmt: skip
 CapabilityName = Literal["instanceChangeInPlace", "coexistingReload", "memoryKnown", "hardwareDecode", "int8"]
 FACTORS: Final[Mapping[Unit, float]] = {
@@ -32,6 +35,7 @@ FACTORS: Final[Mapping[Unit, float]] = {
     "celsius": 1.0,
     "watts": 1.0,
     "milliwatts": 0.001,
+    "lanes": 1.0,
 }
 """Factor from an exporter's unit to ours."""
 
@@ -124,7 +128,8 @@ class ExistingExporter:
 class MetricMapping:
     """One of our figures (`name`), the exporter's metric that holds it, and that metric's unit.
 
-    Ours: utilization as a share of 1, memory in bytes, temperature in degrees Celsius, power in watts.
+    Ours: utilization as a share of 1, memory in bytes, temperature in degrees Celsius, power in watts, pcieWidth in
+    lanes that are in use.
     """
 
     name: Figure
@@ -136,6 +141,14 @@ class MetricMapping:
     def factor(self) -> float:
         """What the exporter's figure is multiplied by."""
         return FACTORS[self.unit]
+
+
+@dataclass(frozen=True, slots=True)
+class DriverVersion:
+    """Where the exporter tells the driver's version: a label of one of its metrics."""
+
+    metric: str
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +169,7 @@ class ExporterSpec:
     resources: Resources = field(default_factory=Resources)
     existing: ExistingExporter | None = None
     metrics: tuple[MetricMapping, ...] = ()
+    driver_version: DriverVersion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +207,18 @@ class ProfileSpec:
         """Whether detectors are to decode with what `decoding` names."""
         return self.can("hardwareDecode") and bool(self.decoding.hardware or self.decoding.decoders)
 
+    @property
+    def basis(self) -> str:
+        """Digest of what a verification is about: another server or exporter, and it says nothing any more."""
+        server, exporter = self.triton, self.exporter or ExporterSpec()
+        parts = [
+            [server.image, server.version, server.backend, server.instance_kind, *server.arguments],
+            [[variable.name, variable.value] for variable in server.environment],
+            [exporter.image, [[file.path, file.content] for file in exporter.files]],
+            [[metric.name, metric.metric, metric.unit] for metric in exporter.metrics],
+        ]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
 
 @dataclass(frozen=True, slots=True)
 class AcceleratorProfile:
@@ -208,6 +234,9 @@ class AcceleratorProfile:
     def parse(cls, obj: Mapping[str, Any]) -> Self:
         """Return the value of a Kubernetes object of kind AcceleratorProfile.
 
+        What a verification has found, and which still counts, stands in the place of what the specification says of
+        the same capabilities and figures.
+
         Raises
         ------
         InvalidSpecError
@@ -219,6 +248,28 @@ class AcceleratorProfile:
             name=metadata["name"],
             uid=metadata.get("uid", ""),
             generation=metadata.get("generation", 0),
-            spec=spec,
+            spec=_measured(spec, obj.get("status") or {}),
             deleting=metadata.get("deletionTimestamp") is not None,
         )
+
+
+def _measured(spec: ProfileSpec, status: Mapping[str, Any]) -> ProfileSpec:
+    """Return the specification with what was measured on the card in the place of what was written, where it counts."""
+    verification = verification_of(status)
+    if lapsed(verification, spec.basis, drivers_of(status)):
+        return spec
+    known = {found.name: found for found in verification.capabilities if found.verified}
+    written = {one.name: one for one in spec.capabilities}
+    capabilities = tuple(
+        replace(
+            written.get(name, Capability(name)),
+            supported=known[name].supported if name in known else written[name].supported,
+            verified=name in known or written[name].verified,
+        )
+        for name in (*written, *(cast("CapabilityName", one) for one in known if one not in written))
+    )
+    if spec.exporter is None:
+        return replace(spec, capabilities=capabilities)
+    figures = {found.name: found.supported for found in verification.metrics if found.verified}
+    metrics = tuple(replace(one, verified=figures.get(one.name, one.verified)) for one in spec.exporter.metrics)
+    return replace(spec, capabilities=capabilities, exporter=replace(spec.exporter, metrics=metrics))

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import types
 import typing
+from functools import cache
 from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
@@ -34,15 +35,22 @@ def from_json(kind: type[T], text: str) -> T:
     """
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidDocumentError(f"{kind.__name__}: not JSON: {error}") from None
     value: T = _decode(kind, document, kind.__name__)
     return value
 
 
+@cache
 def _camel(name: str) -> str:
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    """Return the types of a dataclass's fields: to find them takes longer than all the rest of reading one."""
+    return typing.get_type_hints(kind)
 
 
 def _encode(value: Any) -> Any:
@@ -91,7 +99,7 @@ def _decode_scalar(kind: Any, value: Any, path: str) -> Any:
 def _decode_object(kind: Any, value: Any, path: str) -> Any:
     if not isinstance(value, dict):
         raise InvalidDocumentError(f"{path}: expected an object")
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     arguments: dict[str, Any] = {}
     for item in dataclasses.fields(kind):
         key = _camel(item.name)

@@ -36,6 +36,7 @@ POD: Final = Kind("v1", "Pod", "pods")
 DEPLOYMENT: Final = Kind("apps/v1", "Deployment", "deployments")
 CORE_EVENT: Final = Kind("v1", "Event", "events")
 EVENT: Final = Kind("events.k8s.io/v1", "Event", "events")
+JOB: Final = Kind("batch/v1", "Job", "jobs")
 CRD: Final = Kind("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
 
 _CHILDREN: Final = (
@@ -46,6 +47,7 @@ _CHILDREN: Final = (
     Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers"),
     Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets"),
     Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies"),
+    JOB,
     Kind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors"),
     Kind("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules"),
 )

@@ -144,7 +144,7 @@ def loop_of(
 ) -> Loop:
     """Return what takes keys from the queue."""
     reconcilers: dict[keys.Subject, Reconciler] = {
-        keys.Subject.DETECTOR: DetectorReconciler(shell, scraper, uses),
+        keys.Subject.DETECTOR: DetectorReconciler(shell, scraper, uses, uses.drivers_of),
         keys.Subject.PROFILE: ProfileReconciler(shell, uses),
         keys.Subject.SHIPPED: ShippedReconciler(shell),
     }

@@ -17,7 +17,7 @@ from edgedetector.api import conditions, errors, names
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, held, kinds
-from edgedetector.controller import keys, refresh, replicas
+from edgedetector.controller import keys, refresh, replicas, verifying
 from edgedetector.controller.holders import HELD, Holders
 from edgedetector.controller.logs import about
 from edgedetector.controller.loop import AwaitsError
@@ -25,6 +25,7 @@ from edgedetector.controller.patience import Patience
 from edgedetector.controller.shell import reported, resource
 from edgedetector.observe import gather, kubelet, scrape
 from edgedetector.status import compose, document, scaling
+from edgedetector.status import verification as verifications
 from edgedetector.status.cameras import merge
 from edgedetector.status.view import PATIENCE, Running, View, remains
 
@@ -39,6 +40,8 @@ logger = logging.getLogger(__name__)
 
 # Failures in a row, two to three seconds with the pauses between them, from which on the status tells of them.
 LASTING: Final = 4
+# Seconds until the look that removes a test's Job, once the status says what came of it.
+ANSWERED: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class DetectorReconciler:
     scraper: scrape.Scraper[Key]
     uses: Callable[[Key, str], None]
     """Told which profile a detector uses; "" when the detector is gone."""
+    drivers: Callable[[Key, frozenset[str]], None] = lambda _key, _versions: None
+    """Told which versions of the accelerator's driver a detector's pods run with."""
     patience: Patience = field(default_factory=Patience)
     failures: dict[Key, int] = field(default_factory=dict)
     """Passes in a row that the API server let fail."""
@@ -137,7 +142,8 @@ class DetectorReconciler:
             cap = self._cap(detector, seen.snapshot, waiting)
             facts = plan.Facts(seen.snapshot.served, waiting, live, before, cap)
             rendered = plan.detector_children(detector, profile, shell.settings, facts, accepted)
-            desired = shell.keep(key, rendered, seen.children, source, settled=held.settled(obj))
+            asked, test = self._test(obj, detector, profile, source, seen)
+            desired = shell.keep(key, (*rendered, *test), seen.children, source, settled=held.settled(obj))
         with shell.phase("apply"):
             if outcome := await shell.converge(key, desired, seen.children, detector.uid):
                 seen = seen.after(outcome.children)  # what comes of it at the controllers is an event
@@ -145,7 +151,26 @@ class DetectorReconciler:
                 await shell.client.annotate(pod, {names.ANNOTATION_REFRESH: digest}, names.FIELD_MANAGER)
         spec = detector.spec
         cameras = merge(spec.camera_names, seen.snapshot, spec.main_stream_cameras, suspended=detector.suspend)
-        return View(detector, profile, accepted, seen.snapshot, self.shell.now(), cameras)
+        return View(detector, profile, accepted, seen.snapshot, self.shell.now(), cameras, asked=asked)
+
+    def _test(
+        self, obj: Object, detector: EdgeDetector, profile: AcceleratorProfile, source: Object, seen: Seen
+    ) -> tuple[verifications.Asked | None, tuple[Object, ...]]:
+        """Return how the test of the profile stands that the detector asks for, and what is to be there of it."""
+        told = frozenset(state.driver for state in seen.snapshot.states.values() if state.driver)
+        self.drivers(keys.detector(detector.namespace, detector.name), told)
+        job, request = verifying.live(seen.children, detector.name), verifying.request(obj)
+        asked = verifications.asked(
+            request,
+            (obj.get("status") or {}).get("verification") or {},
+            verifying.run(job, seen.pods, profile.name),
+            None if self.shell.namespaced else source.get("status") or {},
+            own_pods=any(pod.node for pod in seen.snapshot.of(names.COMPONENT_TRITON)),
+            holders=seen.snapshot.holders,
+        )
+        wanted = request if asked and not asked.settled else ""
+        settings, manager = self.shell.settings, names.FIELD_MANAGER
+        return asked, verifying.desired(detector, profile, settings, asked=wanted, before=job, manager=manager)
 
     async def _remains(self, key: Key, obj: Object) -> Running | None:
         with contextlib.suppress(errors.OperatorError):  # the error of the user is to be told in any case
@@ -235,6 +260,8 @@ class DetectorReconciler:
         if (patience := scaling.due(view)) is not None:
             since, length = patience
             pending.append((datetime.fromisoformat(since) + length - self.shell.now()).total_seconds())
+        if view.asked is not None and view.asked.answered and not view.asked.settled:
+            pending.append(ANSWERED)
         if view.snapshot.scaler is not None and (cap := view.snapshot.scaler.cap) is not None:
             pending.append((cap.since + plan.CAP_LASTS - self.shell.now()).total_seconds())
         soon = [seconds for seconds in pending if 0 < seconds < timedelta.max.total_seconds()]

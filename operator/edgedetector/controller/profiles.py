@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,12 @@ from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, diff, kinds
 from edgedetector.cluster.errors import ClusterError, NotFoundError
 from edgedetector.cluster.ownership import SHIPPED_MANAGER, is_shipped
-from edgedetector.controller import keys
+from edgedetector.controller import keys, verifying
 from edgedetector.controller.logs import about
 from edgedetector.controller.loop import AwaitsError
 from edgedetector.controller.shell import reported, resource
 from edgedetector.observe import kubelet
-from edgedetector.status import compose, profiles
+from edgedetector.status import compose, profiles, verification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -43,7 +44,8 @@ class Uses:
 
     wake: Callable[[Key], None]
     _profile_of: dict[Key, str] = field(default_factory=dict)
-    _versions: dict[str, tuple[str, int] | None] = field(default_factory=dict)
+    _versions: dict[str, tuple[str, int, str] | None] = field(default_factory=dict)
+    _drivers: dict[Key, frozenset[str]] = field(default_factory=dict)
 
     def __call__(self, detector: Key, profile: str) -> None:
         """Note the profile of a detector; "" when the detector is gone."""
@@ -51,14 +53,31 @@ class Uses:
         if profile:
             self._profile_of[detector] = profile
         if before != profile:
+            self._drivers.pop(detector, None)
             for name in (before, profile):
                 if name:
                     self.wake(keys.profile(name))
 
-    def saw(self, profile: str, version: tuple[str, int] | None) -> None:
-        """Wake the users of a profile whose UID and generation are not those of the last look; None: it is gone.
+    def drivers_of(self, detector: Key, versions: frozenset[str]) -> None:
+        """Note the versions of the driver that a detector's pods run with; wakes its profile if they are others."""
+        profile = self._profile_of.get(detector, "")
+        before = self.drivers(profile)
+        self._drivers[detector] = versions
+        if profile and self.drivers(profile) != before:
+            self.wake(keys.profile(profile))
 
-        The generation alone does not tell: that of a profile which was deleted and made anew is 1 again.
+    def drivers(self, profile: str) -> frozenset[str]:
+        """Return the versions of the driver that the users of a profile run with."""
+        return frozenset[str]().union(*(self._drivers.get(user, frozenset()) for user in self.users(profile)))
+
+    def saw(self, profile: str, version: tuple[str, int, str] | None) -> None:
+        """Wake the users of a profile that is another one than at the last look; None: it is gone.
+
+        Parameters
+        ----------
+        version
+            UID, generation, and what its status says of verification. The generation alone does not tell: that of a
+            profile which was deleted and made anew is 1 again.
         """
         if profile in self._versions and self._versions[profile] == version:
             return
@@ -103,7 +122,7 @@ class ProfileReconciler:
         if obj is None or converge.leaving(obj):
             self.uses.saw(key.name, None)
             return None
-        self.uses.saw(key.name, (obj["metadata"]["uid"], obj["metadata"]["generation"]))
+        self.uses.saw(key.name, _version(obj, obj.get("status") or {}))
         in_use = await self._in_use(key.name)
         overshadows = key.name in self.shell.files and not is_shipped(obj)
         try:
@@ -117,8 +136,14 @@ class ProfileReconciler:
                 await self._write(obj, profiles.judge_error(reported(error)))
             raise
         judged = profiles.judge(key.name, exporter, pods, in_use=in_use, overshadows=overshadows)
-        await self._write(obj, judged, exporter)
+        found = await self._verification(key, obj)
+        await self._write(obj, (*judged, found.condition), exporter, found)
         return self.shell.resync()
+
+    async def _verification(self, key: Key, obj: Object) -> verification.Known:
+        """Return what is known of the profile on real cards once the tests that have ended are counted."""
+        runs = await verifying.runs(self.shell.client, key.name)
+        return verification.known(obj, runs, self.uses.drivers(key.name))
 
     def _as_shipped(self, name: str, obj: Object | None) -> bool:
         """Tell whether the profile is as the operator ships it, or none of its business."""
@@ -132,6 +157,7 @@ class ProfileReconciler:
         if exporter is None or exporter.rolled_out:
             return ()
         place, selector = self.shell.settings.operator_namespace, f"{names.LABEL_PROFILE}={key.name}"
+        selector += f",{names.LABEL_COMPONENT}={names.COMPONENT_EXPORTER}"  # a test of the profile has that label, too
         return tuple(kubelet.pod(pod) for pod in await self.shell.client.list(kinds.POD, place, selector))
 
     async def _file(self, key: Key, obj: Object | None) -> float | None:
@@ -196,7 +222,13 @@ class ProfileReconciler:
         place = self.shell.settings.operator_namespace
         return await self.shell.gather(plan.PROFILE_CHILD_KINDS, place, selector, served)
 
-    async def _write(self, obj: Object, judged: tuple[Condition, ...], exporter: Workload | None = None) -> None:
+    async def _write(
+        self,
+        obj: Object,
+        judged: tuple[Condition, ...],
+        exporter: Workload | None = None,
+        found: verification.Known | None = None,
+    ) -> None:
         before = obj.get("status") or {}
         generation = obj["metadata"]["generation"]
         now = self.shell.now().strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -206,14 +238,17 @@ class ProfileReconciler:
         }
         if exporter is not None:
             wanted["exporters"] = {"desired": exporter.desired, "ready": exporter.available}
+        wanted |= verification.kept(before) if found is None else found.fields
         if wanted == before:
             return
         await self.shell.client.replace_status(obj, wanted, names.FIELD_MANAGER)
+        self.uses.saw(obj["metadata"]["name"], _version(obj, wanted))
         said = compose.transitions(judged, before.get("conditions") or ())
         stalled = any(condition.type == conditions.STALLED and condition.is_true for condition in judged)
         for condition in said:
             ready = condition.type == conditions.READY and (stalled or (condition.is_true and before))
-            if ready or condition.type == profiles.SHIPPED:
+            counted = condition.type == verification.VERIFIED and (before.get("verification") or condition.is_true)
+            if ready or counted or condition.type == profiles.SHIPPED:
                 logger.info("%s", condition.message, extra=about(resource(obj), reason=condition.reason))
                 await self.shell.tell(obj, condition, warning=not condition.is_true)
 
@@ -261,6 +296,10 @@ class ShippedReconciler:
         self.shell.metrics.applies.labels(body["kind"], "unchanged" if same else "changed").inc()
         said = about(f"AcceleratorProfile/{body['metadata']['name']}", field=field_path)
         logger.info("shipped profile applied", extra=said)
+
+
+def _version(obj: Object, status: Object) -> tuple[str, int, str]:
+    return obj["metadata"]["uid"], obj["metadata"]["generation"], json.dumps(verification.kept(status), sort_keys=True)
 
 
 def _profile_of(obj: Object) -> tuple[Key, str]:

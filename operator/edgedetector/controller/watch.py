@@ -185,7 +185,8 @@ def intent(obj: Json) -> str:
         for entry in metadata.get("managedFields") or ()
         if entry.get("subresource") == "status"
     )
-    return json.dumps([metadata.get("generation"), metadata.get("deletionTimestamp"), writers])
+    asked = (metadata.get("annotations") or {}).get(names.ANNOTATION_VERIFY)  # no generation tells of an annotation
+    return json.dumps([metadata.get("generation"), metadata.get("deletionTimestamp"), writers, asked])
 
 
 def _version(obj: Json) -> str:

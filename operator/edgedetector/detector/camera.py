@@ -218,6 +218,12 @@ class Camera:
         return self._perception.confidence
 
     @property
+    def demand(self) -> Mapping[str, float]:
+        """Frames a second that are wanted of each of its models, whatever the ladder takes."""
+        with self._lock:
+            return dict.fromkeys(self._models, self._config.frame_rate.target)
+
+    @property
     def load(self) -> tuple[int, int]:
         """Frames offered, and those of them that came too late, since it is served here."""
         with self._lock:

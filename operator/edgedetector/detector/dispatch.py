@@ -17,6 +17,7 @@ from edgedetector.detector.batching import Batch, Capacity, Offer, Outcome
 from edgedetector.detector.detection import UnexpectedOutputError
 from edgedetector.detector.frame import Frame, Scaler
 from edgedetector.detector.inference import Decoded, Model
+from edgedetector.detector.ledger import Ledger
 from edgedetector.detector.scheduling import Scheduler, Start
 from edgedetector.triton.client import Client
 from edgedetector.triton.errors import SharedMemoryError, TritonError, UnavailableError
@@ -127,7 +128,9 @@ class Dispatcher:
     stage
         See `Timed`; stages are prepare, request and boxes.
     clock
-        Monotonic seconds.
+        Monotonic seconds, the frames' too.
+    ledger
+        Counts what becomes of frames, by model.
     """
 
     def __init__(
@@ -138,8 +141,10 @@ class Dispatcher:
         start: Start,
         stage: Timed,
         clock: Callable[[], float],
+        ledger: Ledger | None = None,
     ) -> None:
         self._client, self._start, self._stage, self._clock = client, start, stage, clock
+        self._ledger = ledger or Ledger()
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._local = threading.local()
@@ -149,7 +154,7 @@ class Dispatcher:
         self._again = self._returned = 0.0
         self._told: type[SharedMemoryError] | None = None
         self._lanes: dict[str, _Lane] = {}
-        self._scheduler: Scheduler[Shot] = Scheduler(self._run, start=start, settled=_settled, clock=clock)
+        self._scheduler: Scheduler[Shot] = Scheduler(self._run, start=start, settled=self._settled, clock=clock)
         self.trouble = ""
         """Why tensors do not lie in shared memory although they should; empty if they do."""
 
@@ -199,6 +204,7 @@ class Dispatcher:
     def offer(self, camera: str, models: Sequence[str], shot: Shot, *, arrived: float, wait: float) -> None:
         """Offer a camera's newest frame to its models; it waits no longer than `wait` seconds after its arrival."""
         for model in models:
+            self._ledger.offered(model)
             self._scheduler.offer(model, camera, shot, arrived=arrived, wait=wait)
 
     def close(self) -> None:
@@ -206,6 +212,15 @@ class Dispatcher:
         self._closing.set()
         self._scheduler.close()
         self._transport.close()
+
+    @property
+    def transport(self) -> str:
+        """How tensors travel now: `SharedMemory`, or `Grpc`, in messages."""
+        return "SharedMemory" if self._shared else "Grpc"
+
+    def _settled(self, model: str, offer: Offer[Shot], outcome: Outcome) -> None:
+        self._ledger.settled(model, outcome)
+        offer.frame.settle(outcome)
 
     def _connect(self, regions: Regions | None) -> Transport:
         return Transport(self._client, regions=regions, around=lambda: self._stage("request"))
@@ -256,8 +271,11 @@ class Dispatcher:
             self._arrived(transport)
         with answer, self._stage("boxes"):
             decoded = model.decode_batch(answer.outputs, mappings, [shot.owner.confidence for shot in shots])
+        ages = []
         for shot, found in zip(shots, decoded, strict=True):
             shot.owner.found(shot, model.name, found, seconds)
+            ages.append(self._clock() - shot.frame.arrived)
+        self._ledger.answered(model.name, seconds, ages)
 
     def _pool(self, lane: _Lane) -> tuple[Pool, Transport]:
         """Return a model's slots, and the transport that they belong to.
@@ -357,7 +375,3 @@ def _room(model: Model, room: Capacity, cameras: int) -> Capacity:
         return Capacity(1, room.requests)
     most = 1 << max(0, cameras - 1).bit_length()
     return Capacity(min(room.batch, most), room.requests)
-
-
-def _settled(_model: str, offer: Offer[Shot], outcome: Outcome) -> None:
-    offer.frame.settle(outcome)

@@ -150,6 +150,13 @@ class Fleet:
             cameras = sorted(self._cameras.values(), key=lambda camera: camera.name)
         return tuple(camera.state() for camera in cameras) + self._suspended
 
+    def demand(self) -> dict[str, float]:
+        """Return the frames a second that this replica's cameras are meant to have inferred, by model."""
+        with self._lock:
+            cameras = tuple(self._cameras.values())
+        wanted = [one for camera in cameras for one in camera.demand.items()]
+        return {model: sum(rate for name, rate in wanted if name == model) for model, _ in wanted}
+
     def _add(self, config: DetectorCamera, url: str, substream: str) -> None:
         log.info("camera %s: reading %s", config.name, url)
         camera = self._make(config, url, substream)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import math
 import threading
 import urllib.request
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -92,11 +93,22 @@ class Device:
     """Degrees Celsius."""
 
 
-def device(exposition: str, metrics: Iterable[AcceleratorMetric]) -> Device:
-    """Return the figures of the only device that an exporter knows.
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """All that an exporter has told of the accelerator."""
 
-    Of several it does not say which one is ours: the hottest tells of the air that all have, and how busy ours is, is
-    not known.
+    figures: dict[str, float] = field(default_factory=dict)
+    """The last ones, by our names; none once they are old."""
+    looks: int = 0
+    """Answers with the utilization since the process began."""
+    utilizations: float = 0.0
+    """Their sum, 0 to 1 each."""
+
+
+def figures(exposition: str, metrics: Iterable[AcceleratorMetric]) -> dict[str, float]:
+    """Return the figures of the only device that an exporter knows, by our names.
+
+    Of several it does not say which one is ours: the hottest tells of the air that all have, the rest is not known.
     """
     found: dict[str, list[float]] = {}
     wanted = {one.metric: one for one in metrics}
@@ -104,8 +116,11 @@ def device(exposition: str, metrics: Iterable[AcceleratorMetric]) -> Device:
         one = wanted.get(line.partition("{")[0].partition(" ")[0])
         if one is not None:
             found.setdefault(one.name, []).append(float(line.rpartition(" ")[2]) * one.factor)
-    used = found.get("utilization", [])
-    return Device(used[0] if len(used) == 1 else None, max(found.get("temperature", []), default=None))
+    whole = {name: max(values) for name, values in found.items() if len(values) == 1 or name == "temperature"}
+    told = {name: value for name, value in whole.items() if math.isfinite(value)}
+    if "memoryUsed" in told and "memoryFree" in told:
+        told.setdefault("memoryTotal", told["memoryUsed"] + told["memoryFree"])
+    return told
 
 
 class Gauges:
@@ -126,7 +141,7 @@ class Gauges:
         self._asked: float | None = None
         self._asking = False
         self._told: float | None = None
-        self._device = Device()
+        self._seen = Seen()
 
     def host_cpu(self) -> float | None:
         """Return how busy the node's processors were since the last call, 0 to 1; None: not known."""
@@ -153,25 +168,38 @@ class Gauges:
         """
         if not accelerator.url or not accelerator.metrics:
             return Device()
+        known = self.seen(now).figures
         with self._lock:
-            known = self._device if self._told is not None and now - self._told <= _OLD else Device()
             due = not self._asking and (self._asked is None or now - self._asked >= _DEVICE)
             self._asking = self._asking or due
         if due:
             self._asked = now
             # A name server that does not answer holds whoever asks it for as long as it likes.
             threading.Thread(target=self._look, args=(accelerator, now), name="exporter", daemon=True).start()
-        return known
+        return Device(known.get("utilization"), known.get("temperature"))
+
+    def seen(self, now: float) -> Seen:
+        """Return all that the exporter has told when it was asked by `device`. For any thread."""
+        with self._lock:
+            new = self._told is not None and now - self._told <= _OLD
+            return self._seen if new else replace(self._seen, figures={})
 
     def _look(self, accelerator: Accelerator, now: float) -> None:
-        found = _answer(accelerator.url, lambda text: device(text, accelerator.metrics))
+        found = _answer(accelerator.url, lambda text: figures(text, accelerator.metrics))
         with self._lock:
             self._asking = False
             if found is not None:
-                self._told, self._device = now, found
+                self._told, self._seen = now, _added(self._seen, found)
 
     def _ask(self) -> Queued | None:
         return _answer(self._url, queued)
+
+
+def _added(before: Seen, found: dict[str, float]) -> Seen:
+    used = found.get("utilization")
+    if used is None:
+        return replace(before, figures=found)
+    return Seen(found, before.looks + 1, before.utilizations + max(0.0, used))
 
 
 def _answer(url: str, read: Callable[[str], T]) -> T | None:

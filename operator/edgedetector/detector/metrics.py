@@ -14,6 +14,7 @@ from prometheus_client import (
     generate_latest,
 )
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.samples import Sample
 
 from edgedetector.api.dataplane import CameraState, ModelState
 from edgedetector.detector.cpu import STAGES, Spent
@@ -197,6 +198,19 @@ class Metrics:
             self.serving.clear()
             self.serving.labels(*serving).set(1)
 
+    def stage_seconds(self) -> dict[str, float]:
+        """Return the CPU seconds by stage."""
+        return {sample.labels["stage"]: sample.value for sample in _samples(self.cpu)}
+
+    def ladder(self) -> tuple[int, int]:
+        """Return the moves of the ladder so far, and the rungs that all cameras together are down."""
+        moves, rungs = (int(sum(one.value for one in _samples(metric))) for metric in (self.moves, self.rungs))
+        return moves, rungs
+
     def exposition(self) -> bytes:
         """Return the text that Prometheus scrapes."""
         return generate_latest(self.registry)
+
+
+def _samples(metric: Counter | Gauge) -> list[Sample]:
+    return [sample for family in metric.collect() for sample in family.samples]

@@ -21,6 +21,8 @@ _OPTIONS: Final = {
     # both only delay the first frame.
     "analyzeduration": "1000000",
     "fpsprobesize": "0",
+    # Microseconds without a byte; see `_patience`.
+    "timeout": f"{SILENCE * 1e6:.0f}",
 }
 SOFTWARE: Final = "software"
 """`Opened.decoder` where nothing else decodes."""
@@ -91,7 +93,7 @@ def translate(error: Any) -> SourceError:
         return SourceError("Unauthorized", "the camera refuses the credentials", unauthorized=True)
     if isinstance(error, av.error.HTTPNotFoundError):
         return SourceError("NotFound", "the media server has no such stream, or cannot reach the camera")
-    if isinstance(error, av.error.ExitError) or "mmediate exit" in text:
+    if isinstance(error, (av.error.ExitError, av.error.TimeoutError)) or "mmediate exit" in text:
         return silent()
     if isinstance(error, (av.error.InvalidDataError, av.error.DemuxerNotFoundError)):
         return SourceError("InvalidData", "what the camera sends is no video stream")
@@ -112,16 +114,26 @@ def _open(url: str, opening: Opening) -> tuple[Any, str]:
     if opening.hardware and not refused:
         accelerator = HWAccel(opening.hardware, opening.device or None, allow_software_fallback=True)
         try:
-            return av.open(url, options=options, timeout=(_OPEN, SILENCE), hwaccel=accelerator), ""
+            return av.open(url, options=options, timeout=_patience(url), hwaccel=accelerator), ""
         except av.error.FFmpegError as error:
             reason = _refusal(accelerator)
             if not reason:  # The device is there: it was the camera.
                 raise translate(error) from None
             refused = f"{opening.hardware}: {reason}"
     try:
-        return av.open(url, options=options, timeout=(_OPEN, SILENCE)), refused
+        return av.open(url, options=options, timeout=_patience(url)), refused
     except av.error.FFmpegError as error:
         raise translate(error) from None
+
+
+def _patience(url: str) -> tuple[float, float | None]:
+    """Return for how many seconds PyAV lets FFmpeg open and read.
+
+    PyAV takes the interpreter's lock for each look at the clock, which FFmpeg asks for about twice a call of the
+    system, 16 times a small frame: with many cameras each is a wait for the others. FFmpeg's own time-out for the
+    sockets of RTSP takes none. It counts any byte, but go2rtc sends none besides media (1.9.14, `pkg/rtsp`).
+    """
+    return _OPEN, None if url.startswith("rtsp") else SILENCE
 
 
 def _refusal(accelerator: HWAccel) -> str:

@@ -100,7 +100,7 @@ def expire(before: Present, gone: Iterable[int], now: float) -> tuple[Present, t
 
 
 def _entered(one: Tracked, confirm: int) -> Tracked:
-    return replace(one, entered=True) if one.sightings >= confirm else one
+    return replace(one, entered=True) if one.sightings >= confirm and not one.entered else one
 
 
 def _crossed(
@@ -109,6 +109,8 @@ def _crossed(
     """Return the object with the zones that it is believed to be in, and the events of this sighting."""
     events = [_event("enter", one, "", now)] if one.entered and not before.entered else []
     other_side = {*inside} ^ {*one.zones}
+    if not other_side and not one.crossing:
+        return one, events
     counted = {zone: one.crossing.get(zone, 0) + 1 for zone in sorted(other_side)}
     believed = [zone for zone, count in counted.items() if count >= confirm and one.entered]
     events += [_event("leave" if zone in one.zones else "enter", one, zone, now) for zone in believed]

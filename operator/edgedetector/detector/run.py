@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import secrets
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import cv2
@@ -22,12 +24,15 @@ from edgedetector.detector.cooperation import Cooperation
 from edgedetector.detector.cpu import Budget, Stopwatch
 from edgedetector.detector.dispatch import Dispatcher
 from edgedetector.detector.documents import Document
+from edgedetector.detector.driver import watched
 from edgedetector.detector.events import Hub
 from edgedetector.detector.farewell import Farewell
 from edgedetector.detector.fleet import Fleet
 from edgedetector.detector.gauges import Gauges
 from edgedetector.detector.guard import Guard
+from edgedetector.detector.ledger import Ledger
 from edgedetector.detector.metrics import Metrics
+from edgedetector.detector.observing import Observer
 from edgedetector.detector.opening import Opening
 from edgedetector.detector.overload import Overload
 from edgedetector.detector.probing import Prober
@@ -38,6 +43,9 @@ from edgedetector.detector.serving import Serving
 from edgedetector.triton.client import Client
 from edgedetector.triton.shared_memory import Regions
 
+SWITCH_INTERVAL: Final = 0.0005
+"""Seconds after which a thread that computes in Python lets another one go on. The interpreter's own 5 ms are as long
+as an inference of a fast device: a result would wait behind another camera's work for as long as it took itself."""
 FAREWELL: Final = 8.0
 """Seconds for the other replicas to take over; the pod's grace period, and what Triton waits for us, is longer."""
 _LOOPBACK: Final = f"127.0.0.1:{names.PORT_TRITON_GRPC}"
@@ -52,10 +60,9 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     environment
         POD_NAME and POD_IP; ports for a run outside a pod: DETECTOR_ADDRESS, DETECTOR_PORT, DETECTOR_EVENTS_PORT.
     """
-    # Stages have threads of their own; OpenCV's would take other cores, and on nobody's clock.
-    cv2.setNumThreads(1)
-    guard, hub, metrics = Guard(), Hub(), Metrics()
-    farewell = Farewell(paths.run / names.FILE_LEAVING)
+    _share_processors()
+    guard, hub, metrics, ledger = Guard(), Hub(), Metrics(), Ledger()
+    farewell, driver = Farewell(paths.run / names.FILE_LEAVING), watched(paths.detector / names.FILE_DETECTOR, guard)
     farewell.none()
     url = _triton_url(paths)
     client = Client(url, key=Repository(paths).key())
@@ -67,6 +74,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         start=lambda name, work: guard.start(name, work, essential=False),
         stage=lambda name: Stopwatch(CLOCKS, lambda spent: metrics.spent(name, spent)),
         clock=time.monotonic,
+        ledger=ledger,
     )
     dispatcher.sweep()
 
@@ -93,16 +101,17 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
             outputs=publisher,
         )
 
+    gauges = Gauges(_TRITON_METRICS if url == _LOOPBACK else "")
     overload = Overload(
-        Gauges(_TRITON_METRICS if url == _LOOPBACK else ""),
+        gauges,
         metrics,
         ready=lambda: all(model.state != "Loading" for model in serving.states),
         delayed=lambda: any(model.max_queue_delay_microseconds > 0 for model in serving.wanted.values()),
         serves=lambda name: fleet.serves(name),  # noqa: PLW0108 - that is made below
     )
-    own, pod = environment.get("POD_IP", "127.0.0.1"), environment.get("POD_NAME", "")
+    own, pod, boot = environment.get("POD_IP", "127.0.0.1"), environment.get("POD_NAME", ""), secrets.token_hex(8)
     publisher = Publisher(paths, pod, picture=lambda camera: web.newest(hub, camera), metrics=metrics)
-    cooperation = Cooperation(own, pod, boot=secrets.token_hex(8), clock=time.monotonic)
+    cooperation = Cooperation(own, pod, boot=boot, clock=time.monotonic)
     candidates = Candidates(cooperation.list)
     cooperation.on_stranger = candidates.again
     fleet = Fleet(
@@ -121,6 +130,18 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         ready=serving.ready,
     )
 
+    observer = Observer(
+        statistics=lambda timeout: client.all_statistics(timeout=timeout),
+        serving=serving,
+        ledger=ledger,
+        metrics=metrics,
+        demand=fleet.demand,
+        device=gauges.seen,
+        transport=lambda: dispatcher.transport,
+        boot=boot,
+        clock=time.monotonic,
+    )
+
     def greet(source: str, text: str) -> str:
         cooperation.greeted(source, text)
         return to_json(cooperation.greeting())
@@ -137,14 +158,15 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         guard.stop.set()
 
     def show() -> None:
-        known = state(serving, fleet, publisher, dispatcher.trouble)
+        known = state(serving, fleet, publisher, dispatcher.trouble, driver.version)
         metrics.show(known.cameras, known.models, (known.accepted_id, known.probe_id, known.probe_outcome))
 
     port = int(environment.get("DETECTOR_PORT", names.PORT_DETECTOR))
     events_port = int(environment.get("DETECTOR_EVENTS_PORT", names.PORT_DETECTOR_EVENTS))
     public = web.public(
         (environment.get("DETECTOR_ADDRESS", ""), port),
-        state=lambda: to_json(state(serving, fleet, publisher, dispatcher.trouble)),
+        state=lambda: to_json(state(serving, fleet, publisher, dispatcher.trouble, driver.version)),
+        observation=lambda: to_json(observer.observation()),
         exposition=metrics.exposition,
         greet=greet,
     )
@@ -152,17 +174,27 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     for signum in (signal.SIGTERM, signal.SIGINT):
         # In a thread of its own: a handler runs between two instructions of the main thread, whatever locks it holds.
         signal.signal(signum, lambda *_: threading.Thread(target=leave, name="leave", daemon=True).start())
-    guard.start("serving", lambda: serving.run(guard.stop))
-    guard.start("cameras", lambda: fleet.run(guard.stop, show))
-    guard.start("replicas", lambda: Prober(cooperation, port).run(guard.stop))
-    guard.start("names", lambda: candidates.run(guard.stop))
-    guard.start("http", lambda: public.run(guard.stop))
-    guard.start("events", lambda: private.run(guard.stop))
-    guard.start("outputs", lambda: publisher.run(guard.stop))
+    stages: Mapping[str, Callable[[threading.Event], None]] = {
+        "serving": serving.run,
+        "cameras": lambda stop: fleet.run(stop, show),
+        "replicas": Prober(cooperation, port).run,
+        "names": candidates.run,
+        "http": public.run,
+        "events": private.run,
+        "outputs": publisher.run,
+    }
+    for name, stage in stages.items():
+        guard.start(name, partial(stage, guard.stop))
     try:
         return guard.wait()
     finally:
         dispatcher.close()
+
+
+def _share_processors() -> None:
+    # Stages have threads of their own; OpenCV's would take other cores, and on nobody's clock.
+    cv2.setNumThreads(1)
+    sys.setswitchinterval(SWITCH_INTERVAL)
 
 
 def capacities(wanted: Mapping[str, ModelServing]) -> dict[str, Capacity]:
@@ -170,7 +202,7 @@ def capacities(wanted: Mapping[str, ModelServing]) -> dict[str, Capacity]:
     return {name: capacity(model, wanted.get(names.post_processing(name))) for name, model in wanted.items()}
 
 
-def state(serving: Serving, fleet: Fleet, publisher: Publisher, transport: str) -> DetectorState:
+def state(serving: Serving, fleet: Fleet, publisher: Publisher, transport: str, driver: str) -> DetectorState:
     """Return the answer of GET /state."""
     trial = serving.trial
     return DetectorState(
@@ -182,6 +214,7 @@ def state(serving: Serving, fleet: Fleet, publisher: Publisher, transport: str) 
         cameras=fleet.states(),
         outputs=publisher.states(),
         transport=transport,
+        driver=driver,
     )
 
 

@@ -158,5 +158,5 @@ class _Lane(Generic[T]):
 
     def _finish(self, batch: Batch[T], served: Sequence[bool]) -> None:
         with self._changed:
+            # Nobody is woken: the room that this makes is this thread's, which looks next at what waits.
             self._queue.finish(batch, served, self._clock())
-            self._changed.notify()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -74,6 +75,7 @@ class Serving:
         self._reviewed: tuple[str, float] = ("", 0.0)
         self._answered = -_PATIENCE
         self._wanted: dict[str, ModelServing] = {}
+        self._loads = 0
         self._lock = threading.Lock()
         self._states: dict[str, ModelState] = {}
 
@@ -122,6 +124,15 @@ class Serving:
         with self._lock:
             return tuple(state for _, state in sorted(self._states.items()))
 
+    @property
+    def loads(self) -> int:
+        """Number that is odd while a model is being loaded, and another one after each load.
+
+        Between two equal even ones nothing was loaded, a Triton that restarted in between included: it comes up without
+        models. Raised only after the load's outcome stands in `states`.
+        """
+        return self._loads
+
     def ready(self, name: str) -> bool:
         """Return whether Triton serves what is wanted under a name that it is asked for."""
         with self._lock:
@@ -159,13 +170,23 @@ class Serving:
             case Step.WAIT:
                 self._report_silence(model)
             case Step.LOAD:
-                self._load(serving_id, model, seen)
+                with self._loading():
+                    self._load(serving_id, model, seen)
             case Step.RESTORE:
-                self._restore(model)
+                with self._loading():
+                    self._restore(model)
             case Step.NOTHING if failure is None or failure.config != model.config:
                 self._settle(serving_id, model, seen)
             case Step.NOTHING:
                 self._report_failure(model, failure, seen)
+
+    @contextmanager
+    def _loading(self) -> Iterator[None]:
+        self._loads += 1
+        try:
+            yield
+        finally:
+            self._loads += 1
 
     def _missing_part(self, model: ModelServing, seen: Seen) -> str:
         """Return a model that an ensemble still waits for; Triton would load that by itself, files or not."""

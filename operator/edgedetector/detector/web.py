@@ -82,10 +82,11 @@ def public(
     address: tuple[str, int],
     *,
     state: Callable[[], str],
+    observation: Callable[[], str],
     exposition: Callable[[], bytes],
     greet: Callable[[str, str], str],
 ) -> Server:
-    """Return the server of /metrics, /state, /healthz and /alive: no pictures, no names of what was seen.
+    """Return the server of /metrics, /state, /observation, /healthz and /alive: no pictures, no names of what was seen.
 
     Parameters
     ----------
@@ -99,6 +100,8 @@ def public(
                 return Answer(exposition(), "text/plain; version=0.0.4; charset=utf-8")
             case "/state":
                 return Answer(state().encode())
+            case "/observation":
+                return Answer(observation().encode())
             case "/healthz":
                 return Answer(b"ok\n", "text/plain")
         return NOT_FOUND

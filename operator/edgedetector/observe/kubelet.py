@@ -137,7 +137,9 @@ def holder(obj: Object) -> tuple[str, frozenset[str]]:
     # A pod that leaves gives its device back: whoever waits for that need not call anybody.
     if not spec.get("nodeName") or ended or metadata.get("deletionTimestamp"):
         return "", frozenset()
-    wanted = [(container.get("resources") or {}).get("limits") or {} for container in spec.get("containers") or ()]
+    sidecars = [one for one in spec.get("initContainers") or () if one.get("restartPolicy") == "Always"]
+    holding = (*sidecars, *(spec.get("containers") or ()))
+    wanted = [(container.get("resources") or {}).get("limits") or {} for container in holding]
     detector = (metadata.get("labels") or {}).get(names.LABEL_DETECTOR, "")
     devices = frozenset(name for limits in wanted for name in limits if "/" in name)  # cpu and memory have none
     return (f"{metadata['namespace']}/{detector}", devices) if detector else ("", frozenset())

@@ -73,7 +73,8 @@ class Asker:
             if target.component == names.COMPONENT_MEDIA:
                 return still(await media_client.state(host, deadline=DEADLINE, session=self._session))
             async with asyncio.timeout(DEADLINE):
-                return from_json(DetectorState, await self._get(f"http://{host}:{names.PORT_DETECTOR}/state"))
+                url = f"http://{host}:{names.PORT_DETECTOR}/state"
+                return from_json(DetectorState, await document(self._session, url))
         except (
             aiohttp.ClientError,
             OSError,
@@ -84,16 +85,24 @@ class Asker:
         ):
             return None
 
-    async def _get(self, url: str) -> str:
-        async with self._session.get(url, allow_redirects=False) as answer:
-            if answer.status != HTTPStatus.OK:
-                return ""  # no document: counts as nonsense
-            body = b""
-            async for chunk in answer.content.iter_chunked(1 << 16):
-                body += chunk
-                if len(body) > MAX_BODY:
-                    return ""
-            return body.decode()
+
+async def document(session: aiohttp.ClientSession, url: str) -> str:
+    """Return what is answered there, as text; anything but a document of reasonable size is "", which no document is.
+
+    Raises
+    ------
+    aiohttp.ClientError, OSError, UnicodeDecodeError
+        If there is no answer, or it is no text.
+    """
+    async with session.get(url, allow_redirects=False) as answer:
+        if answer.status != HTTPStatus.OK:
+            return ""
+        body = b""
+        async for chunk in answer.content.iter_chunked(1 << 16):
+            body += chunk
+            if len(body) > MAX_BODY:
+                return ""
+        return body.decode()
 
 
 def still(state: MediaState) -> MediaState:

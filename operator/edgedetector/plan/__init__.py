@@ -9,6 +9,7 @@ from edgedetector.plan.children import (
 from edgedetector.plan.scaling import CAP_LASTS, cap
 from edgedetector.plan.serving import serving_config
 from edgedetector.plan.settings import Cap, Facts, Settings
+from edgedetector.plan.verification import verification_children
 
 __all__ = [
     "CAP_LASTS",
@@ -21,4 +22,5 @@ __all__ = [
     "detector_children",
     "profile_children",
     "serving_config",
+    "verification_children",
 ]

@@ -27,7 +27,6 @@ from edgedetector.plan import outputs, post_processing
 from edgedetector.plan.common import COMPONENT_DETECTOR, config_map, detector_metadata
 from edgedetector.plan.settings import Settings
 
-_ASKED: Final = frozenset({"utilization", "temperature"})
 # Decoders whose outputs are laid out alike.
 _SAME_HEAD: Final = {"yolov11": "yolov8"}
 
@@ -102,17 +101,29 @@ def _camera(camera: CameraSpec, usual_models: tuple[str, ...]) -> DetectorCamera
     )
 
 
+def exporter_url(profile: AcceleratorProfile, settings: Settings) -> str:
+    """Return where the exporter of a pod's own node answers; empty where somebody else runs it, without our Service."""
+    exporter = profile.spec.exporter
+    if exporter is None or not exporter.image:
+        return ""
+    return (
+        f"http://{names.exporter(profile.name)}.{settings.operator_namespace}.svc:{names.PORT_EXPORTER}{exporter.path}"
+    )
+
+
 def _accelerator(profile: AcceleratorProfile, settings: Settings) -> Accelerator:
-    """Return where the figures are that the ladder asks for; an exporter that somebody else runs has no Service."""
+    """Return where the figures of ladder and tuner are; an exporter that somebody else runs has no Service."""
     exporter = profile.spec.exporter
     if exporter is None or not exporter.image:
         return Accelerator()
-    host = f"{names.exporter(profile.name)}.{settings.operator_namespace}.svc"
-    # A figure that nobody has compared with the device must not take a picture from anyone.
-    metrics = (one for one in exporter.metrics if one.name in _ASKED and one.verified)
+    # A figure that nobody has compared with the device must not take a picture from anyone, nor guide the tuner.
+    metrics = (one for one in exporter.metrics if one.verified)
+    driver = exporter.driver_version
     return Accelerator(
-        f"http://{host}:{names.PORT_EXPORTER}{exporter.path}",
+        exporter_url(profile, settings),
         tuple(AcceleratorMetric(one.name, one.metric, one.factor) for one in metrics),
+        driver_metric=driver.metric if driver else "",
+        driver_label=driver.label if driver else "",
     )
 
 

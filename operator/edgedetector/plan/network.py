@@ -12,7 +12,7 @@ from edgedetector.api import names
 from edgedetector.api.edgedetector import Destinations, EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile, ExporterSpec
 from edgedetector.plan import destinations, outputs, sources
-from edgedetector.plan.common import detector_metadata, detector_selector, profile_metadata, profile_selector
+from edgedetector.plan.common import detector_metadata, detector_selector, present, profile_metadata, profile_selector
 from edgedetector.plan.destinations import pods_of, rule
 from edgedetector.plan.settings import Settings
 
@@ -54,6 +54,16 @@ def triton_policy(detector: EdgeDetector, profile: AcceleratorProfile, settings:
     return _policy(detector, names.COMPONENT_TRITON, names.triton(detector.name), ingress, egress)
 
 
+def verification_policy(
+    detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings
+) -> dict[str, Any] | None:
+    """Return the policy of a test of the profile, to which nobody talks; absent if policies are off."""
+    if not _enabled(detector, settings):
+        return None
+    egress = [*_name_servers(settings), *_exporter(profile, settings), *_model_servers(detector)]
+    return _policy(detector, names.COMPONENT_VERIFICATION, names.verification(detector.name), [], egress)
+
+
 def media_policy(detector: EdgeDetector, settings: Settings) -> dict[str, Any] | None:
     """Return the policy of the media server, absent if policies are off."""
     if not _enabled(detector, settings):
@@ -72,9 +82,16 @@ def exporter_policy(profile: AcceleratorProfile, exporter: ExporterSpec, setting
     if not settings.network_policies:
         return None
     # Each detector asks the exporter of its own node how busy the device is.
-    labels = {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_COMPONENT: names.COMPONENT_TRITON}
-    detectors = {"namespaceSelector": {}, "podSelector": {"matchLabels": labels}}
-    scrapes = [*_scrapes(settings, exporter.port), _from([detectors], exporter.port)]
+    detectors = [
+        {
+            "namespaceSelector": {},
+            "podSelector": {
+                "matchLabels": {names.LABEL_MANAGED_BY: names.MANAGED_BY, names.LABEL_COMPONENT: component}
+            },
+        }
+        for component in (names.COMPONENT_TRITON, names.COMPONENT_VERIFICATION)
+    ]
+    scrapes = [*_scrapes(settings, exporter.port), _from(detectors, exporter.port)]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -108,8 +125,7 @@ def _policy(
         "spec": {
             "podSelector": {"matchLabels": detector_selector(detector, component)},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": ingress,
-            "egress": egress,
+            **present(ingress=ingress, egress=egress),
         },
     }
 

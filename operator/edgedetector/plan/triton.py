@@ -88,7 +88,7 @@ def deployment(detector: EdgeDetector, profile: AcceleratorProfile, settings: Se
                 labels=detector_labels(detector, names.COMPONENT_TRITON),
                 annotations={**_decoding_note(profile), **_post_processing_note(detector)},
             ),
-            "spec": _pod(detector, profile, settings),
+            "spec": pod(detector, profile, settings),
         },
     }
     replicas = scaling.replicas(detector, facts)
@@ -140,7 +140,8 @@ def replicas_service(detector: EdgeDetector) -> dict[str, Any]:
     }
 
 
-def _pod(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> dict[str, Any]:
+def pod(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> dict[str, Any]:
+    """Return the specification of an inference pod: of its containers Triton comes first, then the detector."""
     spec = detector.spec
     device = profile.spec
     return present(

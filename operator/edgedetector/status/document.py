@@ -75,6 +75,7 @@ def _seen(view: View, before: Json, now: str) -> Json:
         "serving": _serving(view, before.get("serving") or {}, now),
         "models": [_model(view.snapshot, model.name, models, now) for model in _shown(view)],
         "cameras": _cameras(view.cameras),
+        **({"verification": dict(view.asked.document)} if view.asked else {}),
     }
 
 

@@ -16,6 +16,7 @@ from edgedetector.observe.snapshot import Snapshot
 from edgedetector.plan.dataplane import camera_streams
 from edgedetector.status import remedies
 from edgedetector.status.cameras import CameraView, merge
+from edgedetector.status.verification import Asked
 
 T = TypeVar("T")
 
@@ -55,6 +56,8 @@ class View:
     snapshot: Snapshot
     now: datetime
     cameras: tuple[CameraView, ...] = ()
+    asked: Asked | None = None
+    """How the test of the profile stands that the detector asks for."""
 
     @property
     def running(self) -> Running:

@@ -111,6 +111,18 @@ class Client:
             raise UnavailableError(f"statistics {model}: no version is loaded")
         return answer.model_stats[0]
 
+    def all_statistics(self, *, timeout: float) -> dict[str, Any]:
+        """Return name -> ``ModelStatistics`` of every model that is loaded, ensembles too; one question for all.
+
+        Parameters
+        ----------
+        timeout
+            Seconds.
+        """
+        with _ours("statistics"):
+            answer = self._client.get_inference_statistics(client_timeout=timeout)
+        return {model.name: model for model in answer.model_stats}
+
     def version(self) -> str:
         """Return the server's version."""
         with _ours("server metadata"):

@@ -6,7 +6,10 @@ from typing import Any
 
 from google.protobuf import text_format  # type: ignore[import-untyped]
 from google.protobuf.message import Message  # type: ignore[import-untyped]
-from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
+
+from edgedetector.api.dataplane import Tensor
+from edgedetector.triton.tensors import Signature
 
 
 class InvalidConfigError(ValueError):
@@ -32,6 +35,50 @@ def parse(text: str) -> Any:
 def parts(config: Any) -> tuple[str, ...]:
     """Return the models of an ensemble in the order in which they work; none of any other model."""
     return tuple(step.model_name for step in config.ensemble_scheduling.step)
+
+
+def with_instances(text: str, count: int) -> str:
+    """Return a config.pbtxt with another number of instances in each of its groups, and the rest as it was.
+
+    Raises
+    ------
+    InvalidConfigError
+        If the text is no ModelConfig.
+    """
+    config = parse(text)
+    for group in config.instance_group:
+        group.count = count
+    return str(text_format.MessageToString(config))
+
+
+def with_parameter(text: str, name: str, value: str) -> str:
+    """Return a config.pbtxt with a parameter of the model's own: one that nobody reads makes a load a whole reload.
+
+    Raises
+    ------
+    InvalidConfigError
+        If the text is no ModelConfig.
+    """
+    config = parse(text)
+    config.parameters[name].string_value = value
+    return str(text_format.MessageToString(config))
+
+
+def signature(text: str) -> Signature:
+    """Return what the model of a config.pbtxt takes and gives.
+
+    Raises
+    ------
+    InvalidConfigError
+        If the text is no ModelConfig.
+    """
+    config = parse(text)
+    inputs, outputs = (tuple(_tensor(entry) for entry in entries) for entries in (config.input, config.output))
+    return Signature(config.name, inputs, outputs, config.max_batch_size)
+
+
+def _tensor(entry: Any) -> Tensor:
+    return Tensor(entry.name, tuple(entry.dims), DataType.Name(entry.data_type).removeprefix("TYPE_"))
 
 
 def differences(wanted: Any, actual: Any) -> tuple[str, ...]:

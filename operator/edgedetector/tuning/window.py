@@ -63,7 +63,13 @@ class ModelWindow:
     median: float | None = None
     """The 50th percentile of the same."""
     samples: int = 0
-    """Results that the percentiles are of."""
+    """Results that `latency` is of."""
+    stretch: float = 0.0
+    """Seconds that `latency` is of: those of the window, or where too few results came in it more of them before, while
+    nothing changed. Percentiles of overlapping stretches are not independent."""
+    ages: Mapping[int, int] = field(default_factory=dict)
+    """Bucket -> results in this window alone, by the same time: what a percentile over several windows is made of
+    (`api.observation.percentile`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ def test_no_rule_or_pattern_on_an_address_can_make_the_server_repeat_it(plural: 
 
 def resolve(schema: dict[str, Any], json_path: str) -> dict[str, Any]:
     """Return the schema at a printer column's path."""
-    for part in json_path.replace('[?(@.type=="Ready")]', "[]").lstrip(".").split("."):
+    for part in re.sub(r'\[\?\(@\.type=="\w+"\)\]', "[]", json_path).lstrip(".").split("."):
         name = part.removesuffix("[]")
         schema = schema["properties"][name]
         if part.endswith("[]"):

@@ -127,7 +127,11 @@ def test_pictures_of_a_removed_camera_are_gone(hub: Hub) -> None:
 def test_the_public_server_has_figures_and_no_pictures() -> None:
     server, stop = (
         web.public(
-            ("127.0.0.1", 0), state=lambda: "{}", exposition=lambda: b"up 1\n", greet=lambda _source, _text: "{}"
+            ("127.0.0.1", 0),
+            state=lambda: "{}",
+            observation=lambda: "[]",
+            exposition=lambda: b"up 1\n",
+            greet=lambda _source, _text: "{}",
         ),
         threading.Event(),
     )
@@ -135,7 +139,7 @@ def test_the_public_server_has_figures_and_no_pictures() -> None:
     thread.start()
     base = f"http://127.0.0.1:{server.server_address[1]}"
     try:
-        for path, body in (("/state", b"{}"), ("/metrics", b"up 1\n"), ("/healthz", b"ok\n")):
+        for path, body in (("/state", b"{}"), ("/observation", b"[]"), ("/metrics", b"up 1\n"), ("/healthz", b"ok\n")):
             assert urllib.request.urlopen(base + path, timeout=10).read() == body
         for path in ("/events", "/snapshot/gate.jpg"):
             with pytest.raises(urllib.error.HTTPError, match="404"):

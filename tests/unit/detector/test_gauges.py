@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedetector.api.dataplane import Accelerator, AcceleratorMetric
-from edgedetector.detector.gauges import Device, Gauges, Queued, Ticks, busy, device, queue_share, queued, ticks
+from edgedetector.detector.gauges import Device, Gauges, Queued, Seen, Ticks, busy, figures, queue_share, queued, ticks
 
 TEXT = """# HELP nv_inference_queue_duration_us Cumulative inference queuing duration in microseconds
 nv_inference_queue_duration_us{model="a",version="1"} %d
@@ -98,11 +98,36 @@ def until(what: str, good: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
+MEMORY = (
+    AcceleratorMetric("memoryUsed", "USED", 1024.0),
+    AcceleratorMetric("memoryFree", "FREE", 1024.0),
+    AcceleratorMetric("pcieWidth", "WIDTH"),
+)
+
+
 def test_a_device_is_read_by_the_profiles_names_and_of_several_only_the_heat() -> None:
-    assert device(DEVICES, METRICS) == Device(0.84, 61.0)
+    assert figures(DEVICES, METRICS) == {"utilization": 0.84, "temperature": 61.0}
     two = DEVICES + 'DCGM_FI_DEV_GPU_UTIL{gpu="1"} 10\nDCGM_FI_DEV_GPU_TEMP{gpu="1"} 70\n'
-    assert device(two, METRICS) == Device(None, 70.0)
-    assert device("", METRICS) == Device()
+    assert figures(two, METRICS) == {"temperature": 70.0}
+    assert figures("", METRICS) == {}
+
+
+def test_used_and_free_memory_are_all_of_it_unless_the_exporter_says_how_much_there_is() -> None:
+    text = 'USED{gpu="0"} 3\nFREE{gpu="0"} 5\nWIDTH 4\n'
+    assert figures(text, MEMORY) == {
+        "memoryUsed": 3072.0,
+        "memoryFree": 5120.0,
+        "memoryTotal": 8192.0,
+        "pcieWidth": 4.0,
+    }
+    total = AcceleratorMetric("memoryTotal", "ALL", 1024.0)
+    assert figures(text + "ALL 9\n", (*MEMORY, total))["memoryTotal"] == 9216.0
+    assert "memoryTotal" not in figures("USED 3\n", MEMORY)
+
+
+def test_a_figure_that_is_no_number_is_not_known_and_still_one_of_several() -> None:
+    assert figures("USED NaN\nFREE 5\nWIDTH +Inf\n", MEMORY) == {"memoryFree": 5120.0}
+    assert figures('USED{gpu="0"} NaN\nUSED{gpu="1"} 3\n', MEMORY) == {}
 
 
 def test_an_exporter_is_asked_now_and_then_and_nobody_waits_for_it() -> None:
@@ -129,13 +154,16 @@ def test_an_exporter_is_asked_now_and_then_and_nobody_waits_for_it() -> None:
         until("an answer", lambda: gauges.device(known, 101.9) == Device(0.84, 61.0))
         assert asked == ["/metrics"]
         gauges.device(known, 106.0)
-        until("another question", lambda: len(asked) == 2)
+        until("another answer", lambda: gauges.seen(106.0).looks == 2)
+        assert len(asked) == 2
+        assert gauges.seen(106.0) == Seen({"utilization": 0.84, "temperature": 61.0}, 2, 1.68)
     finally:
         free.set()
         server.shutdown()
         thread.join()
         server.server_close()
     assert gauges.device(known, 130.0) == Device(), "what is old is not known"
+    assert gauges.seen(130.0) == Seen({}, 2, 1.68), "what was counted is"
     assert gauges.device(Accelerator(), 122.0) == Device()
 
 

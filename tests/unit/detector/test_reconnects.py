@@ -10,7 +10,7 @@ import pytest
 from tests.unit.detector import realpod
 
 from edgedetector.detector.camera import CLOCKS
-from edgedetector.detector.opening import SourceError
+from edgedetector.detector.opening import Opening, SourceError
 from edgedetector.detector.reader import Reader
 
 CAMERAS = 20
@@ -41,6 +41,17 @@ def session(cameras: realpod.Cameras, camera: str, way: str) -> str:
     finally:
         frames.close()
     return "left"
+
+
+def test_a_camera_that_falls_silent_over_rtsp_is_given_up(tmp_path: Path) -> None:
+    with realpod.cameras(tmp_path / "cameras") as cameras:
+        cameras.play("cam0", "plain")
+        frames = Reader(f"{cameras.url}/cam0", CLOCKS, opening=Opening(options={"timeout": "500000"})).frames()
+        next(frames)
+        cameras.play("cam0", "nothing")
+        with pytest.raises(SourceError) as caught:
+            list(frames)
+    assert caught.value.reason == "Silent"
 
 
 @pytest.mark.parametrize("sessions", [60, pytest.param(1000, marks=pytest.mark.soak)])

@@ -201,6 +201,26 @@ def test_the_vendor_s_file_decides_what_appears(mode, file, vendor, truth):
     assert ("emulated_accelerator_images_total" in shown) is truth
 
 
+def drivers(port):
+    """What each of the vendor's metrics says of the driver."""
+    text = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {sample.labels.get(exporter.DRIVER) for sample in samples if sample.name.startswith("DCGM")}
+
+
+def test_the_driver_is_a_label_where_it_is_asked_for_and_can_be_replaced(tmp_path):
+    file = tmp_path / "metrics.csv"
+    file.write_text(f"DCGM_FI_DEV_GPU_UTIL, gauge, Utilisation\n{exporter.DRIVER}, label, Driver\n")
+    with serving(select("vendor", file)) as port:
+        assert drivers(port) == {"EMULATED-1.0"}
+        client = Client(port)
+        assert client.ask(op="configure", set={"driver": "EMULATED-2.0"})["ok"]
+        client.close()
+        assert drivers(port) == {"EMULATED-2.0"}
+    with serving(select("vendor", EMULATOR / "ks20-metrics.csv")) as port:
+        assert drivers(port) == {None}, "the published file asks for none"
+
+
 def test_other_paths_are_not_found(port):
     assert requests.get(f"http://127.0.0.1:{port}/healthz", timeout=5).text == "ok\n"
     assert requests.get(f"http://127.0.0.1:{port}/", timeout=5).status_code == 404

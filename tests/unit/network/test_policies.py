@@ -202,7 +202,7 @@ def test_without_a_namespace_of_prometheus_nobody_scrapes() -> None:
     settings = replace(scenarios.SETTINGS, prometheus_namespaces=())
     exporter = list(profile_children(scenarios.PROFILES["denglin-ks20"], settings, scenarios.FACTS))
     (closed,) = rendered.of(exporter, "NetworkPolicy")
-    assert [len(rule["from"]) for rule in closed["spec"]["ingress"]] == [1], "detectors alone"
+    assert [len(rule["from"]) for rule in closed["spec"]["ingress"]] == [2], "detectors and tests of the profile alone"
     objects = [*children(detector("yard", SPEC), settings), *exporter]
     some = replace(world(), policies=tuple(o for o in objects if o["kind"] == "NetworkPolicy"))
     for source in ("monitoring/prometheus", "site-a/web", INTERNET):

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from tests.unit.plan import scenarios
 
-from edgedetector.plan import CHILD_KINDS, PROFILE_CHILD_KINDS, profile_children
+from edgedetector.plan import CHILD_KINDS, PROFILE_CHILD_KINDS, profile_children, verification_children
 
 DETECTORS = {path.stem: path for path in sorted(scenarios.DATA.glob("*.yaml"))}
 DETECTORS |= {f"sample-{path.stem}": path for path in sorted(scenarios.REPOSITORY.glob("manifests/samples/*.yaml"))}
@@ -68,10 +68,15 @@ def objects_of(name: str) -> list[dict[str, Any]]:
     if name.startswith("exporter-"):
         profile = scenarios.PROFILES[name.removeprefix("exporter-")]
         return list(profile_children(profile, scenarios.SETTINGS, scenarios.FACTS))
+    if name == VERIFICATION:
+        wanted = scenarios.load(DETECTORS["sample-denglin-ks20"])
+        profile = scenarios.PROFILES[wanted.spec.accelerator_profile]
+        return list(verification_children(wanted, profile, scenarios.SETTINGS, "2026-11-23T07:00:00Z"))
     return scenarios.children(scenarios.load(DETECTORS[name]))
 
 
-CASES = [*DETECTORS, *(f"exporter-{name}" for name in EXPORTERS)]
+VERIFICATION = "verification-denglin-ks20"
+CASES = [*DETECTORS, *(f"exporter-{name}" for name in EXPORTERS), VERIFICATION]
 
 
 @pytest.mark.parametrize("name", CASES)

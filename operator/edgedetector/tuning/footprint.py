@@ -18,6 +18,8 @@ _SPREAD: Final = 0.15
 """Relative error of what differences tell: allocators take memory in steps."""
 _WORKSPACE: Final = 6.0
 """Bytes of an instance's buffers for each byte of an image's inputs and outputs, at most: activations."""
+_MOST: Final = 1e15
+"""Bytes of an accelerator's memory that can be believed."""
 _COMPARED: Final = 16
 """Visits that are compared with each other, the newest."""
 _SHARE_OF_IMAGE: Final = 0.2
@@ -137,7 +139,8 @@ def _others(name: str, visit: Visit) -> dict[str, tuple[int, int]]:
 
 
 def _used(visit: Visit | None) -> float | None:
-    return visit.memory_used if visit is not None and known(visit.memory_used) else None
+    used = visit.memory_used if visit is not None else None
+    return used if used is not None and 0.0 < used < _MOST else None
 
 
 def _instances(knobs: Knobs) -> int:

@@ -20,6 +20,16 @@ class Goal(StrEnum):
     """The least of the accelerator for the present demand."""
 
 
+class Mode(StrEnum):
+    """What the tuner may do; in mode Off nobody asks it."""
+
+    AUTO = "Auto"
+    RECOMMEND = "Recommend"
+    """Say what Auto would do; touch nothing."""
+    FROZEN = "Frozen"
+    """Stay with what is accepted until somebody resumes it; go on observing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What every step keeps."""
@@ -68,3 +78,7 @@ class Situation:
     old and new instances coexist in the accelerator's memory."""
     coexisting: bool = False
     """That old and new fit beside each other was verified; otherwise memory must be known to hold both."""
+    mode: Mode = Mode.AUTO
+    accepted: Configuration | None = None
+    """What the serving configuration on record says is accepted: where to begin when the tuner's own record is lost;
+    None: not known, the start."""

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Mapping
 from functools import cache
 from typing import Any, Final, TypeVar
 
@@ -59,8 +60,8 @@ def _encode(value: Any) -> Any:
         return {_camel(f.name): _encode(getattr(value, f.name)) for f in told}
     if isinstance(value, (tuple, list)):
         return [_encode(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _encode(item) for key, item in value.items()}
+    if isinstance(value, Mapping):
+        return {str(key): _encode(item) for key, item in value.items()}
     return value
 
 
@@ -75,20 +76,27 @@ def _decode(kind: Any, value: Any, path: str) -> Any:
             raise InvalidDocumentError(f"{path}: expected a list")
         item = typing.get_args(kind)[0]
         return tuple(_decode(item, entry, f"{path}[{index}]") for index, entry in enumerate(value))
-    if origin is dict:
+    if origin in (dict, Mapping):
         if not isinstance(value, dict):
             raise InvalidDocumentError(f"{path}: expected an object")
-        return {str(key): _decode(typing.get_args(kind)[1], entry, f"{path}.{key}") for key, entry in value.items()}
+        keys, values = typing.get_args(kind)
+        return {_key(keys, key, path): _decode(values, entry, f"{path}.{key}") for key, entry in value.items()}
+    if isinstance(kind, types.UnionType):  # of one kind and None
+        (one,) = (each for each in typing.get_args(kind) if each is not type(None))
+        return None if value is None else _decode(one, value, path)
     if dataclasses.is_dataclass(kind):
         return _decode_object(kind, value, path)
     return _decode_scalar(kind, value, path)
 
 
+def _key(kind: Any, text: str, path: str) -> Any:
+    try:
+        return kind(text)  # str or int: JSON's own keys are texts
+    except ValueError:
+        raise InvalidDocumentError(f"{path}.{text}: expected a key of {kind.__name__}") from None
+
+
 def _decode_scalar(kind: Any, value: Any, path: str) -> Any:
-    if isinstance(kind, types.UnionType):  # of a scalar and None
-        if value is None:
-            return None
-        (kind,) = (one for one in typing.get_args(kind) if one is not type(None))
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):

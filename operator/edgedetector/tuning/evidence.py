@@ -53,6 +53,14 @@ class Visit:
     memory_used: float | None = None
     """The highest, bytes."""
     host: float | None = None
+    memory_total: float | None = None
+    """Of the accelerator, bytes."""
+    shared_memory_free: float | None = None
+    """The lowest, bytes of /dev/shm."""
+    windows: int = 0
+    """That were merged."""
+    spread: float = 0.0
+    """Relative standard deviation of what an execution costs, between windows; 0: not known."""
 
     @property
     def configuration(self) -> dict[str, Knobs]:
@@ -72,6 +80,11 @@ class ModelPrediction:
     """Share of the time that an instance executes, at the present demand."""
     batch: float
     """Mean batch size at the present demand."""
+    knobs: Knobs = field(default_factory=Knobs)
+    demand: float = 0.0
+    """The present demand, images a second."""
+    served: float = 0.0
+    """Of it, what is inferred."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +101,12 @@ class Prediction:
     change_memory: Range | None = None
     shared_memory: float | None = None
     """Bytes of /dev/shm that the requests in flight take."""
+    memory_total: float | None = None
+    """Bytes that the accelerator has, by its exporter or as stated."""
+    shared_memory_room: float | None = None
+    """Bytes of /dev/shm that there are for requests in flight."""
+
+    @property
+    def configuration(self) -> dict[str, Knobs]:
+        """The knobs by model."""
+        return {name: model.knobs for name, model in self.models.items()}

@@ -20,6 +20,16 @@ class Goal(StrEnum):
     """The least of the accelerator for the present demand."""
 
 
+class Mode(StrEnum):
+    """What the tuner may do; in mode Off nobody asks it."""
+
+    AUTO = "Auto"
+    RECOMMEND = "Recommend"
+    """Say what Auto would do; touch nothing."""
+    FROZEN = "Frozen"
+    """Stay with what is accepted until somebody resumes it; go on observing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """What every step keeps."""
@@ -48,6 +58,8 @@ class Engine:
     """Batch sizes that it was compiled for (optimisation profiles), if that is stated."""
     region: float = 0.0
     """Bytes of /dev/shm that one image in a request takes, inputs and outputs; 0: not known."""
+    fixed_batch: bool = False
+    """Its largest batch is no knob: an ensemble in Triton states it too, and the two cannot change at one moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +71,14 @@ class Situation:
     engines: Mapping[str, Engine]
     goal: Goal = Goal.THROUGHPUT
     limits: Limits = field(default_factory=Limits)
+    cameras: int = 0
+    """How many cameras a pod has about; 0: not known."""
     in_place: bool = False
     """A change of instances alone keeps the old ones (verified); otherwise every change is a whole reload, for which
     old and new instances coexist in the accelerator's memory."""
     coexisting: bool = False
     """That old and new fit beside each other was verified; otherwise memory must be known to hold both."""
+    mode: Mode = Mode.AUTO
+    accepted: Configuration | None = None
+    """What the serving configuration on record says is accepted: where to begin when the tuner's own record is lost;
+    None: not known, the start."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -17,6 +18,9 @@ class Knobs:
     """Ascending; empty: none. With delay 0 the largest of them is the largest batch that is joined."""
     max_queue_delay_microseconds: int = 0
 
+
+LADDER: Final = "the degradation ladder moved"
+"""Begins `Window.disturbed` where it did: the pod gives way or takes back, which ends a trial."""
 
 Configuration = Mapping[str, Knobs]
 """Knobs by model: all models of the detector."""

@@ -1,0 +1,249 @@
+"""How long frames take from the detector's queue through Triton's dynamic batcher, for one configuration and demand.
+
+A short event simulation with fixed arrivals: no random numbers, the same input gives the same figure. What counts of
+client and server:
+
+- The detector sends what waits at once, up to the largest batch, while fewer than two requests an instance are on their
+  way. So frames gather in it while the server is busy, and most batches are formed there.
+- Triton joins requests that wait for an instance, and with a queue delay it holds them back for others.
+- An execution has a part of its own (copies, launches), in which others may compute, and a part in which it has the
+  device for itself. So instances pay as far as they hide the first.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from heapq import heappop, heappush, heapreplace
+from typing import Final
+
+FRAMES: Final = 600
+"""Of a run, after the first ones, that find an empty server."""
+_WARM: Final = 60
+_MOST_REQUESTS: Final = 16
+"""On their way at once, whatever the instances (`detector.batching.capacity`)."""
+_REQUESTS_PER_INSTANCE: Final = 2
+"""`detector.batching.REQUESTS_PER_INSTANCE`: Triton takes up to 2 x instances batches out of its queue."""
+LOADS: Final = (0.15, 0.35, 0.55, 0.7, 0.8, 0.88, 0.95, 1.02)
+"""Shares of what a server can do at most, at which its latency is looked at."""
+FEW_LOADS: Final = (0.2, 0.45, 0.7, 0.9)
+"""The same where the figure is an end of an interval."""
+_SERVED: Final = 0.01
+"""Share of the frames that may be superseded where a demand still counts as served."""
+INTERVAL: Final = 0.2
+"""Seconds between two frames of a camera where that is not known: 5 frames a second."""
+_MOST_CAMERAS: Final = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """What serves one model. Seconds."""
+
+    instances: int
+    apart: tuple[float, ...]
+    """Part of an execution in which others may compute, by size from 1."""
+    alone: tuple[float, ...]
+    """Part in which it has the device for itself, by size from 1."""
+    contention: float = 0.0
+    """What each further execution at work adds to that part, relatively."""
+    delay: float = 0.0
+    """For which Triton waits for more requests."""
+    preferred: tuple[int, ...] = ()
+    """Sizes at which it does not wait any longer."""
+    gap: float = 0.0
+    """Between two executions of an instance at least."""
+    prepare: float = 0.0
+    """That the detector needs for an image before its request is sent."""
+    way: float = 0.0
+    """Of a request between detector and Triton, both ways together."""
+    interval: float = INTERVAL
+    """Between two frames of one camera: each sends at a steady rate, and a frame that waits longer is superseded.
+    Infinite: frames come independently."""
+
+    @property
+    def largest(self) -> int:
+        """Images in a batch at most."""
+        return len(self.alone)
+
+    @property
+    def saturated(self) -> float:
+        """Images a second when all instances always have the batch that suits them best."""
+        slower = 1.0 + self.contention * (self.instances - 1)
+        return max(
+            size / max(alone * slower, (apart + alone * slower + self.gap) / self.instances)
+            for size, (apart, alone) in enumerate(zip(self.apart, self.alone, strict=True), 1)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """What frames experience. Seconds."""
+
+    latency: float
+    """The percentile asked for."""
+    batch: float
+    """Mean size of an execution."""
+    busy: float
+    """Share of the time that an instance executes, 0 to 1."""
+    skipped: float = 0.0
+    """Share of the frames that newer ones superseded."""
+    execution: float = 0.0
+    """Mean duration."""
+
+
+def requests_at_once(instances: int) -> int:
+    """Return how many requests of a model the detector has on their way at most."""
+    return max(1, min(_MOST_REQUESTS, _REQUESTS_PER_INSTANCE * instances))
+
+
+@lru_cache(maxsize=8192)
+def passage(server: Server, rate: float, percentile: int = 99, frames: int = FRAMES) -> Passage:
+    """Return what frames experience that come at `rate` a second."""
+    if rate <= 0.0:
+        execution = server.apart[0] + server.alone[0]
+        held = server.delay if server.largest > 1 else 0.0
+        return Passage(server.prepare + server.way + held + execution, 1.0, 0.0, execution=execution)
+    cameras = round(min(_MOST_CAMERAS, max(1.0, rate * server.interval))) if math.isfinite(server.interval) else 0
+    run = _Run(server, [at / rate for at in _arrivals(frames + _WARM, cameras)])
+    run.go(server.interval)
+    counted = sorted(run.latencies[_WARM:] or run.latencies)
+    rank = min(len(counted) - 1, math.ceil(len(counted) * percentile / 100.0) - 1)
+    return Passage(
+        counted[max(0, rank)],
+        len(run.latencies) / run.executions,
+        min(1.0, run.working / (server.instances * run.end)),
+        1.0 - len(run.latencies) / len(run.arrivals),
+        run.working / run.executions,
+    )
+
+
+def capacity(server: Server, bound: float, percentile: int = 99, loads: Sequence[float] = LOADS) -> float:
+    """Return the highest demand, images a second, at which the percentile of the latency keeps to `bound` seconds.
+
+    A demand of which a noticeable part is superseded is not served, however quick the rest is. Bisection among `loads`,
+    then interpolation on the logarithm of the latency, so that the figure has no steps.
+    """
+    frames = FRAMES // 2 if len(loads) > len(FEW_LOADS) else FRAMES // 3
+    rates = [0.0, *(load * server.saturated for load in loads)]
+    latency = {0: passage(server, 0.0, percentile).latency}
+    if latency[0] > bound:
+        return 0.0
+    low, high = 0, len(rates)
+    while high - low > 1:
+        middle = (low + high) // 2
+        there = passage(server, rates[middle], percentile, frames)
+        latency[middle] = there.latency
+        low, high = (low, middle) if there.latency > bound or there.skipped > _SERVED else (middle, high)
+    if high == len(rates) or latency[high] <= bound:
+        return rates[low]
+    part = math.log(bound / latency[low]) / math.log(latency[high] / latency[low])
+    return rates[low] + (rates[high] - rates[low]) * part
+
+
+@lru_cache(maxsize=256)
+def _arrivals(count: int, cameras: int) -> tuple[float, ...]:
+    """Return times of `count` frames at a rate of 1: independent, or one in each period of each camera.
+
+    With cameras their phases are drawn anew in every period: the mean over many detectors, not the luck of one.
+    """
+    if cameras <= 0:
+        times, at = [], 0.0
+        for value in _uniform(count):
+            at -= math.log(1.0 - value)
+            times.append(at)
+        return tuple(at * count / times[-1] for at in times)
+    periods = -(-count // cameras)
+    values = _uniform(periods * cameras)
+    times = sorted(cameras * (index // cameras + value) for index, value in enumerate(values))
+    return tuple(times[:count])
+
+
+def _uniform(count: int) -> list[float]:
+    """Return numbers in [0, 1) that look drawn: Knuth's 64-bit linear congruential generator (MMIX), top bits."""
+    values, state = [], 0x9E3779B97F4A7C15
+    for _ in range(count):
+        state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+        values.append((state >> 11) / 2**53)
+    return values
+
+
+class _Run:
+    """Frames on their way. Batches are resolved one after the other, in the order in which they begin."""
+
+    def __init__(self, server: Server, arrivals: list[float]) -> None:
+        self.arrivals = arrivals
+        self.latencies: list[float] = []
+        self.executions = 0
+        self.working = 0.0
+        self.end = 0.0
+        self._server = server
+        self._room = requests_at_once(server.instances)
+        self._largest = server.largest
+        self._enough = {size for size in server.preferred if size <= server.largest} | {server.largest}
+        self._free = [0.0] * server.instances  # when each instance is free, a heap
+        self._flying: list[float] = []  # when each request on its way is answered, a heap
+        self._device = 0.0  # when the device is free
+        self._sent = 0.0  # when the last request was sent
+
+    def go(self, interval: float) -> None:
+        """Serve all frames but those that wait for more than `interval` seconds."""
+        index, count, arrivals = 0, len(self.arrivals), self.arrivals
+        while index < count:
+            at = self._slot(arrivals[index], self._room)
+            while index < count and arrivals[index] < at - interval:
+                index += 1
+            if index < count:
+                arrived = arrivals[index]
+                index = self._batch(index, max(arrived, at))
+
+    def _slot(self, at: float, room: int) -> float:
+        """Return when a request can be sent, from `at` on, if `room` may be on their way."""
+        flying = self._flying
+        at = max(at, self._sent)
+        while flying and flying[0] <= at:
+            heappop(flying)
+        while flying and len(flying) >= room:
+            at = heappop(flying)
+        self._sent = at
+        return at if room > 0 else math.inf
+
+    def _batch(self, index: int, at: float) -> int:
+        """Form and execute a batch whose first request is sent at `at`; return the index after its last frame."""
+        server, arrivals, largest = self._server, self.arrivals, self._largest
+        prepare, half, count = server.prepare, server.way / 2, len(self.arrivals)
+        after = bisect_right(arrivals, at, index + 1, min(count, index + largest))
+        requests, there = 1, at + prepare * (after - index) + half
+        leaves = max(there + server.delay, self._free[0])
+        while after - index not in self._enough and after < count and arrivals[after] < leaves:
+            at = self._slot(arrivals[after], self._room - requests)
+            following = bisect_right(arrivals, at, after + 1, min(count, after + largest)) if at < leaves else after
+            arrives = at + prepare * (following - after) + half
+            if arrives >= leaves:
+                break
+            if following - index > largest:  # It does not fit: what there is leaves.
+                leaves = max(arrives, there)
+                break
+            after, requests, there = following, requests + 1, max(there, arrives)
+        if after - index in self._enough:
+            leaves = there
+        self._execute(index, after, requests, leaves)
+        return after
+
+    def _execute(self, index: int, after: int, requests: int, leaves: float) -> None:
+        server, free = self._server, self._free
+        size = after - index - 1
+        start = max(free[0], leaves)
+        ready, alone = start + server.apart[size], server.alone[size]
+        if server.contention:
+            alone *= 1.0 + server.contention * sum(1 for end in free if end - server.gap > start)
+        end = self._device = self.end = (max(self._device, ready)) + alone
+        heapreplace(free, end + server.gap)
+        answered = end + server.way / 2
+        for _ in range(requests):
+            heappush(self._flying, answered)
+        self.latencies += [answered - arrived for arrived in self.arrivals[index:after]]
+        self.executions += 1
+        self.working += end - start

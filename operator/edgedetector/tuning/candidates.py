@@ -1,0 +1,118 @@
+"""Which configurations are worth a prediction: the grid of each model's knobs within its bounds, thinned by facts.
+
+Preferred batch sizes are offered only with a delay, and only where an image is clearly cheaper in such a batch or the
+engine says it was compiled for them: without a delay the largest of them is a hard cap, which the largest batch says
+plainer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import Final
+
+from edgedetector.tuning.curve import Curve, Curves
+from edgedetector.tuning.situation import Engine, Goal, Limits, Situation
+from edgedetector.tuning.window import Configuration, Knobs
+
+DELAYS: Final = (0, 100, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
+"""Microseconds."""
+_FEW_DELAYS: Final = (0, 1000)
+"""Where a delay can hardly help: our client forms batches while the server is busy."""
+
+
+def candidates(present: Configuration, situation: Situation, curves: Curves) -> Iterator[Configuration]:
+    """Yield the configurations that are worth a prediction, without the present one; every one keeps the bounds.
+
+    One model at a time differs from the present configuration; of several models also one gives an instance to another.
+    """
+    seen = {_key(present)}
+    for configuration in _all(present, situation, curves):
+        key = _key(configuration)
+        if key not in seen:
+            seen.add(key)
+            yield configuration
+
+
+def within(knobs: Knobs, engine: Engine, limits: Limits) -> Knobs:
+    """Return the nearest knobs that keep the bounds of the engine and the user."""
+    compiled = max(1, engine.largest_batch)
+    largest = min(compiled, max(1, knobs.max_batch_size)) if engine.largest_batch > 0 else 0
+    return Knobs(
+        instances=min(max(knobs.instances, limits.min_instances, 1), max(1, limits.max_instances)),
+        max_batch_size=largest,
+        preferred_batch_sizes=tuple(sorted({size for size in knobs.preferred_batch_sizes if 1 <= size <= largest})),
+        max_queue_delay_microseconds=min(
+            max(0, knobs.max_queue_delay_microseconds), max(0, limits.max_queue_delay_microseconds)
+        ),
+    )
+
+
+def _all(present: Configuration, situation: Situation, curves: Curves) -> Iterator[Configuration]:
+    names = [name for name in sorted(present) if name in situation.engines]
+    options = {name: _options(present[name], situation.engines[name], situation, curves.of(name)) for name in names}
+    for name in names:
+        for knobs in options[name]:
+            yield {**present, name: knobs}
+    for giver, taker in product(names, names):
+        if giver != taker:
+            yield from _handed_over(present, giver, taker, situation)
+
+
+def _options(now: Knobs, engine: Engine, situation: Situation, curve: Curve) -> Iterator[Knobs]:
+    """Yield knobs of one model: its present ones with one changed, then the grid."""
+    limits = situation.limits
+    counts = range(max(1, limits.min_instances), limits.max_instances + 1)
+    if not counts:
+        return
+    base = within(now, engine, limits)
+    sizes, delays = _sizes(base, engine, curve), _delays(situation)
+    yield base
+    for count in counts:
+        yield Knobs(count, base.max_batch_size, base.preferred_batch_sizes, base.max_queue_delay_microseconds)
+    for delay in delays:
+        yield Knobs(base.instances, base.max_batch_size, base.preferred_batch_sizes, delay)
+    preferred = tuple(sorted({*engine.preferred, *curve.dips()}))
+    for count, size, delay in product(counts, sizes, delays):
+        if size <= 1 and delay > 0:
+            continue  # Nothing to wait for.
+        yield Knobs(count, size, (), delay)
+        hints = tuple(hint for hint in preferred if 1 < hint <= size)
+        if hints and delay > 0:
+            yield Knobs(count, size, hints, delay)
+
+
+def _sizes(now: Knobs, engine: Engine, curve: Curve) -> Sequence[int]:
+    """Return largest batches: powers of two, the compiled one, stated ones, and what is measured as a dip."""
+    if engine.largest_batch <= 0:
+        return (0,)
+    if engine.fixed_batch:
+        return (now.max_batch_size,)
+    powers = {1 << exponent for exponent in range(engine.largest_batch.bit_length())}
+    sizes = powers | {engine.largest_batch} | set(engine.preferred) | set(curve.dips())
+    return sorted(size for size in sizes if 1 <= size <= engine.largest_batch)
+
+
+def _delays(situation: Situation) -> Sequence[int]:
+    """Return delays within the bounds; the whole list only where waiting can be what is wanted."""
+    wanted = {Goal.EFFICIENCY: DELAYS, Goal.THROUGHPUT: _FEW_DELAYS, Goal.LATENCY: (0,)}[situation.goal]
+    return [delay for delay in wanted if delay <= max(0, situation.limits.max_queue_delay_microseconds)]
+
+
+def _handed_over(present: Configuration, giver: str, taker: str, situation: Situation) -> Iterator[Configuration]:
+    """Yield the present configuration with an instance of one model given to another."""
+    fewer, more = present[giver].instances - 1, present[taker].instances + 1
+    if situation.limits.min_instances <= fewer and fewer >= 1 and more <= situation.limits.max_instances:
+        changed = {giver: _with_instances(present[giver], fewer), taker: _with_instances(present[taker], more)}
+        yield {
+            name: within(knobs, situation.engines.get(name, Engine()), situation.limits) if name in changed else knobs
+            for name, knobs in {**present, **changed}.items()
+        }
+
+
+def _with_instances(knobs: Knobs, instances: int) -> Knobs:
+    return Knobs(instances, knobs.max_batch_size, knobs.preferred_batch_sizes, knobs.max_queue_delay_microseconds)
+
+
+def _key(configuration: Configuration) -> tuple[tuple[str, Knobs], ...]:
+    return tuple(sorted(configuration.items()))

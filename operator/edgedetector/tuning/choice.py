@@ -1,0 +1,291 @@
+"""Which configuration is tried next, if any: the predicted-safe one that is expected to gain most. Pure.
+
+The expected improvement weighs how much a configuration may gain by how likely that is, so that of two with equal
+expectation the less certain one is tried, from which more is learnt.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from itertools import islice
+from typing import Final
+
+from edgedetector.tuning import memory, sentences, visits
+from edgedetector.tuning.candidates import candidates
+from edgedetector.tuning.curve import learn
+from edgedetector.tuning.evidence import ModelVisit, Prediction, Range
+from edgedetector.tuning.gain import WORTH, Hope, gain, saturated
+from edgedetector.tuning.prediction import predict
+from edgedetector.tuning.record import State, key
+from edgedetector.tuning.safety import refusal
+from edgedetector.tuning.situation import Goal, Situation
+from edgedetector.tuning.window import Configuration, Knobs
+
+MOST: Final = 4000
+"""Candidates that are looked at: bounds the time of a step."""
+LIKELY: Final = 0.45
+"""Probability of a gain that is worth it, below which a trial is not: most of what is promised by the upper end alone
+could not be shown by a trial either, since the load does not reach what it depends on."""
+RELIEF: Final = 0.9
+"""Share of the present latency that a rescue must be predicted to come down to, where not to the limit itself."""
+TIE: Final = 0.01
+"""Gains that differ by less are equal: the simulations behind them are no more exact."""
+DELAY_SHARE: Final = 0.4
+"""Of the time in Triton that the configured delay takes where it waits for nobody; the reference's took 0.4 to 0.8."""
+DELAY_SPENT: Final = 0.25
+"""Of the configured delay that requests really wait in the mean (half of it where several join a batch): less, and
+batches fill before it ends."""
+IDLE: Final = 0.7
+"""Busy share below which a delay is not what keeps a device from overload."""
+SHORTER_DELAYS: Final = (0, 100, 500, 1000, 2000, 5000)
+"""Microseconds."""
+
+
+class Aim(StrEnum):
+    """What a trial is for."""
+
+    GAIN = "gain"
+    """To be better by the situation's goal."""
+    CURE = "cure"
+    """To be rid of a queue delay that waits for nobody; judged by latency, whatever the goal."""
+    RESCUE = "rescue"
+    """To keep the objective, which the accepted configuration breaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What to try."""
+
+    aim: Aim
+    configuration: Configuration
+    prediction: Prediction
+    present: Prediction
+    gain: Range
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Why nothing is to be tried."""
+
+    present: Prediction
+    trouble: str = ""
+    """If something is wrong, with the remedy."""
+
+
+def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
+    """Return what to try next from the accepted configuration."""
+    curves = learn(state.visits, situation.engines)
+
+    def expect(configuration: Configuration) -> Prediction:
+        return predict(configuration, curves, state.visits, situation, state.accepted)
+
+    present = expect(state.accepted)
+    if cure := _cure(situation, present, [(c, expect(c)) for c in _shorter(state, situation, now)]):
+        return cure
+    offered = islice(candidates(state.accepted, situation, curves), MOST)
+    allowed = [c for c in offered if allowable(c, state, situation, now)]
+    if (recalled := _recalled(state, situation, now)) is not None and recalled not in allowed:
+        allowed.append(recalled)
+    expectations = [(c, expect(c)) for c in allowed]
+    safe = [(c, p) for c, p in expectations if not refusal(p, present, situation)]
+    if broken(state, situation):
+        return _rescue(state, situation, present, safe) or Nothing(
+            present, _hopeless(state, situation, expectations, present)
+        )
+    return _most_promising(situation, present, safe, recalled) or Nothing(present)
+
+
+def allowable(configuration: Configuration, state: State, situation: Situation, now: float) -> bool:
+    """Whether a configuration may be tried at all: another one, within the bounds, not denied."""
+    return (
+        not alike(configuration, state.accepted)
+        and within(configuration, situation)
+        and not memory.denied(state, configuration, now)
+    )
+
+
+def alike(one: Configuration, other: Configuration) -> bool:
+    """Whether two configurations are served alike, though they may be written differently."""
+    return {name: _effective(knobs) for name, knobs in one.items()} == {
+        name: _effective(knobs) for name, knobs in other.items()
+    }
+
+
+def _effective(knobs: Knobs) -> Knobs:
+    if sentences.largest_batch(knobs) <= 1:
+        return Knobs(knobs.instances)  # with batches of one there is nothing to wait for, or to prefer
+    return knobs
+
+
+def within(configuration: Configuration, situation: Situation) -> bool:
+    """Whether a configuration has all models and keeps the user's bounds and the engines'.
+
+    What a model is specified to start with may be out of the bounds: it may stay so while another model changes.
+    """
+    limits = situation.limits
+
+    def fits(name: str, knobs: Knobs) -> bool:
+        largest = max(1, situation.engines[name].largest_batch)
+        return (
+            limits.min_instances <= knobs.instances <= limits.max_instances
+            and knobs.max_batch_size <= largest
+            and all(size <= max(1, knobs.max_batch_size) for size in knobs.preferred_batch_sizes)
+            and 0 <= knobs.max_queue_delay_microseconds <= limits.max_queue_delay_microseconds
+        )
+
+    known = configuration.keys() == situation.start.keys() <= situation.engines.keys()
+    return known and all(knobs == situation.start[name] or fits(name, knobs) for name, knobs in configuration.items())
+
+
+def broken(state: State, situation: Situation) -> bool:
+    """Whether the accepted configuration surely breaks the objective at the present load."""
+    seen = visits.of(state.visits, state.accepted)
+    return seen is not None and any(
+        model.latency is not None and model.latency.low > situation.limits.latency for model in seen.models.values()
+    )
+
+
+def _most_promising(
+    situation: Situation,
+    present: Prediction,
+    safe: list[tuple[Configuration, Prediction]],
+    recalled: Configuration | None,
+) -> Choice | None:
+    choices = [Choice(Aim.GAIN, c, p, present, gain(p, present, situation)) for c, p in safe]
+    promising = [choice for choice in choices if _promises(choice)]
+    # What was the best at this traffic before comes first; then ties go to the one that needs least.
+    return _best(promising, lambda one: Hope.of(one.gain).improvement, recalled)
+
+
+def _best(choices: list[Choice], worth: Callable[[Choice], float], recalled: Configuration | None) -> Choice | None:
+    """Return what was the best at this traffic before, else what is worth most; about equals go by what they need."""
+    if not choices:
+        return None
+    if again := [choice for choice in choices if choice.configuration == recalled]:
+        return again[0]
+    values = [worth(choice) for choice in choices]
+    equals = [choice for choice, value in zip(choices, values, strict=True) if value >= max(values) - TIE]
+    return max(equals, key=lambda one: _modesty(one.configuration))
+
+
+def _promises(choice: Choice) -> bool:
+    hope = Hope.of(choice.gain)
+    return choice.gain.high >= WORTH and hope.likely >= LIKELY and hope.improvement >= WORTH
+
+
+def _modesty(configuration: Configuration) -> tuple[int, int, int, str]:
+    knobs = configuration.values()
+    return (
+        -sum(each.instances for each in knobs),
+        -sum(each.max_queue_delay_microseconds for each in knobs),
+        -sum(each.max_batch_size for each in knobs),
+        key(configuration),
+    )
+
+
+def _recalled(state: State, situation: Situation, now: float) -> Configuration | None:
+    known = memory.best(state)
+    if known is None or not allowable(known.configuration, state, situation, now):
+        return None
+    return known.configuration
+
+
+def _cure(situation: Situation, present: Prediction, options: list[tuple[Configuration, Prediction]]) -> Choice | None:
+    """Return the shorter delay with the lowest latency that costs no capacity."""
+    by_latency = replace(situation, goal=Goal.LATENCY)
+    by_throughput = replace(situation, goal=Goal.THROUGHPUT)
+    choices = [
+        Choice(Aim.CURE, c, p, present, gain(p, present, by_latency))
+        for c, p in options
+        if not refusal(p, present, situation) and gain(p, present, by_throughput).mean > -WORTH
+    ]
+    better = [choice for choice in choices if choice.gain.mean >= WORTH]
+    return _best(better, lambda one: one.gain.mean, None)
+
+
+def _shorter(state: State, situation: Situation, now: float) -> Iterator[Configuration]:
+    """Yield the accepted configuration with shorter delays, where waiting is most of the time in Triton for nothing."""
+    seen = visits.of(state.visits, state.accepted)
+    idle = [name for name, model in seen.models.items() if waits_for_nobody(model)] if seen else []
+    if not idle:
+        return
+    for delay in SHORTER_DELAYS:
+        shorter = {
+            name: replace(knobs, max_queue_delay_microseconds=min(delay, knobs.max_queue_delay_microseconds))
+            if name in idle
+            else knobs
+            for name, knobs in state.accepted.items()
+        }
+        if allowable(shorter, state, situation, now):
+            yield shorter
+
+
+def waits_for_nobody(model: ModelVisit) -> bool:
+    """Whether a model's queue delay is most of what a request takes, though the device has time."""
+    delay = model.knobs.max_queue_delay_microseconds / 1e6
+    return (
+        delay > 0
+        and model.busy < IDLE
+        and model.queue >= DELAY_SPENT * delay
+        and model.queue >= DELAY_SHARE * model.request > 0
+    )
+
+
+def _rescue(
+    state: State, situation: Situation, present: Prediction, safe: list[tuple[Configuration, Prediction]]
+) -> Choice | None:
+    """Return what keeps the objective best: by capacity where that is what lacks, else by latency."""
+    seen = visits.of(state.visits, state.accepted)
+    lacks = seen is not None and any(saturated(model) for model in seen.models.values())
+    by = replace(situation, goal=Goal.THROUGHPUT if lacks else Goal.LATENCY)
+    choices = [
+        Choice(Aim.RESCUE, c, p, present, gain(p, present, by))
+        for c, p in safe
+        if lacks or _relieves(p, present, situation.limits.latency)
+    ]
+    known = memory.best(state)
+    recalled = known.configuration if known else None
+    return _best([one for one in choices if one.gain.mean >= WORTH], lambda one: one.gain.mean, recalled)
+
+
+def _relieves(one: Prediction, present: Prediction, limit: float) -> bool:
+    return all(
+        model.latency.mean <= max(limit, RELIEF * present.models[name].latency.mean)
+        for name, model in one.models.items()
+    )
+
+
+def _hopeless(
+    state: State, situation: Situation, refused: list[tuple[Configuration, Prediction]], present: Prediction
+) -> str:
+    """Return why the objective cannot be kept, with the remedy."""
+    limit, name = situation.limits.latency, sentences.percentile(situation)
+    fastest = _fastest(state)
+    if fastest > limit:
+        return (
+            f"no configuration can keep {name} within {limit * 1000:.3g} ms: the quickest execution seen takes "
+            f"{fastest * 1000:.3g} ms; raise spec.tuning.objective.latency.max, or use a faster engine"
+        )
+    reasons = Counter(filter(None, (refusal(prediction, present, situation) for _, prediction in refused)))
+    why = f": {reasons.most_common(1)[0][0]}" if reasons else ""
+    return (
+        f"{name} is above {limit * 1000:.3g} ms, and nothing within the bounds is predicted to keep it{why}; "
+        "lower frame rates, raise spec.tuning.objective.latency.max, widen spec.tuning.bounds, or add an accelerator"
+    )
+
+
+def _fastest(state: State) -> float:
+    """Seconds of the quickest execution of the slowest model: below it no percentile can be."""
+    return max(
+        (
+            min(
+                (b.seconds for v in state.visits if name in v.models for b in v.models[name].batches.values()),
+                default=0.0,
+            )
+            for name in state.accepted
+        ),
+        default=0.0,
+    )

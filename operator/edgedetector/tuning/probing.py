@@ -1,0 +1,160 @@
+"""One step while a trial runs. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from edgedetector.tuning import memory, sentences, transitions, visits
+from edgedetector.tuning.decision import ProbeReport, Report
+from edgedetector.tuning.record import State, Trial
+from edgedetector.tuning.situation import Situation
+from edgedetector.tuning.transitions import Move
+from edgedetector.tuning.trial import DROPPED, MOVED, End, Verdict, alarm, baseline, judged, moved, urgent
+from edgedetector.tuning.window import Configuration, Window
+
+RUNNING: Final = "Running"
+FAST: Final = 4.0
+"""Seconds over which the demand is smoothed during a trial: two windows."""
+TAKEN_UP: Final = 30.0
+"""Seconds after which a pod that does not know of its trial has missed it: it takes it up within 4 s (ADR 1)."""
+SILENT: Final = 8.0
+"""Seconds without an answer of the pod after which the trial is given up: three questions."""
+LATE: Final = 5.0
+"""Seconds after its ttl when the pod has surely ended a trial by itself."""
+A_WHILE: Final = 600.0
+"""Seconds of the first denial where the configuration may not be to blame."""
+NO_GAIN: Final = 6 * 3600.0
+"""Seconds of the first denial of what was measured as no better."""
+
+
+def attended(state: State, trial: Trial, report: Report, situation: Situation, now: float) -> Move:
+    """Return the state and decision of a step in which a trial runs."""
+    if gone := _gone(trial, report, now):
+        return _given_up(state, trial, gone, now, memory.AN_HOUR)
+    if report.probe is not None:
+        trial = replace(trial, heard=now if report.probe.outcome == RUNNING else trial.heard)
+    state, trial, verdict = _seen(state, trial, report.windows, situation, now)
+    if verdict.end == End.NOT_YET:
+        verdict = judged(state, trial, situation, now)
+    return _concluded(state, trial, verdict, situation, now)
+
+
+def _concluded(state: State, trial: Trial, verdict: Verdict, situation: Situation, now: float) -> Move:
+    if verdict.end == End.NOT_YET:
+        return transitions.renewed(state, trial, now)
+    sentence = told(state.accepted, trial, verdict)
+    if verdict.end == End.KEEP:
+        held = _held(state, trial, situation)
+        return transitions.kept(state, trial, sentence, now, held=held)
+    if verdict.end == End.INCONCLUSIVE:
+        return _inconclusive(state, trial, sentence, now, blameless=verdict.why.endswith(MOVED))
+    seconds = NO_GAIN if verdict.end == End.NO_GAIN else memory.AN_HOUR
+    state = memory.deny(state, trial.configuration, now, seconds, verdict.why)
+    return transitions.reverted(state, trial, sentence, now)
+
+
+def told(accepted: Configuration, trial: Trial, verdict: Verdict) -> str:
+    """Return the sentence of a trial's end."""
+    what = sentences.change(accepted, trial.configuration)
+    showed = f": {verdict.figures}" if verdict.figures else ""
+    end = "reverted" if verdict.end in (End.INCONCLUSIVE, End.HARM, End.NO_GAIN) else "kept"
+    end = f"{end} at once" if verdict.end == End.HARM else end
+    return f"{what}{showed}; {end}: {verdict.why}"
+
+
+def interrupted(state: State, trial: Trial, why: str, now: float) -> Move:
+    """End a trial for a reason that has nothing to do with it."""
+    return _inconclusive(state, trial, f"{_what(state, trial)}; reverted: {why}", now, blameless=True)
+
+
+def _inconclusive(state: State, trial: Trial, sentence: str, now: float, *, blameless: bool) -> Move:
+    if not blameless:
+        # The ladder may have moved because of the trial: a short denial, that grows if it happens again.
+        state = memory.deny(state, trial.configuration, now, A_WHILE, "its trial was disturbed")
+    return transitions.reverted(state, trial, sentence, now)
+
+
+def _given_up(state: State, trial: Trial, why: str, now: float, seconds: float) -> Move:
+    state = memory.deny(state, trial.configuration, now, seconds, why)
+    return transitions.reverted(state, trial, f"{_what(state, trial)}; reverted: {why}", now)
+
+
+def _what(state: State, trial: Trial) -> str:
+    return sentences.change(state.accepted, trial.configuration)
+
+
+def _gone(trial: Trial, report: Report, now: float) -> str:
+    """Return why the pod does not run the trial (any more); empty: it does, or may be about to."""
+    if trial.pod not in report.pods:
+        return "the pod on trial is gone"
+    if not 0 <= now - trial.renewed <= trial.ttl + LATE:
+        return "the trial was not renewed in time, so the pod has ended it"
+    if report.probe is None:
+        return "the pod on trial does not answer" if now - max(trial.heard, trial.since) > SILENT else ""
+    if report.probe.id == trial.id and report.probe.outcome:
+        return _ended(report.probe)
+    if trial.heard:
+        return "the pod on trial does not know of the trial any more"
+    return "the pod did not take the trial up" if now - trial.since > TAKEN_UP else ""
+
+
+def _ended(probe: ProbeReport) -> str:
+    if probe.outcome == RUNNING:
+        return ""
+    because = f": {probe.message}" if probe.message else ""
+    return f"{_ENDS.get(probe.outcome, probe.outcome)}{because}"
+
+
+_ENDS: Final = {"Failed": "it did not load", "Expired": "the pod ended the trial, since it was not renewed"}
+
+
+def _seen(
+    state: State, trial: Trial, windows: Sequence[Window], situation: Situation, now: float
+) -> tuple[State, Trial, Verdict]:
+    """Take in the windows one by one, until one ends the trial."""
+    for window in windows:
+        sound = visits.believable(window)
+        if sound is None:
+            state = replace(state, discarded=state.discarded + 1)
+            continue
+        if window.pod != trial.pod:
+            state, trial = _control(state, trial, sound, now)
+            continue
+        state, trial, verdict = _one(state, trial, sound, situation, now)
+        if verdict.end != End.NOT_YET:
+            return state, trial, verdict
+    return state, trial, Verdict(End.NOT_YET)
+
+
+def _one(state: State, trial: Trial, window: Window, situation: Situation, now: float) -> tuple[State, Trial, Verdict]:
+    state = replace(state, demand=memory.smoothed(state.demand, window, memory.SMOOTHING))
+    trial = replace(trial, demand=memory.smoothed(trial.demand, window, FAST))
+    verdict = urgent(window)
+    if verdict.end == End.NOT_YET:
+        verdict = moved(trial, situation)
+    # Another configuration: not in force yet.
+    counts = not window.disturbed and visits.configuration_of(window) == dict(trial.configuration)
+    if verdict.end != End.NOT_YET or not counts:
+        return state, trial, verdict
+    trial, verdict = alarm(trial, window, baseline(state, trial), situation)
+    trial = replace(trial, windows=trial.windows + 1)
+    if verdict.end != End.NOT_YET or trial.windows <= DROPPED:
+        return state, trial, verdict
+    return replace(state, visits=visits.absorbed(state.visits, window, now), useful=now), trial, verdict
+
+
+def _control(state: State, trial: Trial, window: Window, now: float) -> tuple[State, Trial]:
+    """Take in a window of another replica, which serves what is accepted."""
+    if window.disturbed or visits.configuration_of(window) != dict(state.accepted):
+        return state, trial
+    state = replace(state, visits=visits.absorbed(state.visits, window, now))
+    return state, replace(trial, control=visits.merged(trial.control, window, now))
+
+
+def _held(state: State, trial: Trial, situation: Situation) -> bool:
+    base = baseline(state, trial)
+    return base is not None and all(
+        model.latency is None or model.latency.mean <= situation.limits.latency for model in base.models.values()
+    )

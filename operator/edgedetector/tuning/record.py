@@ -1,0 +1,236 @@
+"""What the tuner remembers from step to step and over restarts: one frozen value, written and read as JSON.
+
+Everything in it is bounded, so that it fits into a ConfigMap however long it runs. All times are seconds since the
+epoch. The empty `State()` means that nothing is known: the tuner then begins with what is accepted on record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from edgedetector.tuning.evidence import ModelVisit, Prediction, Visit
+from edgedetector.tuning.window import Configuration, Knobs
+
+LOG: Final = 40
+"""Decisions that are remembered: the last few hours of a busy day, the whole story of a first tuning."""
+SENTENCE: Final = 400
+"""Characters of a sentence at most."""
+DENIALS: Final = 40
+LEVELS: Final = 96
+"""Configurations of single models in the memory of traffic levels: 16 levels of up to six models."""
+VISITS: Final = 40
+"""Visits times models."""
+BATCH_SIZES: Final = 320
+"""Entries of batch sizes in all visits together, about 70 bytes each: what the record's size depends on most."""
+SIZES: Final = 160
+"""Of them in one visit."""
+BESIDE: Final = 80
+"""The same of the visits that stand beside: the reference and the other replicas during a trial."""
+BUDGET_HISTORY: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One decision for people to read."""
+
+    at: float
+    kind: str
+    """Of the decision (`decision.Kind`), or `Converged` or `Resumed`, which change nothing."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A probe that runs."""
+
+    id: str
+    pod: str
+    configuration: Mapping[str, Knobs]
+    since: float
+    renewed: float
+    """When it was begun or last renewed."""
+    ttl: float
+    before: Mapping[str, float]
+    """Demand by model when it began."""
+    prediction: Prediction
+    renewals: int = 0
+    heard: float = 0.0
+    """When the pod last said that it runs; 0: not yet."""
+    windows: int = 0
+    """Of the pod with the probe's configuration in force, the first ones that are dropped included."""
+    late: int = 0
+    """Windows in a row that broke the latency objective."""
+    aim: str = "gain"
+    """What it is for (`choice.Aim`)."""
+    control: Visit | None = None
+    """What the other replicas showed of the accepted configuration at the same time."""
+    demand: Mapping[str, float] = field(default_factory=dict)
+    """By model, now, smoothed over a few seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """A configuration that is not tried for a while."""
+
+    key: str
+    """`key(configuration)`."""
+    until: float
+    times: int = 1
+    """It was denied: each time is longer."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The best known at one traffic level."""
+
+    level: Mapping[str, int]
+    """Bucket of the demand by model (`memory.bucket`)."""
+    configuration: Mapping[str, Knobs]
+    at: float
+    """When it was last in force there."""
+    converged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A configuration that was accepted a short while ago, and where to go back to should it disappoint."""
+
+    previous: Mapping[str, Knobs]
+    since: float
+    demand: Mapping[str, float]
+    held: bool
+    """The previous one kept the objective at that demand."""
+    late: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """What mode Auto would try."""
+
+    configuration: Mapping[str, Knobs]
+    prediction: Prediction
+    message: str
+    at: float
+    """When it was thought of."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The tuner's memory. `State()`: nothing is known."""
+
+    spec: str = ""
+    """Digest of what was specified when this was written: start and engines."""
+    aims: str = ""
+    """Digest of goal and limits."""
+    accepted: Mapping[str, Knobs] = field(default_factory=dict)
+    """Known to be good; what all pods serve but the one on trial."""
+    trial: Trial | None = None
+    kept: Kept | None = None
+    visits: tuple[Visit, ...] = ()
+    demand: Mapping[str, float] = field(default_factory=dict)
+    """Smoothed, images a second a pod."""
+    level: Mapping[str, int] = field(default_factory=dict)
+    """The traffic level that holds."""
+    memory: tuple[Best, ...] = ()
+    denials: tuple[Denial, ...] = ()
+    changes: tuple[float, ...] = ()
+    """When something was changed in the last hour: what the reload budget counts."""
+    probes: int = 0
+    """Since the exploration of this level began."""
+    begun: int = 0
+    """Probes ever: makes their ids unique."""
+    cooldown: float = 0.0
+    """Until when nothing is tried."""
+    settle: float = 0.0
+    """Until when windows say nothing, since a change is taking effect."""
+    last: Mapping[str, float] = field(default_factory=dict)
+    """Start of the last window by pod: one that comes again is not counted again."""
+    useful: float = 0.0
+    """When a window last said something."""
+    discarded: int = 0
+    """Windows that were thrown away: disturbed, or not to be believed."""
+    astray: float = 0.0
+    """Since when pods serve something other than what is accepted; 0: they do not."""
+    failing: bool = False
+    """Requests failed in the last window at rest."""
+    converged: bool = False
+    """Nothing that is safe promises to be better: the HPA may raise its maximum."""
+    reference: Visit | None = None
+    """What the accepted configuration showed when it converged: the measure for a drift of the server."""
+    recommendation: Recommendation | None = None
+    """What mode Recommend said last."""
+    cured: tuple[str, ...] = ()
+    """Faults that were cured first, as sentences."""
+    hopeless: str = ""
+    """Why the objective cannot be kept, though nothing is left to try; while it has converged."""
+    trouble: str = ""
+    """Why nothing can be tuned, and the remedy; empty: nothing is wrong."""
+    log: tuple[Entry, ...] = ()
+    """Oldest first."""
+
+    @property
+    def recommended(self) -> Mapping[str, Knobs] | None:
+        """What mode Recommend said last."""
+        return self.recommendation.configuration if self.recommendation is not None else None
+
+
+def key(configuration: Configuration) -> str:
+    """Return a configuration as short text, equal for equal ones: "people=2/8/[2,4]/1000"."""
+    return ";".join(
+        f"{name}={k.instances}/{k.max_batch_size}/{list(k.preferred_batch_sizes)}/{k.max_queue_delay_microseconds}"
+        for name, k in sorted(configuration.items())
+    ).replace(" ", "")
+
+
+def noted(state: State, now: float, kind: str, message: str) -> State:
+    """Return the state with one more line in its log; a line that says the same again only moves its time."""
+    entry = Entry(now, kind, message[:SENTENCE])
+    last = state.log[-1] if state.log else None
+    kept = state.log[:-1] if last and (last.kind, last.message) == (kind, entry.message) else state.log
+    return replace(state, log=(*kept, entry)[-LOG:])
+
+
+def bounded(state: State) -> State:
+    """Return the state without what is least worth its bytes, so that its JSON stays below 100 kB."""
+    models = max(1, len(state.accepted))
+    trial = state.trial
+    return replace(
+        state,
+        trial=trial and replace(trial, control=trial.control and thinned(trial.control, BESIDE)),
+        reference=state.reference and thinned(state.reference, BESIDE),
+        visits=_bounded_visits(state),
+        memory=tuple(sorted(state.memory, key=lambda best: best.at))[-max(1, LEVELS // models) :],
+        denials=tuple(sorted(state.denials, key=lambda denial: denial.until))[-max(1, DENIALS // models) :],
+        changes=state.changes[-BUDGET_HISTORY:],
+    )
+
+
+def _bounded_visits(state: State) -> tuple[Visit, ...]:
+    """Keep the accepted one and the one on trial, then the latest, as far as they fit."""
+    precious = [state.accepted] + ([state.trial.configuration] if state.trial else [])
+    ranked = sorted(state.visits, key=lambda visit: (visit.configuration in precious, visit.ended), reverse=True)
+    kept: list[Visit] = []
+    models = sizes = 0
+    for visit in (thinned(visit, SIZES) for visit in ranked):
+        models += len(visit.models)
+        sizes += sum(len(model.batches) for model in visit.models.values())
+        if kept and (models > VISITS or sizes > BATCH_SIZES):
+            break
+        kept.append(visit)
+    return tuple(sorted(kept, key=lambda visit: visit.ended))
+
+
+def thinned(visit: Visit, most: int) -> Visit:
+    """Return a visit with the batch sizes of which most was seen."""
+    share = max(1, most // max(1, len(visit.models)))
+    return replace(visit, models={name: _thinned(model, share) for name, model in visit.models.items()})
+
+
+def _thinned(model: ModelVisit, most: int) -> ModelVisit:
+    if len(model.batches) <= most:
+        return model
+    seen = sorted(model.batches, key=lambda size: (model.batches[size].executions, -size), reverse=True)[:most]
+    return replace(model, batches={size: model.batches[size] for size in sorted(seen)})

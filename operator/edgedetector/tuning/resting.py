@@ -1,0 +1,244 @@
+"""One step while no trial runs: learn from the windows, look after what was accepted, and choose what to try. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+from edgedetector.tuning import memory, sentences, transitions, trial, visits
+from edgedetector.tuning.choice import Aim, Choice, Nothing, broken, choose
+from edgedetector.tuning.decision import Decision, Kind, Report
+from edgedetector.tuning.evidence import Visit
+from edgedetector.tuning.record import Recommendation, State, noted
+from edgedetector.tuning.situation import Mode, Situation
+from edgedetector.tuning.transitions import Move
+from edgedetector.tuning.trouble import blindness
+from edgedetector.tuning.window import LADDER, Window
+
+BASELINE: Final = 30.0
+"""Seconds of undisturbed windows before anything is tried (facts: percentiles of shorter ones vary by a factor)."""
+ENOUGH: Final = 2000
+"""Executions that are as good, if there are `FEWEST` windows: costs are then known to 1 %."""
+FEWEST: Final = 5
+PROBES: Final = 8
+"""Trials at one traffic level before it is left at what was found."""
+ASTRAY: Final = 30.0
+"""Seconds for which pods may serve something else than what is accepted before it is said again."""
+WATCH: Final = 180.0
+"""Seconds for which what was kept is held against the objective that the former one kept."""
+DRIFT: Final = 1.15
+"""Factor by which executions become slower or quicker, over two minutes, from which the server is another one."""
+LONG: Final = 60.0
+"""Seconds for which the objective must be broken before what had converged is tuned again."""
+PATIENCE: Final = 900.0
+"""Seconds after it converged."""
+RETHINK: Final = 120.0
+"""Seconds for which a recommendation holds: what it is predicted from changes no quicker."""
+CALM: Final = 30.0
+"""Seconds without a move of the degradation ladder before anything is tried: it takes back as slowly."""
+REPLACED: Final = 2.0
+"""Factor from which nothing that was learnt says anything any more."""
+
+
+def rested(state: State, report: Report, situation: Situation, now: float) -> Move:
+    """Return the state and decision of a step in which no trial runs."""
+    state, latest = _learnt(state, report.windows, now)
+    if state.astray and now - state.astray >= ASTRAY:
+        return transitions.said_again(state, "pods serve something else than what is accepted: said again", now)
+    state, disappointed = _watched(state, latest, situation, now)
+    if disappointed:
+        return _back(state, disappointed, now)
+    state = _alarmed(_drifted(_levelled(state, latest), now), situation, now)
+    if situation.mode == Mode.FROZEN:
+        return _wait(state, "frozen: what is accepted serves until tuning is resumed")
+    trouble = blindness(state, report.windows, now) or _failing(state)
+    state = replace(state, trouble=trouble or (state.hopeless if state.converged else ""))
+    if why := trouble or _not_yet(state, report, latest, now):
+        return _wait(state, why)
+    if state.converged:
+        return _wait(state, f"converged at {sentences.demand(state.demand)}")
+    return _chosen(state, report, situation, now)
+
+
+def _wait(state: State, why: str) -> Move:
+    return state, Decision(Kind.WAIT, why)
+
+
+def _learnt(state: State, windows: Sequence[Window], now: float) -> tuple[State, list[Window]]:
+    """Take in the windows; return those that tell of what is accepted."""
+    told: list[Window] = []
+    for window in windows:
+        sound = visits.believable(window)
+        if sound is not None:
+            state = replace(state, demand=memory.smoothed(state.demand, sound, memory.SMOOTHING))
+        if sound is None or window.disturbed:
+            wait = CALM if window.disturbed.startswith(LADDER) else 0.0
+            state = replace(state, discarded=state.discarded + 1, cooldown=max(state.cooldown, now + wait))
+            continue
+        in_force = visits.configuration_of(sound) == dict(state.accepted)
+        state = replace(state, astray=0.0 if in_force else min(state.astray or now, now))
+        settling = 0 < state.settle - now <= transitions.SETTLE  # not for ever, should the clock go back
+        if not in_force or settling or not any(model.batches for model in sound.models.values()):
+            continue
+        state = replace(state, visits=visits.absorbed(state.visits, sound, now), useful=now)
+        state = replace(state, failing=any(model.failed for model in sound.models.values()))
+        told.append(sound)
+    if not state.useful:
+        state = replace(state, useful=now)  # silence is counted from the first step
+    return state, told
+
+
+def _watched(state: State, latest: Sequence[Window], situation: Situation, now: float) -> tuple[State, str]:
+    """Return how what was kept a short while ago disappoints; empty: it does not."""
+    kept = state.kept
+    if kept is None or not kept.held:
+        return state, ""
+    if not 0 <= now - kept.since <= WATCH or memory.apart(state.demand, kept.demand, memory.STEP):
+        return replace(state, kept=None), ""
+    limit = situation.limits.latency
+    for window in latest:
+        breaches = [trial.breach(model, None, limit) for model in window.models.values()]
+        kept = replace(kept, late=kept.late + 1 if any(late for late, _ in breaches) else 0)
+        if any(clearly for _, clearly in breaches) or kept.late >= trial.IN_A_ROW:
+            return replace(state, kept=kept), f"it broke {sentences.percentile(situation)} {limit * 1000:.3g} ms"
+    return replace(state, kept=kept), ""
+
+
+def _back(state: State, disappointed: str, now: float) -> Move:
+    former = state.kept.previous if state.kept else state.accepted
+    state = memory.deny(state, state.accepted, now, memory.AN_HOUR, disappointed)
+    sentence = f"{sentences.change(state.accepted, former)}; back to the former: {disappointed}"
+    return transitions.went_back(state, former, sentence, now)
+
+
+def _levelled(state: State, latest: Sequence[Window]) -> State:
+    """Move to another traffic level once the demand has settled there."""
+    moved = memory.level(state.demand, state.level)
+    if moved == dict(state.level) or _moving(state, latest):
+        return state
+    first = not state.level
+    state = replace(state, level=moved)
+    known = memory.best(state)
+    converged = known is not None and known.converged and dict(known.configuration) == dict(state.accepted)
+    if first:
+        return state
+    fresh = tuple(visits.begun_anew(v) if v.configuration == state.accepted else v for v in state.visits)
+    return replace(state, visits=fresh, converged=converged, probes=0, reference=None, kept=None, recommendation=None)
+
+
+def _alarmed(state: State, situation: Situation, now: float) -> State:
+    """Go on tuning where what had converged breaks the objective for long, now and then."""
+    seen = visits.of(state.visits, state.accepted)
+    if not state.converged or seen is None or seen.seconds < LONG or not broken(state, situation):
+        return state
+    if 0 <= now - max((best.at for best in state.memory if best.level == state.level), default=0.0) < PATIENCE:
+        return state
+    return noted(replace(state, converged=False, probes=0), now, "Resumed", "the objective is broken: tuning goes on")
+
+
+def _moving(state: State, latest: Sequence[Window]) -> bool:
+    """Whether the demand is still on its way: the last window differs from what it is smoothed to."""
+    last = {name: model.demand for name, model in latest[-1].models.items()} if latest else {}
+    return not latest or memory.apart(last, state.demand, memory.MOVING)
+
+
+def _drifted(state: State, now: float) -> State:
+    """Notice that the server became slower or quicker since it converged."""
+    seen = visits.of(state.visits, state.accepted)
+    if not state.converged or seen is None or seen.seconds < visits.MEMORY:
+        return state
+    if state.reference is None:
+        return replace(state, reference=seen)
+    ratio = visits.cost_ratio(seen, state.reference)
+    if ratio is None or 1 / DRIFT <= ratio <= DRIFT:
+        return state
+    others = (v for v in state.visits if v is not seen)
+    known = tuple(visits.slower(v, ratio) for v in others) if 1 / REPLACED < ratio < REPLACED else ()
+    message = f"executions take {ratio:.2f} times as long as when tuning converged: it goes on"
+    state = replace(state, visits=(*known, seen), converged=False, reference=None, probes=0, recommendation=None)
+    return noted(state, now, "Resumed", message)
+
+
+def _failing(state: State) -> str:
+    if not state.failing:
+        return ""
+    return "requests fail with what is accepted: nothing is tried until they do not; see the condition ModelsReady"
+
+
+def _not_yet(state: State, report: Report, latest: Sequence[Window], now: float) -> str:
+    """Return what has to be waited for; empty: nothing."""
+    seen = visits.of(state.visits, state.accepted)
+    if not report.pods:
+        return "no pod serves"
+    if now < state.cooldown <= now + memory.AN_HOUR:
+        return "at rest after a change"
+    if state.astray or seen is None or not _enough(seen):
+        return f"observing what is accepted: {0.0 if seen is None else seen.seconds:.0f} of {BASELINE:.0f} s"
+    if not latest or _moving(state, latest):
+        return "the demand is moving" if latest else "nothing undisturbed was seen since the last look"
+    return ""
+
+
+def _enough(seen: Visit) -> bool:
+    executions = sum(batch.executions for model in seen.models.values() for batch in model.batches.values())
+    return seen.seconds >= BASELINE or (seen.windows >= FEWEST and executions >= ENOUGH and math.isfinite(seen.seconds))
+
+
+def _chosen(state: State, report: Report, situation: Situation, now: float) -> Move:
+    known = state.recommendation
+    if situation.mode == Mode.RECOMMEND and known is not None and 0 <= now - known.at < RETHINK:
+        return state, _recommendation(known)
+    if situation.mode == Mode.AUTO and state.probes >= PROBES:
+        return _converged(state, f"left at what {PROBES} trials found", now)
+    if situation.mode == Mode.AUTO and transitions.left(state, now) < 2:  # noqa: PLR2004 - the trial and its end
+        return _wait(state, f"{transitions.BUDGET} changes in the last hour are enough: waiting")
+    choice = choose(state, situation, now)
+    if isinstance(choice, Nothing):
+        return _nothing(state, choice, situation, now)
+    sentence = proposed(state, choice, situation)
+    if situation.mode == Mode.RECOMMEND:
+        return _recommended(state, choice, sentence, now)
+    if choice.aim == Aim.CURE:
+        state = replace(state, cured=(*state.cured, sentences.change(state.accepted, choice.configuration))[-8:])
+    return transitions.began(state, choice, max(report.pods), sentence, now)
+
+
+def _nothing(state: State, nothing: Nothing, situation: Situation, now: float) -> Move:
+    if nothing.trouble:
+        # Nothing is left to try, so that more replicas are what helps.
+        state, decision = _converged(state, nothing.trouble, now)
+        return replace(state, hopeless=nothing.trouble, trouble=nothing.trouble), decision
+    seen = visits.of(state.visits, state.accepted)
+    return _converged(state, sentences.settled(state.accepted, seen, nothing.present, situation), now)
+
+
+def proposed(state: State, choice: Choice, situation: Situation) -> str:
+    """Return the sentence of a trial's beginning, or of a recommendation."""
+    what = sentences.change(state.accepted, choice.configuration)
+    why = {
+        Aim.GAIN: f"gain {choice.gain.mean:+.0%}",
+        Aim.CURE: "requests wait for a delay that joins nobody",
+        Aim.RESCUE: "the objective is broken",
+    }[choice.aim]
+    return f"{what}: {sentences.expected(choice.present, choice.prediction, situation)}; {why}"
+
+
+def _recommended(state: State, choice: Choice, sentence: str, now: float) -> Move:
+    known = Recommendation(dict(choice.configuration), choice.prediction, sentence, now)
+    decision = _recommendation(known)
+    before, state = state.recommendation, replace(state, recommendation=known)
+    if before is not None and before.configuration == choice.configuration:
+        return state, decision
+    return noted(state, now, Kind.RECOMMEND, sentence), decision
+
+
+def _recommendation(known: Recommendation) -> Decision:
+    return Decision(Kind.RECOMMEND, known.message, known.configuration, prediction=known.prediction)
+
+
+def _converged(state: State, sentence: str, now: float) -> Move:
+    state = replace(state, converged=True, reference=None, recommendation=None, hopeless="")
+    state = memory.remembered(state, now, converged=True)
+    return noted(state, now, "Converged", sentence), Decision(Kind.WAIT, sentence)

@@ -1,0 +1,129 @@
+"""Which steps may be tried on a live server: those that are predicted to keep what the situation asks for.
+
+Upper ends of intervals count, not means. Where what serves now already breaks a limit, a step that makes that better is
+allowed though it may not reach the limit yet: otherwise a bad start could never be left.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from edgedetector.tuning import footprint
+from edgedetector.tuning.evidence import ModelPrediction, Prediction, Range
+from edgedetector.tuning.sharing import known
+from edgedetector.tuning.situation import Limits, Situation
+from edgedetector.tuning.window import Knobs
+
+MARGIN: Final = 0.8
+"""Share of the latency limit that the upper end may take. A percentile of a window of 30 s scatters by up to 15 %
+(facts: 38 to 44 ms) and the load moves during a probe: one fifth below the limit leaves room for both."""
+_BETTER: Final = 0.97
+"""Share of the present latency below which a step counts as an improvement of a broken objective."""
+_NOT_WORSE: Final = 1.02
+"""Ratio up to which a figure that is over its limit anyway counts as no worse."""
+_SERVED: Final = 0.97
+"""Share of the demand below which a capacity does not serve it."""
+
+
+def refusal(prediction: Prediction, present: Prediction, situation: Situation) -> str:
+    """Return why a configuration must not be tried, in one clause; empty if it is predicted to be safe.
+
+    Parameters
+    ----------
+    prediction
+        Of the configuration that may be tried.
+    present
+        Of the one that serves now.
+    """
+    if not known(situation.limits.latency):
+        return "the latency limit is no positive number"
+    for name, model in prediction.models.items():
+        found = _outside(name, model.knobs, situation) or _slow(name, model, present.models.get(name), situation.limits)
+        if found:
+            return found
+    return (
+        _over(
+            "the accelerator's utilisation", prediction.utilization, present.utilization, situation.limits.accelerator
+        )
+        or _over("the host's load", prediction.host, present.host, situation.limits.host)
+        or _memory(prediction, present, situation)
+        or _shared_memory(prediction, present)
+    )
+
+
+def _outside(name: str, knobs: Knobs, situation: Situation) -> str:
+    """Return which bound of the engine or the user the knobs do not keep."""
+    limits, engine = situation.limits, situation.engines.get(name)
+    sizes = (knobs.max_batch_size, *knobs.preferred_batch_sizes)
+    if not limits.min_instances <= knobs.instances <= limits.max_instances or knobs.instances < 1:
+        return f"{knobs.instances} instances of {name} are not within {limits.min_instances} to {limits.max_instances}"
+    if not 0 <= knobs.max_queue_delay_microseconds <= limits.max_queue_delay_microseconds:
+        return (
+            f"a queue delay of {knobs.max_queue_delay_microseconds} us of {name} is above"
+            f" {limits.max_queue_delay_microseconds} us"
+        )
+    if engine is None:
+        return f"the engine of {name} is not known"
+    if max(sizes) > max(1, engine.largest_batch):
+        return f"a batch of {max(sizes)} is above the {max(1, engine.largest_batch)} that {name} was compiled for"
+    if any(size < 1 or size > max(1, knobs.max_batch_size) for size in knobs.preferred_batch_sizes):
+        return f"a preferred batch size of {name} is not within 1 to its largest batch"
+    return ""
+
+
+def _slow(name: str, model: ModelPrediction, now: ModelPrediction | None, limits: Limits) -> str:
+    """Return whether the latency may pass its limit without being better than now."""
+    if not known(model.latency.high):
+        return f"the latency of {name} cannot be predicted"
+    if model.latency.high <= MARGIN * limits.latency:
+        return ""
+    if now is not None and _relieves(model, now, limits):
+        return ""
+    if now is not None and model.latency.high <= min(limits.latency, now.latency.mean):
+        return ""  # Within the limit and surely no slower than now, which is near the limit by itself.
+    return (
+        f"the latency of {name} may reach {model.latency.high * 1e3:.0f} ms, more than {MARGIN:.0%} of"
+        f" {limits.latency * 1e3:.0f} ms"
+    )
+
+
+def _relieves(model: ModelPrediction, now: ModelPrediction, limits: Limits) -> bool:
+    """Return whether what serves now breaks the objective and the step is predicted to break it less."""
+    lags = now.capacity.mean < _SERVED * now.demand
+    if not lags and now.latency.mean <= limits.latency:
+        return False
+    quicker = model.latency.mean < _BETTER * now.latency.mean
+    more = model.capacity.mean * _BETTER > now.capacity.mean
+    return quicker or (lags and more)
+
+
+def _over(what: str, value: Range | None, now: Range | None, limit: float) -> str:
+    """Return whether a share may pass its limit and become worse; one that is not known is not judged."""
+    if value is None or value.high <= limit or (now is not None and value.high <= _NOT_WORSE * now.high):
+        return ""
+    return f"{what} may reach {value.high:.0%}, above {limit:.0%}"
+
+
+def _memory(prediction: Prediction, present: Prediction, situation: Situation) -> str:
+    """Return whether the accelerator's memory may not hold a step, or is not known while the step may need more."""
+    if not footprint.grows(prediction.configuration, present.configuration, situation):
+        return ""
+    if not known(prediction.memory_total) or prediction.memory_total is None:
+        return "the accelerator's total memory is not known"
+    if prediction.change_memory is None or prediction.memory is None:
+        return "how much of the accelerator's memory is used is not known"
+    most = max(prediction.change_memory.high, prediction.memory.high)
+    if not most <= prediction.memory_total:
+        return (
+            f"the change may need {most / 1e6:.0f} MB of the accelerator's memory,"
+            f" it has {prediction.memory_total / 1e6:.0f} MB"
+        )
+    return ""
+
+
+def _shared_memory(prediction: Prediction, present: Prediction) -> str:
+    """Return whether requests in flight need more of /dev/shm than there is and than now."""
+    need, room, had = prediction.shared_memory, prediction.shared_memory_room, present.shared_memory
+    if need is None or room is None or need <= room or (had is not None and need <= had):
+        return ""
+    return f"requests in flight need {need / 1e6:.0f} MB of /dev/shm, there are {room / 1e6:.0f} MB"

@@ -1,0 +1,140 @@
+"""One plain line for each thing that the tuner does: before, after, predicted, measured, kept or reverted, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from edgedetector.tuning.evidence import Prediction, Range, Visit
+from edgedetector.tuning.gain import grounded
+from edgedetector.tuning.situation import Goal, Situation
+from edgedetector.tuning.window import Configuration, Knobs
+
+_MOST: Final = 4
+"""Models that are told of in full; of more, the rest is counted."""
+
+
+def change(before: Configuration, after: Configuration) -> str:
+    """Return what differs: "people: 1 -> 2 instances, batches up to 8"; models that stay as they are left out."""
+    parts = [
+        f"{name}: {', '.join(_knobs(before[name], knobs))}"
+        for name, knobs in sorted(after.items())
+        if name in before and before[name] != knobs
+    ]
+    more = f"; and {len(parts) - _MOST} other models" if len(parts) > _MOST else ""
+    return ("; ".join(parts[:_MOST]) + more) or "nothing changes"
+
+
+def figures(before: Prediction, after: Prediction, predicted: Prediction, situation: Situation) -> str:
+    """Return what a trial showed: "121 -> 158 images/s (predicted 150-170), p99 23 -> 31 ms of 50".
+
+    Parameters
+    ----------
+    before, after
+        As measured (`gain.grounded`).
+    predicted
+        What was expected of `after`.
+    """
+    told = []
+    for name in sorted(after.models.keys() & before.models.keys()):
+        one, other, expected = before.models[name], after.models[name], predicted.models.get(name)
+        text = f"{one.capacity.mean:.3g} -> {other.capacity.mean:.3g} images/s"
+        text += f" (predicted {_between(expected.capacity)})" if expected else ""
+        text += f", {percentile(situation)} {_ms(one.latency.mean)} -> {_ms(other.latency.mean)} ms"
+        text += f" of {_ms(situation.limits.latency)}"
+        if situation.goal == Goal.LATENCY and expected:
+            text += f" (predicted {_between(expected.latency, 1000)})"
+        told.append(f"{name} {text}" if len(after.models) > 1 else text)
+    device = _device(before, after, situation)
+    return "; ".join([*told[:_MOST], *device])
+
+
+def expected(present: Prediction, prediction: Prediction, situation: Situation) -> str:
+    """Return what a configuration is predicted to give: "from 121 to 150-170 images/s, p99 28-34 ms of 50"."""
+    told = []
+    for name in sorted(prediction.models.keys() & present.models.keys()):
+        one, other = present.models[name], prediction.models[name]
+        text = f"from {one.capacity.mean:.3g} to {_between(other.capacity)} images/s predicted"
+        text += f", {percentile(situation)} {_between(other.latency, 1000)} ms of {_ms(situation.limits.latency)}"
+        told.append(f"{name} {text}" if len(prediction.models) > 1 else text)
+    return "; ".join(told[:_MOST])
+
+
+def settled(configuration: Configuration, visit: Visit | None, prediction: Prediction, situation: Situation) -> str:
+    """Return what tuning ended at."""
+    seen = prediction if visit is None else grounded(prediction, visit, situation.limits.latency)
+    parts = [
+        f"{name} at {stated(knobs)}: {seen.models[name].capacity.mean:.3g} images/s"
+        for name, knobs in sorted(configuration.items())
+        if name in seen.models
+    ]
+    return f"converged with {'; '.join(parts[:_MOST])}: nothing that is safe promises 3 % more"
+
+
+def stated(knobs: Knobs) -> str:
+    """Return knobs in words: "2 instances, batches up to 8, delay 1 ms"."""
+    parts = [_count(knobs.instances, "instance")]
+    parts.append(f"batches up to {largest_batch(knobs)}" if largest_batch(knobs) > 1 else "no batches")
+    if knobs.max_queue_delay_microseconds:
+        parts.append(f"queue delay {delay(knobs.max_queue_delay_microseconds)}")
+    return ", ".join(parts)
+
+
+def largest_batch(knobs: Knobs) -> int:
+    """Return the largest batch that Triton joins: with delay 0 the largest preferred size caps it (facts)."""
+    largest = max(1, knobs.max_batch_size)
+    if knobs.preferred_batch_sizes and knobs.max_queue_delay_microseconds == 0:
+        return min(largest, max(knobs.preferred_batch_sizes))
+    return largest
+
+
+def demand(by_model: Mapping[str, float]) -> str:
+    """Return a demand: "120 images/s", "people 80, cars 40 images/s"."""
+    if len(by_model) == 1:
+        return f"{next(iter(by_model.values())):.3g} images/s"
+    return f"{', '.join(f'{name} {each:.3g}' for name, each in sorted(by_model.items())[:_MOST])} images/s"
+
+
+def percentile(situation: Situation) -> str:
+    """Return the objective's percentile: "p99"."""
+    return f"p{situation.limits.percentile}"
+
+
+def delay(microseconds: int) -> str:
+    """Return a queue delay: "0", "100 us", "1 ms"."""
+    if microseconds >= 1000:  # noqa: PLR2004 - a millisecond
+        return f"{microseconds / 1000:.3g} ms"
+    return f"{microseconds} us" if microseconds else "0"
+
+
+def _knobs(one: Knobs, other: Knobs) -> Iterator[str]:
+    if one.instances != other.instances:
+        yield f"{one.instances} -> {_count(other.instances, 'instance')}"
+    if largest_batch(one) != largest_batch(other):
+        yield f"batches up to {largest_batch(other)} instead of {largest_batch(one)}"
+    elif one.max_batch_size != other.max_batch_size:
+        yield f"largest batch {other.max_batch_size} instead of {one.max_batch_size}"
+    if one.preferred_batch_sizes != other.preferred_batch_sizes:
+        sizes = ", ".join(map(str, other.preferred_batch_sizes))
+        yield f"preferred batches {sizes}" if sizes else "no preferred batches"
+    if one.max_queue_delay_microseconds != other.max_queue_delay_microseconds:
+        yield f"queue delay {delay(one.max_queue_delay_microseconds)} -> {delay(other.max_queue_delay_microseconds)}"
+
+
+def _device(before: Prediction, after: Prediction, situation: Situation) -> list[str]:
+    if situation.goal != Goal.EFFICIENCY or before.utilization is None or after.utilization is None:
+        return []
+    return [f"accelerator {before.utilization.mean:.0%} -> {after.utilization.mean:.0%}"]
+
+
+def _between(figure: Range, factor: float = 1.0) -> str:
+    low, high = f"{figure.low * factor:.3g}", f"{figure.high * factor:.3g}"
+    return low if low == high else f"{low}-{high}"
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.3g}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,231 @@
+"""What a trial shows, window by window: whether it goes on, is kept or is given up. Pure.
+
+A trial ends at once on what harms (a failed request, a clear breach of the latency objective), and as soon as the
+confidence range of its gain lies on one side of what is worth a change. It never lasts longer than `LONGEST`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from edgedetector.tuning import memory, sentences, visits
+from edgedetector.tuning.choice import RELIEF, Aim
+from edgedetector.tuning.curve import learn
+from edgedetector.tuning.evidence import ModelVisit, Prediction, Range, Visit
+from edgedetector.tuning.gain import WORTH, Hope, gain, grounded, half_width, measured_gain, saturated
+from edgedetector.tuning.prediction import predict
+from edgedetector.tuning.record import State, Trial
+from edgedetector.tuning.situation import Goal, Situation
+from edgedetector.tuning.window import LADDER, ModelWindow, Window
+
+LONGEST: Final = 60.0
+"""Seconds."""
+FEWEST: Final = 5
+"""Windows before anything is said of the gain: 10 s, in which the largest batches have come up at all."""
+ENOUGH: Final = 12
+"""Windows after which a trial ends if more of them would tell hardly more."""
+DROPPED: Final = 1
+"""First windows of a trial that are not counted: the first executions after a load are slower (warm-up)."""
+FAR: Final = 2.5
+"""Factor of demand at which even costs are not comparable any more: so much more of the instances execute at once."""
+SAME: Final = 1.08
+"""Factor up to which a demand counts as the same: what breaks the objective then is the configuration's fault."""
+MOVED: Final = "the demand moved during the trial"
+CLEAR: Final = 1.25
+"""Factor of the latency limit from which one window is enough: p99 of 8 s windows varies by 30 % (facts)."""
+SAMPLES: Final = 20
+"""Results below which a window's percentile is the slowest of a few and not enough for an end at once."""
+IN_A_ROW: Final = 2
+"""Windows that are enough where the breach is less clear."""
+SLIGHT: Final = 0.01
+"""Gain to be expected that is enough when a trial can show no more, if more was predicted: not worse."""
+
+
+class End(StrEnum):
+    """How a trial ends."""
+
+    NOT_YET = ""
+    KEEP = "kept"
+    NO_GAIN = "reverted"
+    HARM = "reverted at once"
+    INCONCLUSIVE = "inconclusive"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether and why a trial ends."""
+
+    end: End
+    why: str = ""
+    """A clause."""
+    figures: str = ""
+    """What was measured, for the sentence."""
+
+
+def breach(model: ModelWindow, base: ModelVisit | None, limit: float) -> tuple[bool, bool]:
+    """Return whether a window breaks the latency objective, and whether clearly, where the base would have kept it.
+
+    Where the base breaks it too, only what is clearly worse than the base is a breach, and never at once: an overloaded
+    server's latency wavers with what it happens to skip.
+    """
+    if model.latency is None or model.samples < SAMPLES:
+        return False, False
+    if base is not None and base.latency is not None and base.latency.mean > limit:
+        return model.latency > CLEAR * base.latency.high, False
+    late = model.latency > limit
+    return late, late and (model.latency > CLEAR * limit or (model.median is not None and model.median > limit))
+
+
+def alarm(trial: Trial, window: Window, base: Visit | None, situation: Situation) -> tuple[Trial, Verdict]:
+    """Return the trial after an undisturbed window of its pod and configuration, and whether that ends it at once."""
+    found = [
+        (name, model.latency, *breach(model, base.models.get(name) if base else None, situation.limits.latency))
+        for name, model in sorted(window.models.items())
+    ]
+    trial = replace(trial, late=trial.late + 1 if any(late for *_, late, _ in found) else 0)
+    for name, latency, late, clearly in found:
+        if latency is not None and late and (clearly or trial.late >= IN_A_ROW):
+            limit = (
+                f"{sentences.percentile(situation)} {latency * 1000:.3g} ms of {situation.limits.latency * 1000:.3g}"
+            )
+            moved = memory.apart(trial.demand, trial.before, SAME)
+            why = f"{name} broke the latency objective: {limit}"
+            return trial, Verdict(End.INCONCLUSIVE, f"{why}, {MOVED}") if moved else Verdict(End.HARM, why)
+    return trial, Verdict(End.NOT_YET)
+
+
+def moved(trial: Trial, situation: Situation) -> Verdict:
+    """Return whether the demand has moved so far that nothing can be compared.
+
+    Latency and utilisation are compared at one demand; a capacity follows from what executions cost, at any.
+    """
+    by_cost = situation.goal == Goal.THROUGHPUT and trial.aim == Aim.GAIN
+    if memory.apart(trial.demand, trial.before, FAR if by_cost else memory.MOVING):
+        return Verdict(End.INCONCLUSIVE, MOVED)
+    return Verdict(End.NOT_YET)
+
+
+def urgent(window: Window) -> Verdict:
+    """Return what ends a trial whatever was in force in the window, the change itself included."""
+    if failed := sum(model.failed for model in window.models.values()):
+        return Verdict(End.HARM, f"{failed} requests failed")
+    if window.disturbed.startswith(LADDER):
+        return Verdict(End.INCONCLUSIVE, LADDER)
+    return Verdict(End.NOT_YET)
+
+
+def judged(state: State, trial: Trial, situation: Situation, now: float) -> Verdict:
+    """Return the verdict on what the trial has shown so far."""
+    over = now - trial.since >= LONGEST
+    base = baseline(state, trial)
+    seen = visits.of(state.visits, trial.configuration)
+    if base is None or seen is None or seen.windows < FEWEST:
+        return Verdict(End.INCONCLUSIVE, f"too few windows in {LONGEST:.0f} s") if over else Verdict(End.NOT_YET)
+    evidence = _evidence(state, trial, base)
+    curves = learn(evidence, situation.engines)
+    ours = predict(trial.configuration, curves, evidence, situation, state.accepted)
+    theirs = predict(state.accepted, curves, evidence, situation, state.accepted)
+    measured = grounded(theirs, base, situation.limits.latency), grounded(ours, seen, situation.limits.latency)
+    told = sentences.figures(*measured, trial.prediction, situation)
+    return replace(_decided(trial, (ours, seen), (theirs, base), situation, over=over), figures=told)
+
+
+def baseline(state: State, trial: Trial) -> Visit | None:
+    """Return what a trial is held against: the other replicas at the same time, else the same pod before."""
+    if trial.control is not None and trial.control.windows >= FEWEST:
+        return trial.control
+    return visits.of(state.visits, state.accepted)
+
+
+def keeps_objective(
+    seen: Visit, base: Visit, prediction: Prediction, situation: Situation, *, surely: bool = True
+) -> bool:
+    """Whether a configuration keeps the latency objective, or is no worse than the base where that breaks it."""
+    limit = situation.limits.latency
+    return all(_keeps(name, seen, base, prediction, limit, surely=surely) for name in seen.models)
+
+
+def _keeps(name: str, seen: Visit, base: Visit, prediction: Prediction, limit: float, *, surely: bool) -> bool:
+    latency, before = seen.models[name].latency, base.models[name].latency if name in base.models else None
+    if latency is None:  # too few results for a percentile: what was predicted stands
+        expected = prediction.models.get(name)
+        return expected is not None and expected.latency.high <= limit
+    if before is not None and before.mean > limit and latency.mean <= before.mean:
+        return True
+    return (latency.high if surely else latency.mean) <= limit
+
+
+def _evidence(state: State, trial: Trial, base: Visit) -> tuple[Visit, ...]:
+    """Return the visits with the base as the visit to what is accepted."""
+    if base is not trial.control:
+        return state.visits
+    return (*(visit for visit in state.visits if visit.configuration != base.configuration), base)
+
+
+def _decided(
+    trial: Trial,
+    one: tuple[Prediction, Visit],
+    other: tuple[Prediction, Visit],
+    situation: Situation,
+    *,
+    over: bool,
+) -> Verdict:
+    if trial.aim == Aim.RESCUE:
+        return _rescued(one, other, situation, over=over)
+    by = replace(situation, goal=Goal.LATENCY) if trial.aim == Aim.CURE else situation
+    found = measured_gain(one, other, by)
+    measured = found.gain
+    if trial.aim == Aim.CURE and _costs_capacity(one, other, situation):
+        return Verdict(End.NO_GAIN, "it costs capacity")
+    if measured.low > WORTH and keeps_objective(one[1], other[1], one[0], situation):
+        return Verdict(End.KEEP, _surely(measured))
+    if measured.high < WORTH:
+        return Verdict(End.NO_GAIN, f"{_surely(measured)}, less than {WORTH:.0%}")
+    over = over or (found.known and one[1].windows >= ENOUGH)
+    return _at_the_end(measured, one, other, situation) if over else Verdict(End.NOT_YET)
+
+
+def _at_the_end(
+    measured: Range, one: tuple[Prediction, Visit], other: tuple[Prediction, Visit], situation: Situation
+) -> Verdict:
+    """Keep what was predicted to be better and is not worse, though that is not sure after the longest trial."""
+    good = Hope.of(measured).expected > SLIGHT and keeps_objective(one[1], other[1], one[0], situation, surely=False)
+    return Verdict(End.KEEP if good else End.NO_GAIN, f"{_surely(measured)}, and more windows would not tell")
+
+
+def _rescued(
+    one: tuple[Prediction, Visit], other: tuple[Prediction, Visit], situation: Situation, *, over: bool
+) -> Verdict:
+    """Keep what keeps the objective again, or what comes nearer to it: more served where that is what lacks."""
+    (_, seen), (_, base) = one, other
+    latencies = [model.latency for model in seen.models.values() if model.latency is not None]
+    if latencies and all(latency.high <= situation.limits.latency for latency in latencies):
+        return Verdict(End.KEEP, "the objective is kept again")
+    served = sum(model.rate for model in seen.models.values()) / max(1e-9, sum(m.rate for m in base.models.values()))
+    lacks = any(saturated(model) for model in base.models.values())
+    noise = math.hypot(half_width(seen.spread, seen.windows), half_width(base.spread, base.windows))
+    if lacks and served > 1 + WORTH + noise:
+        return Verdict(End.KEEP, f"{served - 1:+.0%} images are served")
+    if not over:
+        return Verdict(End.NOT_YET)
+    nearer = latencies and all(_nearer(seen.models[name].latency, base.models[name].latency) for name in seen.models)
+    if (nearer and served > 1 - WORTH) or (lacks and served > 1 + WORTH):
+        return Verdict(End.KEEP, "the objective is nearer")
+    return Verdict(End.NO_GAIN, "the objective stays broken")
+
+
+def _nearer(latency: Range | None, before: Range | None) -> bool:
+    return latency is None or before is None or latency.mean <= RELIEF * before.mean
+
+
+def _costs_capacity(one: tuple[Prediction, Visit], other: tuple[Prediction, Visit], situation: Situation) -> bool:
+    by_throughput = replace(situation, goal=Goal.THROUGHPUT)
+    limit = situation.limits.latency
+    return gain(grounded(*one, limit), grounded(*other, limit), by_throughput).high < -WORTH
+
+
+def _surely(measured: Range) -> str:
+    return f"measured {measured.mean:+.0%} ({measured.low:+.0%} to {measured.high:+.0%})"

@@ -1,0 +1,229 @@
+"""Windows become visits: what was seen of each configuration, with recent windows counting most. Pure.
+
+A visit follows a server that slowly changes: of what is older than `MEMORY` seconds of observation, only as much counts
+as to make that sum. How often a batch size was seen fades with it but never quite to nothing, since a rare large batch
+is what tells most of the cost curve.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+from edgedetector.tuning.evidence import ModelVisit, Range, Visit
+from edgedetector.tuning.window import BatchTime, Configuration, ModelWindow, Window
+
+MEMORY: Final = 120.0
+"""Seconds of observation that a visit remembers at full weight: percentiles of 30 s windows still vary by 15 %
+(facts: 38-44 ms), of four of them by half of that."""
+PRIOR_SPREAD: Final = 0.05
+"""Relative deviation of an execution's cost between windows, before there are enough to tell."""
+PRIOR_LATENCY_SPREAD: Final = 0.2
+"""The same of the percentile: 8 s windows of one configuration showed 37-64 ms."""
+Z: Final = 1.96
+"""Of a 95 % confidence interval of the normal distribution."""
+HIGHEST_SHARE: Final = 1.05
+"""A share of time that is measured by two clocks may be a little above 1."""
+
+
+def of(visits: Iterable[Visit], configuration: Configuration) -> Visit | None:
+    """Return the visit to a configuration."""
+    return next((visit for visit in visits if visit.configuration == configuration), None)
+
+
+def configuration_of(window: Window) -> dict[str, object]:
+    """Return the knobs that were in force in a window, by model."""
+    return {name: model.knobs for name, model in window.models.items()}
+
+
+def absorbed(visits: Sequence[Visit], window: Window, now: float) -> tuple[Visit, ...]:
+    """Return the visits with one more window in the visit to its configuration."""
+    old = next((visit for visit in visits if visit.configuration == configuration_of(window)), None)
+    return (*(visit for visit in visits if visit is not old), merged(old, window, now))
+
+
+def merged(old: Visit | None, window: Window, now: float) -> Visit:
+    """Return a visit with one more window."""
+    if old is None:
+        models = {name: ModelVisit(model.knobs) for name, model in window.models.items()}
+        old = Visit(models, 0.0, now, spread=PRIOR_SPREAD)
+    fade = min(1.0, MEMORY / old.seconds) if old.seconds > 0 else 1.0
+    before, more = old.seconds * fade, window.seconds
+    count = max(0, round(old.windows * fade))
+    return Visit(
+        models={
+            name: _model(old.models[name], window.models[name], (before, more), fade, count) for name in old.models
+        },
+        seconds=before + more,
+        ended=now,
+        utilization=_mean(old.utilization, window.utilization, before, more),
+        memory_used=_extreme(max, old.memory_used, window.memory_used),
+        host=_mean(old.host, window.host, before, more),
+        memory_total=old.memory_total if window.memory_total is None else window.memory_total,
+        shared_memory_free=_extreme(min, old.shared_memory_free, window.shared_memory_free),
+        windows=count + 1,
+        spread=_spread(old, window, count),
+    )
+
+
+def begun_anew(visit: Visit) -> Visit:
+    """Return a visit that keeps what is known of the cost of batches, at a quarter of its weight, and nothing else.
+
+    For when the load, the time or the trial is another one, of which latency and rate of then say nothing.
+    """
+    models = {name: ModelVisit(m.knobs, _faded(m.batches, 0.25), m.demand) for name, m in visit.models.items()}
+    return Visit(models, 0.0, visit.ended, memory_used=visit.memory_used, memory_total=visit.memory_total)
+
+
+def slower(visit: Visit, factor: float) -> Visit:
+    """Return the visit as it would be were the whole server slower by a factor."""
+    models = {
+        name: replace(
+            model, batches={size: replace(b, seconds=_short(b.seconds * factor)) for size, b in model.batches.items()}
+        )
+        for name, model in visit.models.items()
+    }
+    return replace(visit, models=models)
+
+
+def cost_ratio(one: Visit, other: Visit) -> float | None:
+    """Return how much dearer an execution is in one visit than in the other, at the batch sizes of both; None: none."""
+    return _ratio(
+        (model.batches, other.models[name].batches) for name, model in one.models.items() if name in other.models
+    )
+
+
+def believable(window: Window) -> Window | None:
+    """Return a window without figures that cannot be; None if nothing of it can be believed."""
+    if not (_sound(window.start) and _sound(window.seconds) and window.seconds > 0 and window.models):
+        return None
+    if not all(_believable_model(model) for model in window.models.values()):
+        return None
+    return replace(
+        window,
+        models={name: _without_noise(model) for name, model in window.models.items()},
+        utilization=_share(window.utilization),
+        host=_share(window.host),
+        memory_used=_positive(window.memory_used),
+        memory_total=_positive(window.memory_total),
+        shared_memory_free=_positive(window.shared_memory_free),
+    )
+
+
+def _believable_model(model: ModelWindow) -> bool:
+    figures = (model.demand, model.offered, model.rate, model.busy, model.queue, model.request, model.skipped)
+    batches = (b.executions > 0 and _sound(b.seconds) and b.seconds > 0 for b in model.batches.values())
+    return all(_sound(figure) for figure in figures) and model.busy <= HIGHEST_SHARE and all(batches)
+
+
+def _without_noise(model: ModelWindow) -> ModelWindow:
+    """Leave out a percentile that is no number: windows with few results have none."""
+    return replace(
+        model, latency=_positive(model.latency), median=_positive(model.median), exchange=_positive(model.exchange)
+    )
+
+
+def _sound(figure: float) -> bool:
+    return math.isfinite(figure) and figure >= 0
+
+
+def _positive(figure: float | None) -> float | None:
+    return figure if figure is not None and _sound(figure) else None
+
+
+def _share(figure: float | None) -> float | None:
+    return min(1.0, figure) if figure is not None and _sound(figure) and figure <= HIGHEST_SHARE else None
+
+
+def _model(old: ModelVisit, new: ModelWindow, times: tuple[float, float], fade: float, count: int) -> ModelVisit:
+    before, more = times
+
+    def mean(one: float, other: float) -> float:
+        return _short((one * before + other * more) / (before + more))
+
+    return ModelVisit(
+        knobs=old.knobs,
+        batches=_batches(_faded(old.batches, fade), new.batches),
+        demand=_short(new.demand),
+        rate=mean(old.rate, new.rate),
+        busy=mean(old.busy, new.busy),
+        queue=mean(old.queue, new.queue),
+        latency=old.latency if new.latency is None else _percentile(old.latency, new.latency, count),
+        exchange=_mean(old.exchange, new.exchange, before, more),
+        request=mean(old.request, new.request),
+    )
+
+
+def _percentile(old: Range | None, new: float, count: int) -> Range:
+    """Merge a window's percentile by Welford's recurrence; the squares are got back from the range's width.
+
+    The mean of windows' percentiles stands for the percentile of all: their results are not known one by one.
+    """
+    if old is None or count < 1:
+        return _range(new, PRIOR_LATENCY_SPREAD * new, 1)
+    squares = ((old.high - old.mean) * math.sqrt(count) / Z) ** 2 * count
+    mean = old.mean + (new - old.mean) / (count + 1)
+    squares += (new - old.mean) * (new - mean)
+    return _range(mean, math.sqrt(max(0.0, squares) / (count + 1)), count + 1)
+
+
+def _range(mean: float, deviation: float, count: int) -> Range:
+    half = Z * deviation / math.sqrt(count)
+    return Range(_short(max(0.0, mean - half)), _short(mean), _short(mean + half))
+
+
+def _spread(old: Visit, window: Window, count: int) -> float:
+    """Relative deviation of the windows' cost from what was known before each: a little too large, never too small."""
+    ratio = _ratio((model.batches, old.models[name].batches) for name, model in window.models.items())
+    if ratio is None or count < 1:
+        return old.spread or PRIOR_SPREAD
+    return _short(math.sqrt((old.spread**2 * count + math.log(ratio) ** 2) / (count + 1)))
+
+
+def _ratio(pairs: Iterable[tuple[Mapping[int, BatchTime], Mapping[int, BatchTime]]]) -> float | None:
+    measured = known = 0.0
+    for one, other in pairs:
+        for size in one.keys() & other.keys():
+            measured += one[size].executions * one[size].seconds
+            known += one[size].executions * other[size].seconds
+    return measured / known if measured > 0 and known > 0 else None
+
+
+def _faded(batches: Mapping[int, BatchTime], fade: float) -> dict[int, BatchTime]:
+    return {size: replace(b, executions=max(1, round(b.executions * fade))) for size, b in batches.items()}
+
+
+def _batches(old: Mapping[int, BatchTime], new: Mapping[int, BatchTime]) -> dict[int, BatchTime]:
+    return {size: _joined(old.get(size), new.get(size)) for size in sorted(old.keys() | new.keys())}
+
+
+def _joined(old: BatchTime | None, new: BatchTime | None) -> BatchTime:
+    one, other = old or new, new or old
+    assert one is not None and other is not None  # noqa: S101, PT018 - the size is of one of them
+    if old is None or new is None:
+        return BatchTime(one.executions, _short(one.seconds), _short(one.share_of_copies))
+    count = one.executions + other.executions
+    seconds = one.executions * one.seconds + other.executions * other.seconds
+    copies = (
+        one.executions * one.seconds * one.share_of_copies + other.executions * other.seconds * other.share_of_copies
+    )
+    return BatchTime(count, _short(seconds / count), _short(copies / seconds) if seconds > 0 else 0.0)
+
+
+def _mean(old: float | None, new: float | None, before: float, more: float) -> float | None:
+    if old is None or new is None:
+        return old if new is None else _short(new)
+    return _short((old * before + new * more) / (before + more))
+
+
+def _extreme(choose: object, old: float | None, new: float | None) -> float | None:
+    if old is None or new is None:
+        return old if new is None else new
+    return choose(old, new)  # type: ignore[operator, no-any-return]
+
+
+def _short(figure: float) -> float:
+    """Six digits are more than is measured, and half the bytes of a float."""
+    return float(f"{figure:.6g}")

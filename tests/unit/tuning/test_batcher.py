@@ -1,0 +1,143 @@
+"""The batcher model against queueing theory and what must hold of any batcher."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgedetector.tuning.batcher import Server, capacity, passage, requests_at_once
+
+INDEPENDENT = math.inf
+
+
+def server(
+    instances: int = 1,
+    largest: int = 1,
+    *,
+    fixed: float = 0.004,
+    each: float = 0.002,
+    serial: float = 1.0,
+    interval: float = INDEPENDENT,
+    delay: float = 0.0,
+    preferred: tuple[int, ...] = (),
+) -> Server:
+    seconds = [fixed + each * size for size in range(1, largest + 1)]
+    return Server(
+        instances,
+        apart=tuple(value * (1 - serial) for value in seconds),
+        alone=tuple(value * serial for value in seconds),
+        interval=interval,
+        delay=delay,
+        preferred=preferred,
+    )
+
+
+SERVERS = st.builds(
+    server,
+    st.integers(1, 4),
+    st.sampled_from([1, 2, 4, 8]),
+    fixed=st.floats(0.001, 0.01),
+    each=st.floats(0.001, 0.01),
+    serial=st.floats(0.1, 1.0),
+    interval=st.sampled_from([INDEPENDENT, 0.1, 0.5]),
+    delay=st.sampled_from([0.0, 0.002]),
+)
+
+
+def waits_less(seconds: float, rate: float, service: float) -> float:
+    """Return P(W <= seconds) of M/D/1 (Erlang 1909)."""
+    total = 0.0
+    for served in range(int(seconds / service) + 1):
+        left = rate * (served * service - seconds)
+        total += left**served / math.factorial(served) * math.exp(-left)
+    return (1 - rate * service) * total
+
+
+@pytest.mark.parametrize("use", [0.3, 0.5, 0.7])
+def test_one_instance_without_batches_is_a_queue_with_constant_service(use: float) -> None:
+    service = 0.006
+    found = passage(server(), use / service, 90, frames=20_000).latency - service
+    assert waits_less(found * 0.93, use / service, service) < 0.9 < waits_less(found * 1.07, use / service, service)
+
+
+@given(SERVERS)
+def test_a_saturated_server_does_full_batches_all_the_time(one: Server) -> None:
+    one = replace(one, interval=INDEPENDENT, delay=0.0)
+    found = passage(one, 3 * one.saturated)
+    assert found.busy > 0.9
+    assert found.batch > 0.85 * one.largest
+
+
+@given(st.integers(1, 4), st.sampled_from([1, 2, 4, 8]), st.floats(0.1, 1.0))
+def test_what_a_saturated_server_serves_is_what_instances_and_device_can_do(
+    count: int, largest: int, serial: float
+) -> None:
+    one = server(count, largest, serial=serial)
+    seconds = 0.004 + 0.002 * largest
+    assert one.saturated == pytest.approx(min(count, 1 / serial) * largest / seconds)
+    found = passage(one, 3 * one.saturated)
+    assert count * found.batch * found.busy / found.execution == pytest.approx(one.saturated, rel=0.1)
+
+
+@given(SERVERS)
+def test_a_lonely_frame_passes_at_once_but_for_the_delay(one: Server) -> None:
+    held = one.delay if one.largest > 1 else 0.0
+    lonely = one.apart[0] + one.alone[0] + held
+    assert passage(one, 0.0).latency == pytest.approx(lonely)
+    assert passage(one, 0.01, 50).latency == pytest.approx(lonely)
+
+
+@given(st.floats(1, 80), st.floats(1.05, 3))
+def test_more_demand_never_makes_a_queue_quicker(rate: float, more: float) -> None:
+    assert passage(server(), rate * more).latency >= passage(server(), rate).latency * (1 - 1e-9)
+
+
+@given(SERVERS, st.floats(0.1, 0.5))
+def test_near_its_limit_a_server_is_slower_than_at_rest(one: Server, load: float) -> None:
+    one = replace(one, delay=0.0)
+    quiet, full = (passage(one, share * one.saturated).latency for share in (load, 0.98))
+    assert full >= quiet * 0.9
+
+
+@given(SERVERS, st.floats(0.005, 0.3), st.floats(1.0, 3.0))
+def test_a_looser_bound_never_leaves_less_capacity(one: Server, bound: float, more: float) -> None:
+    assert capacity(one, bound * more) >= capacity(one, bound) * (1 - 1e-9)
+
+
+@given(SERVERS)
+def test_capacity_is_within_what_the_server_can_do(one: Server) -> None:
+    assert 0.0 <= capacity(one, 0.05) <= 1.03 * one.saturated
+    assert capacity(one, 0.5 * (one.apart[0] + one.alone[0])) == 0.0
+
+
+def test_batches_make_up_for_a_fixed_cost() -> None:
+    """4 + 2 b milliseconds: 167/s one by one, 400/s in eights."""
+    assert capacity(server(1, 8), 0.1) > 2 * capacity(server(1, 1), 0.1)
+
+
+def test_a_delay_costs_quiet_frames_its_length_and_makes_batches() -> None:
+    prompt, held = (passage(server(1, 8, delay=delay), 60.0, 50) for delay in (0.0, 0.01))
+    assert held.latency - prompt.latency > 0.005
+    assert held.batch > prompt.batch
+
+
+def test_a_preferred_size_ends_the_delay() -> None:
+    held, ended = (passage(server(2, 8, delay=0.05, preferred=sizes), 100.0, 50) for sizes in ((), (2,)))
+    assert ended.latency < held.latency
+    assert ended.batch < held.batch
+
+
+def test_cameras_whose_frames_wait_too_long_lose_them() -> None:
+    one = server(interval=0.1)
+    assert passage(one, 0.8 * one.saturated).skipped == 0.0
+    overloaded = passage(one, 2 * one.saturated)
+    assert overloaded.skipped > 0.3
+    assert overloaded.latency < 0.2
+
+
+def test_the_detector_sends_no_more_requests_than_it_has_threads() -> None:
+    assert [requests_at_once(count) for count in (0, 1, 4, 100)] == [1, 2, 8, 16]

@@ -1,0 +1,105 @@
+"""What is learnt of costs: measured sizes come back, intervals hold the truth and shrink, garbage teaches nothing."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.tuning.truths import COMPILED, EPOCH, MODEL, Truth
+
+from edgedetector.tuning.curve import Curve, learn
+from edgedetector.tuning.evidence import ModelVisit, Visit
+from edgedetector.tuning.sharing import Company
+from edgedetector.tuning.situation import Engine
+from edgedetector.tuning.window import BatchTime, Knobs
+
+LINES = st.builds(Truth, fixed=st.floats(0.0005, 0.015), each=st.floats(0.001, 0.01), serial=st.floats(0.3, 1.0))
+SIZES = st.sets(st.integers(1, 32), min_size=1, max_size=6).map(sorted)
+
+
+def curve(*visits: Visit, engine: Engine = COMPILED) -> Curve:
+    return learn(visits, {MODEL: engine}).of(MODEL)
+
+
+@given(LINES, SIZES)
+def test_measured_sizes_come_back(truth: Truth, sizes: list[int]) -> None:
+    found = curve(truth.visit(Knobs(1, 32), sizes=sizes))
+    for size in sizes:
+        assert found.seconds(size).mean == pytest.approx(truth.alone(size), rel=0.02)
+
+
+@given(LINES, SIZES)
+def test_intervals_of_unseen_sizes_hold_a_line(truth: Truth, sizes: list[int]) -> None:
+    found = curve(truth.visit(Knobs(1, 32), sizes=sizes))
+    for size in range(1, 33):
+        seconds = found.seconds(size)
+        assert seconds.low <= seconds.mean <= seconds.high
+        assert seconds.low * 0.97 <= truth.alone(size) <= seconds.high * 1.03
+
+
+@given(LINES, SIZES, st.integers(1, 32))
+def test_more_sizes_do_not_make_a_line_less_certain(truth: Truth, sizes: list[int], size: int) -> None:
+    def width(seen: list[int]) -> float:
+        seconds = curve(truth.visit(Knobs(1, 32), sizes=seen)).seconds(size)
+        return seconds.high / seconds.low
+
+    assert width(sorted({*sizes, size})) <= width(sizes) * 1.05
+
+
+@given(LINES, st.integers(2, 4), st.floats(0.5, 1.0))
+def test_two_counts_of_instances_tell_how_they_share(truth: Truth, count: int, use: float) -> None:
+    found = curve(truth.visit(), truth.visit(Knobs(count, 1), use=use, ended=EPOCH + 60))
+    seconds = found.seconds(1, Company(count, count - 1.0))
+    assert seconds.low * 0.95 <= truth.together(1, count) <= seconds.high * 1.05
+
+
+@given(LINES, st.integers(2, 4))
+def test_a_count_that_was_never_tried_is_between_overlap_and_a_serial_device(truth: Truth, count: int) -> None:
+    seconds = curve(truth.visit()).seconds(1, Company(count, count - 1.0))
+    assert seconds.low <= truth.together(1, count) * 1.02
+    assert seconds.high >= truth.together(1, count) * 0.98
+    assert seconds.high > seconds.low * 1.1
+
+
+def test_without_utilisation_less_is_known() -> None:
+    truth = Truth(serial=0.8)
+    told, untold = (
+        curve(truth.visit(utilization=utilization)).seconds(1, Company(3, 2.0)) for utilization in (True, False)
+    )
+    assert untold.high / untold.low > told.high / told.low
+
+
+def test_a_cliff_that_was_measured_wins_over_the_line_and_is_a_dip_before() -> None:
+    truth = Truth(cliff=4)
+    found = curve(truth.visit(Knobs(1, 16), sizes=[1, 2, 4, 8, 16]))
+    assert found.seconds(8).mean == pytest.approx(truth.alone(8), rel=0.02)
+    assert found.dips() == (4,)
+
+
+def test_sizes_between_compiled_ones_may_cost_as_much_as_the_next() -> None:
+    truth = Truth()
+    found = curve(truth.visit(Knobs(1, 16), sizes=[1, 4]), engine=Engine(16, (1, 4, 16)))
+    assert found.seconds(5).high >= found.seconds(16).high
+    assert found.seconds(5).mean > truth.alone(5)
+
+
+def test_few_executions_are_drawn_to_the_line() -> None:
+    truth = Truth()
+    honest = truth.visit(Knobs(1, 32), sizes=[1, 2, 4, 8]).models[MODEL]
+    odd = {**honest.batches, 6: BatchTime(1, truth.alone(6) * 2)}
+    visit = Visit({MODEL: ModelVisit(honest.knobs, odd, busy=0.5)}, 60.0, EPOCH)
+    assert curve(visit).seconds(6).mean < truth.alone(6) * 1.6
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf, -0.01, 0.0, 1e9])
+def test_what_is_no_duration_is_not_learnt(seconds: float) -> None:
+    visit = Visit({MODEL: ModelVisit(Knobs(), {1: BatchTime(100, seconds)}, busy=0.5)}, 60.0, EPOCH)
+    known = curve(visit).seconds(1)
+    assert known.high / known.low > 1000
+
+
+def test_sizes_above_the_compiled_one_are_not_believed() -> None:
+    visit = Visit({MODEL: ModelVisit(Knobs(), {10**9: BatchTime(100, 0.01)}, busy=0.5)}, 60.0, EPOCH)
+    assert curve(visit).largest == 0

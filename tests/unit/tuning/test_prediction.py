@@ -1,0 +1,289 @@
+"""Predictions hold the truth of servers in closed form, take what was measured, and say where nothing is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.tuning.truths import ALONE, EPOCH, MODEL, Truth, situation
+
+from edgedetector.tuning.candidates import candidates
+from edgedetector.tuning.curve import learn
+from edgedetector.tuning.evidence import ModelPrediction, ModelVisit, Prediction, Range, Visit
+from edgedetector.tuning.lane import NEVER
+from edgedetector.tuning.prediction import better, predict
+from edgedetector.tuning.safety import refusal
+from edgedetector.tuning.situation import Engine, Goal, Limits, Situation
+from edgedetector.tuning.window import BatchTime, Knobs
+
+LOOSE = 1.0
+"""Seconds: a bound that only a full server breaks."""
+SERVERS = st.builds(
+    Truth,
+    fixed=st.floats(0.004, 0.010),
+    each=st.floats(0.002, 0.006),
+    serial=st.floats(0.3, 1.0),
+    contention=st.sampled_from([0.0, 0.0, 0.2]),
+    cliff=st.sampled_from([0, 0, 4]),
+)
+
+
+def told(knobs: Knobs, visits: Sequence[Visit], where: Situation) -> Prediction:
+    return predict({MODEL: knobs}, learn(visits, where.engines), visits, where)
+
+
+def of(knobs: Knobs, visits: Sequence[Visit], where: Situation) -> ModelPrediction:
+    return told(knobs, visits, where).models[MODEL]
+
+
+def best(truth: Truth, knobs: Knobs) -> float:
+    return max(truth.most(size, knobs.instances) for size in range(1, max(1, knobs.max_batch_size) + 1))
+
+
+def ordered(value: Range) -> bool:
+    return 0.0 <= value.low <= value.mean <= value.high < math.inf
+
+
+@settings(max_examples=25)
+@given(SERVERS, st.integers(1, 4), st.sampled_from([1, 4, 8]))
+def test_capacities_hold_the_truth_after_one_visit(truth: Truth, count: int, size: int) -> None:
+    found = of(Knobs(count, size), [truth.visit(use=0.5)], situation(latency=LOOSE)).capacity
+    assert found.low <= best(truth, Knobs(count, size)) * 1.02
+    assert found.high >= truth.most(size, count) * 0.9
+
+
+@settings(max_examples=25)
+@given(SERVERS, st.integers(2, 4))
+def test_capacities_are_narrow_after_visits_to_all_that_counts(truth: Truth, count: int) -> None:
+    truth = replace(truth, cliff=0)  # Where larger batches are dearer the load decides which there are.
+    sizes = [1, 2, 3, 4, 5, 6, 7, 8]
+    visits = [
+        truth.visit(Knobs(1, 8), sizes=sizes, ended=EPOCH),
+        truth.visit(Knobs(count, 8), sizes=sizes, use=0.95, ended=EPOCH + 60),
+    ]
+    found = of(Knobs(count, 8), visits, situation(latency=LOOSE)).capacity
+    assert found.mean == pytest.approx(best(truth, Knobs(count, 8)), rel=0.2)
+    assert found.high / max(found.low, 1e-9) < 1.8
+
+
+@settings(max_examples=25)
+@given(SERVERS, st.sampled_from([1, 4]), st.floats(0.2, 0.7), st.floats(1.2, 2.0))
+def test_more_demand_is_never_quicker(truth: Truth, size: int, use: float, more: float) -> None:
+    base = truth.visit(use=use)
+    demand = base.models[MODEL].demand
+    low, high = (
+        of(Knobs(1, size), [truth.visit(use=use, demand=demand * factor)], situation(latency=LOOSE)).latency.mean
+        for factor in (1.0, more)
+    )
+    assert high >= low * 0.9  # A percentile of 600 frames scatters by some percent.
+
+
+def test_what_was_measured_of_the_very_configuration_is_what_is_expected() -> None:
+    visit = Truth().visit(latency=0.031)
+    found = of(Knobs(1, 1), [visit], situation()).latency
+    assert found.mean == 0.031
+    assert found.low < 0.031 < found.high < 0.040
+
+
+def test_what_is_slower_than_the_model_says_is_so_elsewhere_too() -> None:
+    truth = Truth()
+    quick, slow = (
+        of(Knobs(1, 2), [truth.visit(use=0.4, latency=seconds)], situation()).latency.mean for seconds in (0.02, 0.06)
+    )
+    assert slow > quick + 0.02
+
+
+def test_a_saturated_visit_bounds_its_configuration() -> None:
+    visit = Truth().visit(use=1.0)
+    model = visit.models[MODEL]
+    full = replace(visit, models={MODEL: replace(model, demand=2 * model.rate)})
+    found = of(Knobs(1, 1), [full], situation(latency=LOOSE))
+    assert found.capacity.high <= model.rate * 1.1
+    assert found.served < 1.1 * model.rate
+
+
+def test_nothing_is_known_without_visits() -> None:
+    found = told(Knobs(1, 1), [], situation())
+    assert found.models[MODEL].latency.high == NEVER
+    assert found.models[MODEL].capacity.low == 0.0
+    assert (found.utilization, found.host, found.memory, found.shared_memory) == (None,) * 4
+
+
+WEIRD = st.one_of(
+    st.floats(), st.sampled_from([0.0, -1.0, math.nan, math.inf, -math.inf, 1e-300, 1e300]), st.just(0.01)
+)
+OPTIONAL = st.one_of(st.none(), WEIRD)
+RANGES = st.one_of(st.none(), st.builds(Range, WEIRD, WEIRD, WEIRD))
+KNOBS = st.builds(
+    Knobs,
+    st.integers(-1, 6),
+    st.integers(-1, 40),
+    st.sampled_from([(), (2, 4), (64,), (0,)]),
+    st.sampled_from([0, 1000, 100_000]),
+)
+MODELS = st.builds(
+    ModelVisit,
+    KNOBS,
+    st.dictionaries(st.integers(-1, 64), st.builds(BatchTime, st.integers(-1, 1000), WEIRD), max_size=3),
+    demand=WEIRD,
+    rate=WEIRD,
+    busy=WEIRD,
+    queue=WEIRD,
+    latency=RANGES,
+    exchange=OPTIONAL,
+    request=WEIRD,
+)
+VISITS = st.builds(
+    Visit,
+    st.fixed_dictionaries({MODEL: MODELS}),
+    seconds=WEIRD,
+    ended=WEIRD,
+    utilization=OPTIONAL,
+    memory_used=OPTIONAL,
+    host=OPTIONAL,
+    memory_total=OPTIONAL,
+    shared_memory_free=OPTIONAL,
+    spread=WEIRD,
+)
+
+
+@settings(max_examples=100)
+@given(st.lists(VISITS, max_size=3), KNOBS)
+def test_garbage_never_raises_and_never_makes_a_figure_that_is_none(visits: list[Visit], knobs: Knobs) -> None:
+    where = situation(engine=Engine(8))
+    found = told(knobs, visits, where)
+    model = found.models[MODEL]
+    figures = [model.capacity, model.latency, found.utilization, found.host, found.memory, found.change_memory]
+    assert [value for value in figures if value is not None and not ordered(value)] == []
+    if not any(
+        batch.executions >= 1 and batch.seconds > 0 for v in visits for batch in v.models[MODEL].batches.values()
+    ):
+        assert model.latency.high == NEVER
+    assert isinstance(refusal(found, told(Knobs(1, 1), visits, where), where), str)
+    assert math.isfinite(better(found, told(Knobs(1, 1), visits, where), where))
+
+
+def test_memory_of_one_visit_is_bounded_by_what_is_used() -> None:
+    visit = Truth().visit(memory=700e6, total=8e9)
+    found = told(Knobs(2, 1), [visit], situation())
+    assert found.memory is not None
+    assert found.change_memory is not None
+    assert found.memory.low == 700e6
+    assert found.memory.high == pytest.approx(1400e6)
+    assert found.change_memory.high == pytest.approx(2100e6)
+    assert found.memory_total == 8e9
+
+
+def test_memory_of_an_instance_is_what_two_counts_differ_by() -> None:
+    truth = Truth()
+    visits = [
+        truth.visit(Knobs(2, 1), memory=900e6, ended=EPOCH),
+        truth.visit(Knobs(1, 1), memory=700e6, ended=EPOCH + 60),
+    ]
+    found = told(Knobs(3, 1), visits, situation())
+    assert found.memory is not None
+    assert found.change_memory is not None
+    assert found.memory.mean == pytest.approx(1100e6)
+    assert found.change_memory.mean == pytest.approx(1300e6)
+    assert told(Knobs(2, 1), visits, situation()).memory == Range(900e6, 900e6, 900e6)
+
+
+def test_in_place_only_the_further_instances_need_memory() -> None:
+    visit = Truth().visit(memory=700e6)
+    stays, reloads = (
+        told(Knobs(2, 1), [visit], situation(in_place=in_place)).change_memory for in_place in (True, False)
+    )
+    assert stays is not None
+    assert reloads is not None
+    assert stays.high == pytest.approx(1400e6)
+    assert reloads.high == pytest.approx(2100e6)
+
+
+def test_a_stated_total_counts_where_the_exporter_has_none() -> None:
+    where = situation(limits=Limits(memory=4e9))
+    assert told(Knobs(1, 1), [Truth().visit()], where).memory_total == 4e9
+    assert told(Knobs(1, 1), [Truth().visit(total=8e9)], where).memory_total == 8e9
+
+
+def test_requests_in_flight_take_shared_memory() -> None:
+    where = situation(engine=Engine(32, region=1e6))
+    assert told(Knobs(2, 8), [], where).shared_memory == 4 * 8 * 1e6
+    assert told(Knobs(2, 8, (2, 4)), [], where).shared_memory == 4 * 4 * 1e6
+
+
+def test_batches_that_are_cheaper_leave_the_accelerator_idle() -> None:
+    truth = Truth(fixed=0.008, each=0.001)
+    full = truth.visit(Knobs(1, 8), sizes=[1, 2, 4, 8], use=0.7)
+    now, held = (told(Knobs(1, 8, (), delay), [full], situation()) for delay in (0, 50_000))
+    assert now.utilization is not None
+    assert held.utilization is not None
+    assert held.utilization.mean <= now.utilization.mean
+
+
+def prediction(
+    *,
+    capacity: float = 100.0,
+    latency: float = 0.02,
+    knobs: Knobs = ALONE,
+    busy: float = 0.5,
+    used: float | None = None,
+) -> Prediction:
+    model = ModelPrediction(
+        Range(capacity, capacity, capacity), Range(latency, latency, latency), busy, 1.0, knobs, demand=50.0
+    )
+    return Prediction({MODEL: model}, utilization=Range(used, used, used) if used is not None else None)
+
+
+@pytest.mark.parametrize(
+    ("goal", "worse", "improved"),
+    [
+        (Goal.THROUGHPUT, prediction(capacity=100.0), prediction(capacity=110.0)),
+        (Goal.LATENCY, prediction(latency=0.022), prediction(latency=0.02)),
+        (Goal.EFFICIENCY, prediction(busy=0.55), prediction(busy=0.5)),
+        (Goal.EFFICIENCY, prediction(busy=0.5, used=0.44), prediction(busy=0.55, used=0.4)),
+    ],
+)
+def test_better_is_what_the_goal_says(goal: Goal, worse: Prediction, improved: Prediction) -> None:
+    assert better(improved, worse, situation(goal=goal)) == pytest.approx(0.1)
+    assert better(worse, improved, situation(goal=goal)) < 0
+
+
+@pytest.mark.parametrize("goal", list(Goal))
+@pytest.mark.parametrize("more", [Knobs(3, 4), Knobs(2, 8), Knobs(2, 4, (), 1000)])
+def test_of_equals_the_leaner_is_better(goal: Goal, more: Knobs) -> None:
+    lean, rich = (prediction(knobs=knobs, busy=1.0 / knobs.instances) for knobs in (Knobs(2, 4), more))
+    assert better(lean, rich, situation(goal=goal)) > 0 > better(rich, lean, situation(goal=goal))
+
+
+def two(first: Knobs, second: Knobs, demand: float) -> tuple[Situation, list[Visit]]:
+    """Two models of 10 ms on one device, the second at `demand`."""
+
+    def visited(knobs: Knobs, rate: float) -> ModelVisit:
+        return ModelVisit(knobs, {1: BatchTime(1000, 0.01)}, demand=rate, rate=rate, busy=rate * 0.01)
+
+    where = Situation({"first": first, "second": second}, {"first": Engine(8), "second": Engine(8)}, limits=Limits(0.2))
+    return where, [
+        Visit({"first": visited(first, 20.0), "second": visited(second, demand)}, 60.0, EPOCH, (20 + demand) * 0.01)
+    ]
+
+
+def test_models_share_their_device() -> None:
+    capacities = []
+    for demand in (5.0, 60.0):
+        where, visits = two(Knobs(), Knobs(), demand)
+        found = predict(where.start, learn(visits, where.engines), visits, where)
+        capacities.append(found.models["first"].capacity.mean)
+        assert found.models["second"].capacity.mean == pytest.approx(capacities[-1] / 20.0 * demand)
+    assert capacities[1] < 0.6 * capacities[0]
+
+
+def test_a_prediction_does_not_depend_on_anything_else() -> None:
+    visits, where = [Truth().visit(latency=0.03, memory=5e8, total=8e9)], situation()
+    curves = learn(visits, where.engines)
+    every = list(candidates({MODEL: Knobs(1, 1)}, where, curves))[:6]
+    first = [predict(one, curves, visits, where) for one in every]
+    assert [predict(one, learn(visits, where.engines), visits, where) for one in reversed(every)] == first[::-1]

@@ -1,0 +1,263 @@
+"""One function a class: figures -> findings. What each compares, and from where, stands at its constants. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from edgedetector.tuning import remedies
+from edgedetector.tuning.findings import Bottleneck, Confidence, Finding
+from edgedetector.tuning.known import Known
+from edgedetector.tuning.signals import ModelSignals, Signals
+from edgedetector.tuning.situation import Situation
+
+FULL: Final = 0.90
+"""Instances' busy share from which they have no room (facts of Triton, table of signals: "util > 0.9")."""
+IDLE_INSTANCE: Final = 0.70
+"""Below it a wait in Triton's queue is not for a free instance: an M/D/1 queue waits about one execution there."""
+LOST: Final = 0.05
+"""Share of the offered frames that are superseded: above it the box does not keep up. A few are normal (design,
+decision 9); 1 % is the goal of the reference's acceptance."""
+DEVICE_BUSY: Final = 0.70
+"""Utilisation from which the device itself can be the limit. The reference's ceiling is 80 %; its monitor showed 60 %
+where hardly more was possible, since it does not count turning to another instance."""
+COPY_BOUND: Final = 0.50
+"""Share of input and output in an execution (facts of Triton, table of signals: "input+output > infer")."""
+TURNAROUND: Final = 0.002
+"""Seconds between two executions of an instance that no link explains: launch, synchronisation, Triton itself. The
+calibrated device needs 1.2 ms, seeded ones 0.8 to 2.0."""
+NARROW: Final = 1.2e9
+"""Bytes a second. PCIe x1 of generation 3 carries about 1 GB/s, the reference's x4 about 4 (reference, section A)."""
+NARROW_OVERLAPPED: Final = 0.75e9
+"""The same where several instances overlap, so that the rate itself is what the link carries. Below x1's rated 1 GB/s
+by packet headers and staging (0.5 to 0.9 of the rated figure in public measurements)."""
+SLOWEST_LINK: Final = 0.1e9
+"""Bytes a second. Less than any PCIe link: x1 of generation 1 has 0.25 GB/s. What is slower is not the link."""
+FEW_LANES: Final = 2.0
+"""Fewer than an accelerator card has, where nobody says how many it has."""
+WIDER: Final = 4.0
+"""What x4 carries of x1 (reference: about 4 against about 1 GB/s)."""
+FASTER_ENGINE: Final = 1.5
+"""What FP16 gives of FP32, or INT8 and a smaller variant of FP16: 1.2 in the reference, 1.3 to 1.8 on seeded devices."""
+UNTRIED_BATCHES: Final = 1.6
+"""Gain that larger batches are assumed to have where no other size was seen: a bit more than a faster engine's, since
+trying costs nothing. The batching-friendly device has 4.4, the KS20 1.2."""
+MOST_STEPS: Final = 4
+"""Times by which the batch may grow in one estimate: a straight line is not to be drawn out further."""
+QUEUE_PART: Final = 0.30
+"""Share of a frame's time from which a wait counts as a cause. In the reference the forgotten delay was 40 % of it."""
+LEAST_WAIT: Final = 0.005
+"""Seconds: below it no wait is worth naming. Ten per cent of the default objective of 50 ms."""
+POST_PART: Final = 0.40
+"""Share of the detector's CPU from which boxes are what takes it. 12 % with few objects (our own bench: 0.044 of 0.48
+cores), and they surge above 50 objects a frame (reference, section A)."""
+STREAM_PART: Final = 0.50
+"""Share of the detector's CPU from which reading and decoding is most of it (25 % in the reference's client, which
+does the rest in Python too)."""
+REQUEST_PART: Final = 0.35
+"""Share of the detector's CPU from which serialisation is what takes it; 10 to 15 % is usual (reference)."""
+ONE_CORE: Final = 0.90
+"""Cores of one stage from which a thread that is alone in it has no room."""
+SLOW_BY_EXECUTION: Final = 0.50
+"""Share of a frame's time that its execution takes, from which it is the execution that makes it slow."""
+BOTH: Final = 0.95
+"""What a station reaches at most in practice: the reference's host stood at 95 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Figures with what is known, and what they say at a glance."""
+
+    signals: Signals
+    situation: Situation
+    known: Known
+
+    @property
+    def busy(self) -> float:
+        """Of the busiest model's instances."""
+        return self.signals.busiest.busy or 0.0
+
+    @property
+    def full(self) -> bool:
+        """Instances have no room."""
+        return self.busy >= FULL
+
+    @property
+    def starved(self) -> bool:
+        """Frames are lost before or in the queue, or cameras already get less than they should."""
+        return any(model.lost > LOST for model in self.signals.models) or self.signals.degraded > 0
+
+    @property
+    def slow(self) -> bool:
+        """The latency objective is not kept."""
+        return any((model.latency or 0.0) > self.situation.limits.latency for model in self.signals.models)
+
+    @property
+    def host_full(self) -> bool:
+        """The node's processors are above what is to stay free."""
+        return (self.signals.host or 0.0) >= self.situation.limits.host
+
+    @property
+    def device_full(self) -> bool:
+        """The accelerator is above what is to stay free."""
+        return (self.signals.utilization or 0.0) >= self.situation.limits.accelerator
+
+    @property
+    def loaded(self) -> bool:
+        """It is throughput that is short."""
+        return self.full or self.starved or self.host_full or self.device_full
+
+    @property
+    def single(self) -> bool:
+        """One instance alone: nothing overlaps."""
+        return sum(max(1, model.knobs.instances) for model in self.signals.models) == 1
+
+    @property
+    def lanes_missing(self) -> bool:
+        """The exporter shows fewer lanes than the card has."""
+        width = self.signals.pcie_width
+        return width is not None and (
+            width < self.known.pcie_width if self.known.pcie_width is not None else width <= FEW_LANES
+        )
+
+    @property
+    def copies(self) -> float:
+        """Share of executions that input and output take, by the models' rates."""
+        rate = self.signals.rate
+        return sum(model.copies * model.rate for model in self.signals.models) / rate if rate > 0 else 0.0
+
+    def link_load(self) -> float:
+        """Share of the executing time that the link is estimated to take; 0: no sign of it."""
+        signals = self.signals
+        slow = self.bandwidth()
+        if slow is not None:
+            return self.waiting if self.single else 1.0
+        if self.copies >= COPY_BOUND:
+            return self.copies
+        return self.waiting if self.lanes_missing and signals.utilization is not None else 0.0
+
+    @property
+    def waiting(self) -> float:
+        """Share of the executing time in which the device does not compute; 0: not known."""
+        active, busy = self.signals.active, self.signals.utilization
+        return max(0.0, 1.0 - busy / active) if busy is not None and active > 0 else 0.0
+
+    def bandwidth(self) -> float | None:
+        """Return the bytes a second that would explain why the device waits, if they are those of a narrow link.
+
+        With one instance the wait itself is the link's time, less the turnaround; with several, which overlap, the
+        link never rests and the rate is its own.
+        """
+        signals = self.signals
+        if signals.utilization is None or signals.utilization >= DEVICE_BUSY or not signals.bytes or self.host_full:
+            return None
+        if self.single:
+            wait = self.waiting * signals.active / signals.rate - TURNAROUND / signals.busiest.batch
+            speed, most = signals.bytes / wait if wait > 0 else float("inf"), NARROW
+        else:
+            speed, most = signals.bytes * signals.rate / max(signals.active, FULL), NARROW_OVERLAPPED
+            if not self.full:
+                return None
+        return speed if SLOWEST_LINK <= speed <= most else None
+
+    def others(self, *without: str) -> float:
+        """Return the load of the fullest station besides those named (device, host, link), 0 to 1."""
+        loads = {
+            "device": (self.signals.utilization or 0.0) / BOTH,
+            "host": (self.signals.host or 0.0) / BOTH,
+            "link": self.link_load(),
+        }
+        return min(1.0, max([load for name, load in loads.items() if name not in without], default=0.0))
+
+
+def share(gain: float) -> float:
+    """Return the part of the time that a gain (a factor on the rate) gives back, 0 to 1."""
+    return max(0.0, 1.0 - 1.0 / gain) if gain > 0 else 0.0
+
+
+def percent(value: float) -> str:
+    """Return a share rounded to 5 %, so that a message does not change at every look."""
+    return f"{5 * round(20 * value)} %"
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a duration to two digits."""
+    return f"{float(f'{seconds * 1e3:.2g}'):g} ms"
+
+
+def link(case: Case) -> Finding | None:
+    """The device waits while its instances work: fewer lanes than it has, copies, or bytes that explain the wait."""
+    signals, busy = case.signals, case.signals.utilization
+    if (busy is not None and busy >= DEVICE_BUSY) or not (case.loaded or case.slow or case.lanes_missing):
+        return None
+    speed, signs = case.bandwidth(), _link_signs(case)
+    if not signs:
+        return None
+    load = case.link_load() or 0.5
+    gain = 1.0 / (1.0 - (1.0 - 1.0 / WIDER) * load) if case.single else load / max(case.others("link"), load / WIDER)
+    if not case.loaded:
+        gain = 1.0 / (1.0 - share(gain) * _execution_part(signals.busiest)) if case.slow else 1.0
+    sure = len(signs) > 1 and busy is not None and signals.host is not None
+    likely = busy is not None and (signals.host is not None or case.lanes_missing or speed is None)
+    waits = f"the device is busy {percent(busy)} while its instances execute {percent(signals.active)} of the time"
+    return Finding(
+        Bottleneck.LINK, share(gain),
+        ", ".join([*([waits] if busy is not None else []), *signs]),
+        remedies.link(signals.busiest.known, narrow=case.lanes_missing or speed is not None),
+        curable=False,
+        confidence=Confidence.MEASURED if sure else Confidence.LIKELY if likely else Confidence.POSSIBLE,
+    )  # fmt: skip
+
+
+def _link_signs(case: Case) -> list[str]:
+    signals, signs = case.signals, list[str]()
+    if case.lanes_missing:
+        of = f" of {case.known.pcie_width:g}" if case.known.pcie_width else ""
+        signs.append(f"its link has {signals.pcie_width:g}{of} lanes")
+    if case.copies >= COPY_BOUND:
+        signs.append(f"copying in and out takes {percent(case.copies)} of an execution")
+    if (speed := case.bandwidth()) is not None:
+        signs.append(f"as if its link carried {speed / 1e9:.1g} GB/s (x1 carries about 1, x4 about 4)")
+    if signs and signals.busiest.more_instances_helped is False and case.full:
+        signs.append("and more instances served no more")
+    return signs
+
+
+def _execution_part(model: ModelSignals) -> float:
+    """Return the share of a frame's time that its execution takes, 0 if it is not known."""
+    return min(1.0, model.execution / model.whole) if model.execution and model.whole else 0.0
+
+
+def compute(case: Case) -> Finding | None:
+    """The device computes nearly always, or an execution alone takes most of a frame's time."""
+    signals, busy, model = case.signals, case.signals.utilization, case.signals.busiest
+    by_time = _execution_part(model) >= SLOW_BY_EXECUTION and case.slow and not case.loaded
+    if busy is None:
+        return _assumed_compute(case) if case.full or by_time else None
+    if by_time and busy >= DEVICE_BUSY * signals.active:
+        gain = 1.0 / (1.0 - share(FASTER_ENGINE) * _execution_part(model))
+        said = (
+            f"an execution takes {milliseconds(model.execution or 0.0)} of a frame's {milliseconds(model.whole or 0.0)}"
+        )
+    elif busy >= DEVICE_BUSY and case.loaded:
+        alone = 1.0 / (1.0 - share(FASTER_ENGINE) * busy)
+        gain = alone if case.single else busy / max(case.others("device"), busy / FASTER_ENGINE)
+        said = f"the device is busy {percent(busy)} with batches of {model.batch:.1f} on average"
+    else:
+        return None
+    return Finding(
+        Bottleneck.MODEL_COMPUTE, share(gain), said, remedies.compute(model.known), curable=False,
+        confidence=Confidence.MEASURED if signals.host is not None else Confidence.LIKELY, model=model.name,
+    )  # fmt: skip
+
+
+def _assumed_compute(case: Case) -> Finding | None:
+    """Without the device's utilisation: instances are full, and nothing says that anything else is."""
+    model = case.signals.busiest
+    if case.host_full or case.link_load():
+        return None
+    said = f"instances execute {percent(model.busy or 0.0)} of the time with batches of {model.batch:.1f} on average"
+    return Finding(
+        Bottleneck.MODEL_COMPUTE, share(FASTER_ENGINE), said, remedies.compute(model.known), curable=False,
+        confidence=Confidence.POSSIBLE, model=model.name,
+    )  # fmt: skip

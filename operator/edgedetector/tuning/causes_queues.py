@@ -1,0 +1,114 @@
+"""Causes that are waits: what Triton is told (instances, batches, delay), and the way to Triton. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edgedetector.tuning import causes, remedies
+from edgedetector.tuning.causes import Case, milliseconds, percent, share
+from edgedetector.tuning.findings import Bottleneck, Confidence, Finding
+from edgedetector.tuning.signals import ModelSignals
+
+
+def delays(case: Case) -> Iterator[Finding]:
+    """Requests wait for company that does not come: a queue delay without a queue (facts of Triton, table)."""
+    for model in case.signals.models:
+        waited, delay = unexplained_wait(model), model.knobs.max_queue_delay_microseconds / 1e6
+        whole = model.whole
+        if whole is None or model.busy is None or model.busy >= causes.IDLE_INSTANCE or waited > 1.5 * delay:
+            continue
+        part = min(1.0, waited / whole)
+        if part < causes.QUEUE_PART or waited < causes.LEAST_WAIT:
+            continue
+        yield Finding(
+            Bottleneck.SCHEDULING, part,
+            f"a request waits {milliseconds(model.queue)} of its {milliseconds(whole)}, with a queue delay of"
+            f" {milliseconds(delay)} and instances busy {percent(model.busy)}",
+            remedies.LESS_DELAY, curable=True, confidence=Confidence.MEASURED, model=model.name,
+        )  # fmt: skip
+
+
+def unexplained_wait(model: ModelSignals) -> float:
+    """Return the seconds in Triton's queue that its load does not explain.
+
+    What it explains: a free instance is waited for like in an M/D/1 queue, ``T busy / 2 (1 - busy)`` (Pollaczek and
+    Khinchine), which is more than several instances need.
+    """
+    busy = min(model.busy or 0.0, 0.99)
+    return max(0.0, model.queue - (model.execution or 0.0) * busy / (2.0 * (1.0 - busy)))
+
+
+def instances(case: Case) -> Finding | None:
+    """Instances are busy while the device, link and processors are not: more of them overlap."""
+    signals, model = case.signals, case.signals.busiest
+    if not case.full or case.host_full or model.more_instances_helped is False:
+        return None
+    if signals.utilization is not None and signals.utilization >= causes.BOTH:
+        return None
+    count, most = model.knobs.instances, case.situation.limits.max_instances
+    load = case.others() if signals.utilization is not None else max(case.others("device"), 1.0 / causes.FASTER_ENGINE)
+    # One more instance can at most do as much again; what several leave idle, they leave for another reason too.
+    gain = min((count + 1) / count, 1.0 / load) if load > 0 else (count + 1) / count
+    if count >= most and not (signals.utilization is not None and model.cap < model.largest):
+        return None
+    busy = "not known" if signals.utilization is None else percent(signals.utilization)
+    sure = signals.utilization is not None and signals.host is not None
+    return Finding(
+        Bottleneck.SCHEDULING, share(gain),
+        f"{_instances(count)} execute {percent(model.busy or 0.0)} of the time while the device's utilisation is {busy}",
+        remedies.MORE_INSTANCES if count < most else remedies.OTHER_INSTANCES, curable=True,
+        confidence=Confidence.LIKELY if sure and count < most else Confidence.POSSIBLE, model=model.name,
+    )  # fmt: skip
+
+
+def _instances(count: int) -> str:
+    return "1 instance does" if count == 1 else f"{count} instances"
+
+
+def batches(case: Case) -> Finding | None:
+    """Instances have no room, a queue waits, and batches end at a cap that is not the engine's (facts of Triton)."""
+    model = case.signals.busiest
+    queued = model.queue * model.rate >= 1.0 or model.lost > causes.LOST
+    capped = model.batch >= 0.8 * model.cap
+    if not (case.full and queued and capped) or model.cap >= model.largest or case.host_full:
+        return None
+    tried = model.curve
+    larger = min(model.largest, causes.MOST_STEPS * model.cap)
+    gain = tried.an_image(model.batch) / tried.an_image(larger) if tried else causes.UNTRIED_BATCHES
+    # Bytes and the host's work grow with the images, whatever the batch.
+    room = 1.0 / max(case.others("device"), 1e-3)
+    said = (
+        f"batches end at {model.cap} of the engine's {model.largest} while {model.queue * model.rate:.1f} requests wait"
+    )
+    if tried is None:
+        said = f"{said}, and no other size was seen yet"
+    return Finding(
+        Bottleneck.SCHEDULING, share(min(gain, room)), said, remedies.LARGER_BATCHES, curable=True,
+        confidence=Confidence.POSSIBLE if tried is None else Confidence.LIKELY, model=model.name,
+    )  # fmt: skip
+
+
+def transport(case: Case) -> Iterator[Finding]:
+    """The client waits far longer than Triton needs: copies and serialisation on the way (reference, section B)."""
+    signals = case.signals
+    if signals.transport == "SharedMemory":
+        return
+    how = {"Grpc": "gRPC", "Http": "HTTP"}.get(signals.transport, signals.transport or "what is not known")
+    for model in signals.models:
+        steps = sum(step.request or 0.0 for step in signals.steps if step.known.boxes_of == model.name)
+        if model.exchange is None or model.request is None:
+            continue
+        gap, whole = model.exchange - model.request - steps, model.median or model.exchange
+        part = min(1.0, gap / max(whole, model.exchange))
+        if part < causes.QUEUE_PART or gap < causes.LEAST_WAIT:
+            continue
+        # Instances that have no room do not wait for the way to them, and on a full node everything takes longer.
+        harmless = case.full or (case.host_full and signals.stage("request") < causes.REQUEST_PART)
+        yield Finding(
+            Bottleneck.TRANSPORT, part * (0.3 if harmless else 1.0),
+            f"a request takes {milliseconds(model.exchange)} in the detector and {milliseconds(model.request)} of it in"
+            f" Triton; tensors travel by {how}",
+            remedies.transport(signals.transport), curable=False,
+            confidence=Confidence.LIKELY if case.host_full or not signals.transport or signals.host is None
+            else Confidence.MEASURED, model=model.name,
+        )  # fmt: skip

@@ -28,6 +28,10 @@ GAIN: Final = 1.3
 """A provoked cause must cost this much at least, as a factor on rate or median latency, or it is none."""
 MARGIN: Final = 0.08
 """Of two causes, the larger must give back this much more of the time than the other one, or neither is the larger."""
+IDLE: Final = 2.5
+"""Factor on the demand: a box idles if it would keep up with so many times as much."""
+USUAL: Final = 1.15
+"""Factor on the demand: nothing limits a box that would keep up with so much."""
 KINDS: Final = ("linear", "batching", "cliff", "profiles", "switching", "memory", "parallel")
 """Seeded devices that are starved by nothing of themselves. Contention between instances is left out: it shows only
 after other numbers of instances were tried."""
@@ -113,7 +117,9 @@ def narrow_link(box: Box, random: Random) -> Provoked:
     knobs = random.choice([box.knobs, Knobs(), Knobs(), replace(box.knobs, max_batch_size=max(2, box.knobs.max_batch_size))])
     worse = changed(box, **{"device.link.generation": 3, "device.link.lanes": lanes}, knobs=knobs)
     cure = {"device.link.generation": box.profile.link.generation, "device.link.lanes": box.profile.link.lanes}
-    return Provoked(worse, {Bottleneck.LINK: cure}, f"x{lanes}, {knobs.instances} x {knobs.max_batch_size}")
+    # With knobs that are not the best ones there are two causes, of which the link must be the larger.
+    cures: dict[Bottleneck, dict[str, Any]] = {Bottleneck.LINK: cure, Bottleneck.SCHEDULING: {"knobs": box.knobs}}
+    return Provoked(worse, cures, f"x{lanes}, {knobs.instances} x {knobs.max_batch_size}")
 
 
 def messages(box: Box, random: Random) -> Provoked:
@@ -227,17 +233,31 @@ def single(label: Bottleneck, seed: int) -> Case | None:
     box = healthy(random, load=random.uniform(*LIGHT.get(provoke, FULL)))
     provoked = provoke(box, random)
     before = windows(provoked.box, seed)
-    better = gain(before, windows(changed(provoked.box, **provoked.cures[label]), seed))
-    if better < GAIN:
+    gains = {of: gain(before, windows(changed(provoked.box, **cure), seed)) for of, cure in provoked.cures.items()}
+    better, rest = gains.pop(label), max(gains.values(), default=1.0)
+    if better < GAIN or 1 / max(1.0, rest) - 1 / better < MARGIN:
         return None
-    return case(label, provoked.box, before, random, f"{box.profile.name} {provoked.how}", gains=(better,))
+    return case(label, provoked.box, before, random, f"{box.profile.name} {provoked.how}", gains=(better, *gains.values()))
 
 
 def at_ease(label: Bottleneck, seed: int) -> Case | None:
     """Return a case in which nothing is wrong: with far more capacity than demand, or with a usual load."""
     random = Random(f"provoked {label} {seed}")
-    box = healthy(random, load=random.uniform(0.05, 0.2) if label is Bottleneck.IDLE else random.uniform(0.5, 0.65))
-    return case(label, box, windows(box, seed), random, box.profile.name)
+    box = healthy(random, load=random.uniform(0.05, 0.2) if label is Bottleneck.IDLE else random.uniform(0.45, 0.65))
+    seen = windows(box, seed)
+    if not keeps_up(seen) or not keeps_up(windows(changed(box, demand=box.demand * USUAL), seed)):
+        return None
+    if keeps_up(windows(changed(box, demand=box.demand * IDLE), seed)) is not (label is Bottleneck.IDLE):
+        return None
+    found = case(label, box, seen, random, box.profile.name)
+    slowest = max(window.models["people"].latency or 0.0 for window in seen)
+    limits = replace(found.situation.limits, latency=max(found.situation.limits.latency, 1.5 * slowest))
+    return replace(found, situation=replace(found.situation, limits=limits))
+
+
+def keeps_up(seen: list[Window]) -> bool:
+    return all(window.models["people"].rate > 0.97 * window.models["people"].offered for window in seen)  # noqa: PLR2004
+
 
 
 def mixed(seed: int) -> Case | None:
@@ -252,6 +272,7 @@ def mixed(seed: int) -> Case | None:
     for label, function in zip((one, other), provoke, strict=True):
         provoked = function(worse, random)
         worse = provoked.box
+        # What a cause of its own makes is mended with it; the other's own comes last.
         cures[label] = provoked.cures[label]
         how.append(provoked.how)
     before = windows(worse, seed)

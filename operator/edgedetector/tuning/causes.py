@@ -26,22 +26,26 @@ COPY_BOUND: Final = 0.50
 TURNAROUND: Final = 0.002
 """Seconds between two executions of an instance that no link explains: launch, synchronisation, Triton itself. The
 calibrated device needs 1.2 ms, seeded ones 0.8 to 2.0."""
-NARROW: Final = 1.2e9
-"""Bytes a second. PCIe x1 of generation 3 carries about 1 GB/s, the reference's x4 about 4 (reference, section A)."""
-NARROW_OVERLAPPED: Final = 0.75e9
-"""The same where several instances overlap, so that the rate itself is what the link carries. Below x1's rated 1 GB/s
-by packet headers and staging (0.5 to 0.9 of the rated figure in public measurements)."""
+NARROW: Final = 1.8e9
+"""Bytes a second. PCIe x1 of generation 3 carries about 1 GB/s, x2 about 2, the reference's x4 about 4 (section A):
+below it the link is narrower than x4, by what headers and staging take of x2."""
+NARROW_SINGLY: Final = 0.75e9
+"""The same where several instances overlap and execute frame by frame: then launches and turning from one instance to
+another, which a batch shares, leave the device idle too. The KS20 with four instances moves 0.9 GB/s so."""
 SLOWEST_LINK: Final = 0.1e9
 """Bytes a second. Less than any PCIe link: x1 of generation 1 has 0.25 GB/s. What is slower is not the link."""
+TWO: Final = 2.0
+"""Mean batch from which an execution is not mostly what each one costs."""
 FEW_LANES: Final = 2.0
 """Fewer than an accelerator card has, where nobody says how many it has."""
 WIDER: Final = 4.0
 """What x4 carries of x1 (reference: about 4 against about 1 GB/s)."""
 FASTER_ENGINE: Final = 1.5
 """What FP16 gives of FP32, or INT8 and a smaller variant of FP16: 1.2 in the reference, 1.3 to 1.8 on seeded devices."""
-UNTRIED_BATCHES: Final = 1.6
-"""Gain that larger batches are assumed to have where no other size was seen: a bit more than a faster engine's, since
-trying costs nothing. The batching-friendly device has 4.4, the KS20 1.2."""
+UNTRIED_FIXED: Final = 1.5
+"""Fixed part of an execution, in images' times, that is assumed where one batch size alone was seen: between the KS20's
+0.44 and the batching-friendly device's 2.0 (emulator's calibration). From 1 to 4 images that is a gain of 1.8: larger
+than a faster engine's, and trying costs nothing."""
 MOST_STEPS: Final = 4
 """Times by which the batch may grow in one estimate: a straight line is not to be drawn out further."""
 QUEUE_PART: Final = 0.30
@@ -51,13 +55,16 @@ LEAST_WAIT: Final = 0.005
 POST_PART: Final = 0.40
 """Share of the detector's CPU from which boxes are what takes it. 12 % with few objects (our own bench: 0.044 of 0.48
 cores), and they surge above 50 objects a frame (reference, section A)."""
-STREAM_PART: Final = 0.50
-"""Share of the detector's CPU from which reading and decoding is most of it (25 % in the reference's client, which
-does the rest in Python too)."""
+STREAM_PART: Final = 0.60
+"""Share of the detector's CPU, were all offered frames inferred, from which reading and decoding is what takes it. With
+H.264 sub-streams of twice the inferred rate it is 53 % already (our own bench, docs/results/dataplane.md)."""
 REQUEST_PART: Final = 0.35
 """Share of the detector's CPU from which serialisation is what takes it; 10 to 15 % is usual (reference)."""
 ONE_CORE: Final = 0.90
 """Cores of one stage from which a thread that is alone in it has no room."""
+BEHIND: Final = 2.0
+"""Factor of a request's time in the detector over that in Triton from which it is held up after its execution or on
+its way (reference, section B: more than 50 ms against 25)."""
 SLOW_BY_EXECUTION: Final = 0.50
 """Share of a frame's time that its execution takes, from which it is the execution that makes it slow."""
 BOTH: Final = 0.95
@@ -80,7 +87,29 @@ class Case:
     @property
     def full(self) -> bool:
         """Instances have no room."""
-        return self.busy >= FULL
+        return self.busy >= FULL and not self.behind
+
+    @property
+    def behind(self) -> bool:
+        """Requests are held up elsewhere than in front of instances: by a step behind them, or on their way."""
+        model = self.signals.busiest
+        return (model.exchange or 0.0) > BEHIND * (model.request or 0.0) > 0 and model.queue < (model.execution or 0.0)
+
+    @property
+    def relief(self) -> float:
+        """Factor on the device's time an image when batches fill up to what is allowed already, at most 1."""
+        model = self.signals.busiest
+        if model.curve is None or self.full:
+            return 1.0
+        filled = min(float(model.cap), MOST_STEPS * model.batch)
+        before = model.curve.an_image(model.batch)
+        return min(1.0, model.curve.an_image(max(filled, model.batch)) / before) if before > 0 else 1.0
+
+    @property
+    def device(self) -> float | None:
+        """Utilisation that the present demand could do with: of batches that are not full yet, more fits in."""
+        busy = self.signals.utilization
+        return None if busy is None else busy * self.relief
 
     @property
     def starved(self) -> bool:
@@ -100,7 +129,7 @@ class Case:
     @property
     def device_full(self) -> bool:
         """The accelerator is above what is to stay free."""
-        return (self.signals.utilization or 0.0) >= self.situation.limits.accelerator
+        return (self.device or 0.0) >= self.situation.limits.accelerator
 
     @property
     def loaded(self) -> bool:
@@ -155,15 +184,19 @@ class Case:
             wait = self.waiting * signals.active / signals.rate - TURNAROUND / signals.busiest.batch
             speed, most = signals.bytes / wait if wait > 0 else float("inf"), NARROW
         else:
-            speed, most = signals.bytes * signals.rate / max(signals.active, FULL), NARROW_OVERLAPPED
+            speed, most = signals.bytes * signals.rate / max(signals.active, FULL), self._narrow_overlapped
             if not self.full:
                 return None
         return speed if SLOWEST_LINK <= speed <= most else None
 
+    @property
+    def _narrow_overlapped(self) -> float:
+        return NARROW if self.signals.busiest.batch >= TWO else NARROW_SINGLY
+
     def others(self, *without: str) -> float:
         """Return the load of the fullest station besides those named (device, host, link), 0 to 1."""
         loads = {
-            "device": (self.signals.utilization or 0.0) / BOTH,
+            "device": (self.device or 0.0) / BOTH,
             "host": (self.signals.host or 0.0) / BOTH,
             "link": self.link_load(),
         }
@@ -230,7 +263,7 @@ def _execution_part(model: ModelSignals) -> float:
 
 def compute(case: Case) -> Finding | None:
     """The device computes nearly always, or an execution alone takes most of a frame's time."""
-    signals, busy, model = case.signals, case.signals.utilization, case.signals.busiest
+    signals, busy, model = case.signals, case.device, case.signals.busiest
     by_time = _execution_part(model) >= SLOW_BY_EXECUTION and case.slow and not case.loaded
     if busy is None:
         return _assumed_compute(case) if case.full or by_time else None
@@ -239,7 +272,7 @@ def compute(case: Case) -> Finding | None:
         said = (
             f"an execution takes {milliseconds(model.execution or 0.0)} of a frame's {milliseconds(model.whole or 0.0)}"
         )
-    elif busy >= DEVICE_BUSY and case.loaded:
+    elif busy >= (BOTH if case.behind else DEVICE_BUSY) and case.loaded:
         alone = 1.0 / (1.0 - share(FASTER_ENGINE) * busy)
         gain = alone if case.single else busy / max(case.others("device"), busy / FASTER_ENGINE)
         said = f"the device is busy {percent(busy)} with batches of {model.batch:.1f} on average"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from edgedetector.tuning import causes, remedies
 from edgedetector.tuning.causes import Case, percent, share
 from edgedetector.tuning.findings import Bottleneck, Confidence, Finding
-from edgedetector.tuning.signals import ModelSignals
+from edgedetector.tuning.signals import ModelSignals, Signals
 
 STREAM_STAGES = ("read", "decode", "motion")
 """What the detector does with every frame of a stream, whether it is inferred or not."""
@@ -23,9 +23,7 @@ def host(case: Case) -> Finding | None:
     load = signals.host / causes.BOTH
     gain = min(load, 1.0) / max(case.others("host"), load / causes.WIDER)
     own = _own(case)
-    streams, boxes, request = (
-        signals.stage(*names) * (own or 1.0) for names in (STREAM_STAGES, BOX_STAGES, ("request",))
-    )
+    streams, boxes, request = (part * (own or 1.0) for part in _parts(signals))
     bottleneck, remedy = Bottleneck.HOST_CPU, _relief(case)
     if streams >= causes.STREAM_PART and streams >= boxes:
         bottleneck, remedy = Bottleneck.STREAMING, remedies.streaming(case.known)
@@ -39,6 +37,22 @@ def host(case: Case) -> Finding | None:
         bottleneck, share(gain), f"{_host_said(case)}{_stages_said(case, own)}", remedy, curable=False,
         confidence=Confidence.MEASURED if sure and device < causes.DEVICE_BUSY else Confidence.LIKELY,
     )  # fmt: skip
+
+
+def _parts(signals: Signals) -> tuple[float, float, float]:
+    """Return the shares of streams, boxes and requests in the detector's CPU, were all offered frames inferred.
+
+    A full node loses frames between decoding and inference, and what comes before weighs more the fuller it is.
+    """
+    offered = sum(model.offered for model in signals.models)
+    lost = max(1.0, offered / signals.rate) if signals.rate > 0 else 1.0
+    cores = {name: cores * (1.0 if name in STREAM_STAGES else lost) for name, cores in signals.stages.items()}
+    total = sum(cores.values())
+    streams, boxes, request = (
+        sum(cores.get(name, 0.0) for name in names) / total if total > 0 else 0.0
+        for names in (STREAM_STAGES, BOX_STAGES, ("request",))
+    )
+    return streams, boxes, request
 
 
 def _own(case: Case) -> float | None:

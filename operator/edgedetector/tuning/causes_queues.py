@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from edgedetector.tuning import causes, remedies
 from edgedetector.tuning.causes import Case, milliseconds, percent, share
 from edgedetector.tuning.findings import Bottleneck, Confidence, Finding
-from edgedetector.tuning.signals import ModelSignals
+from edgedetector.tuning.signals import Curve, ModelSignals
 
 
 def delays(case: Case) -> Iterator[Finding]:
@@ -17,6 +18,7 @@ def delays(case: Case) -> Iterator[Finding]:
         whole = model.whole
         if whole is None or model.busy is None or model.busy >= causes.IDLE_INSTANCE or waited > 1.5 * delay:
             continue
+        waited += joined(model) if waited > 0 else 0.0
         part = min(1.0, waited / whole)
         if part < causes.QUEUE_PART or waited < causes.LEAST_WAIT:
             continue
@@ -31,11 +33,23 @@ def delays(case: Case) -> Iterator[Finding]:
 def unexplained_wait(model: ModelSignals) -> float:
     """Return the seconds in Triton's queue that its load does not explain.
 
-    What it explains: a free instance is waited for like in an M/D/1 queue, ``T busy / 2 (1 - busy)`` (Pollaczek and
-    Khinchine), which is more than several instances need.
+    What it explains: for one of n instances ``T busy^(sqrt(2 (n + 1)) - 1) / 2 n (1 - busy)`` is waited at random
+    arrivals and even executions (Sakasegawa's approximation of the M/D/n queue, 1977).
     """
-    busy = min(model.busy or 0.0, 0.99)
-    return max(0.0, model.queue - (model.execution or 0.0) * busy / (2.0 * (1.0 - busy)))
+    busy, count = min(model.busy or 0.0, 0.99), max(1, model.knobs.instances)
+    crowd = busy ** (math.sqrt(2.0 * (count + 1)) - 1.0) / (2.0 * count * (1.0 - busy))
+    return max(0.0, model.queue - (model.execution or 0.0) * crowd)
+
+
+def joined(model: ModelSignals) -> float:
+    """Return the seconds by which executions are longer for company that instances are not too busy to do without."""
+    if model.curve is None or model.execution is None:
+        return 0.0
+    rate, count = model.rate, max(1, model.knobs.instances)
+    for size in range(1, int(model.batch) + 1):
+        if rate * model.curve.an_image(size) / count < causes.IDLE_INSTANCE:
+            return max(0.0, model.execution - model.curve.an_image(size) * size)
+    return 0.0
 
 
 def instances(case: Case) -> Finding | None:
@@ -45,10 +59,13 @@ def instances(case: Case) -> Finding | None:
         return None
     if signals.utilization is not None and signals.utilization >= causes.BOTH:
         return None
-    count, most = model.knobs.instances, case.situation.limits.max_instances
-    load = case.others() if signals.utilization is not None else max(case.others("device"), 1.0 / causes.FASTER_ENGINE)
+    count, most = max(1, model.knobs.instances), case.situation.limits.max_instances
+    limits = case.situation.limits
+    # Of device and processors no more may be used than what the limits leave.
+    device = signals.utilization if signals.utilization is not None else limits.accelerator / causes.FASTER_ENGINE
+    load = max(device / limits.accelerator, (signals.host or 0.0) / limits.host, case.link_load(), count / (count + 1))
     # One more instance can at most do as much again; what several leave idle, they leave for another reason too.
-    gain = min((count + 1) / count, 1.0 / load) if load > 0 else (count + 1) / count
+    gain = 1.0 / load
     if count >= most and not (signals.utilization is not None and model.cap < model.largest):
         return None
     busy = "not known" if signals.utilization is None else percent(signals.utilization)
@@ -57,7 +74,7 @@ def instances(case: Case) -> Finding | None:
         Bottleneck.SCHEDULING, share(gain),
         f"{_instances(count)} execute {percent(model.busy or 0.0)} of the time while the device's utilisation is {busy}",
         remedies.MORE_INSTANCES if count < most else remedies.OTHER_INSTANCES, curable=True,
-        confidence=Confidence.LIKELY if sure and count < most else Confidence.POSSIBLE, model=model.name,
+        confidence=Confidence.LIKELY if sure and (count == 1 or model.more_instances_helped) else Confidence.POSSIBLE, model=model.name,
     )  # fmt: skip
 
 
@@ -74,7 +91,8 @@ def batches(case: Case) -> Finding | None:
         return None
     tried = model.curve
     larger = min(model.largest, causes.MOST_STEPS * model.cap)
-    gain = tried.an_image(model.batch) / tried.an_image(larger) if tried else causes.UNTRIED_BATCHES
+    curve = tried or Curve(fixed=causes.UNTRIED_FIXED, each=1.0)
+    gain = curve.an_image(model.batch) / curve.an_image(larger) if curve.an_image(larger) > 0 else 1.0
     # Bytes and the host's work grow with the images, whatever the batch.
     room = 1.0 / max(case.others("device"), 1e-3)
     said = (
@@ -98,8 +116,9 @@ def transport(case: Case) -> Iterator[Finding]:
         steps = sum(step.request or 0.0 for step in signals.steps if step.known.boxes_of == model.name)
         if model.exchange is None or model.request is None:
             continue
-        gap, whole = model.exchange - model.request - steps, model.median or model.exchange
-        part = min(1.0, gap / max(whole, model.exchange))
+        gap = model.exchange - model.request - steps
+        # Of the exchange, not of the frame's whole time: what waits for a free slot waits for the same.
+        part = min(1.0, gap / model.exchange)
         if part < causes.QUEUE_PART or gap < causes.LEAST_WAIT:
             continue
         # Instances that have no room do not wait for the way to them, and on a full node everything takes longer.

@@ -19,10 +19,10 @@ from edgedetector.tuning.signals import signals as read
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import Window
 
-IDLE: Final = 1 / 3
-"""Load of the fullest station below which most of the capacity idles: three times the demand would fit. Chosen; the
-reference (section D) asks to show idle capacity and gives no figure. HPA and headroom need less than twice."""
-FLAW: Final = 0.50
+IDLE: Final = 0.40
+"""Load of the fullest station below which most of the capacity idles: two and a half times as much would fit. Chosen;
+the reference (section D) asks to show idle capacity and gives no figure. Headroom alone needs less than twice."""
+FLAW: Final = 0.40
 """Share of a frame's time from which a wait is a flaw to be named first even where the objective is kept: the
 reference's delay was 40 % of 250 ms there, and its transport half of 50 ms (sections B and C)."""
 CURABLE_FIRST: Final = 0.05
@@ -88,7 +88,7 @@ def _found(case: Case) -> list[Finding]:
 
 def _room(case: Case) -> Finding:
     """Say how much is free where nothing limits."""
-    load = max(case.busy, case.signals.utilization or 0.0, case.signals.host or 0.0)
+    load = max(case.busy * case.relief, case.device or 0.0, case.signals.host or 0.0)
     demand = sum(model.demand for model in case.signals.models)
     # With no frame inferred nothing was measured: neither room nor the lack of it.
     idle, seen = load <= IDLE, case.signals.rate > 0

@@ -212,14 +212,18 @@ LIGHT: Final = {messages: (0.2, 0.8), forgotten_delay: (0.1, 0.45), lost_streams
 FULL: Final = (0.85, 1.15)
 
 
-def gain(before: list[Window], after: list[Window]) -> float:
-    """Return how much better a box is: the larger factor of served rate and, unless frames are lost, median time."""
+def gain(before: list[Window], after: list[Window], *, of_time: bool | None = None) -> float:
+    """Return how much better a box is, as a factor on the served rate or, where that is no matter, on the median time.
+
+    None: on the time if the rate gains little and no frames are lost.
+    """
     rates = [mean([window.models["people"].rate for window in side]) for side in (before, after)]
-    medians = [mean([window.models["people"].median or 0.0 for window in side]) for side in (before, after)]
     by_rate = rates[1] / rates[0] if rates[0] else 1.0
     lost = mean([window.models["people"].skipped for window in before])
-    by_time = medians[0] / medians[1] if medians[1] and lost < 0.05 else 1.0  # noqa: PLR2004 - the loss that is usual
-    return max(by_rate, by_time if by_rate < 1.1 else 0.0)  # noqa: PLR2004
+    if of_time is None:
+        of_time = by_rate < 1.1 and lost < 0.05  # noqa: PLR2004 - the loss that is usual
+    medians = [mean([window.models["people"].median or 0.0 for window in side]) for side in (before, after)]
+    return medians[0] / medians[1] if of_time and medians[1] else by_rate
 
 
 def mean(values: list[float]) -> float:
@@ -272,14 +276,18 @@ def mixed(seed: int) -> Case | None:
     for label, function in zip((one, other), provoke, strict=True):
         provoked = function(worse, random)
         worse = provoked.box
-        # What a cause of its own makes is mended with it; the other's own comes last.
-        cures[label] = provoked.cures[label]
+        cures |= provoked.cures
         how.append(provoked.how)
     before = windows(worse, seed)
-    gains = {label: gain(before, windows(changed(worse, **cure), seed)) for label, cure in cures.items()}
-    larger, smaller = sorted(gains, key=lambda label: gains[label], reverse=True)
+    all_cured = {name: value for cure in cures.values() for name, value in cure.items()}
+    mended = windows(changed(worse, **all_cured), seed)
+    of_time = gain(before, mended, of_time=False) < 1.1  # noqa: PLR2004
+    both = gain(before, mended, of_time=of_time)
+    gains = {
+        label: gain(before, windows(changed(worse, **cure), seed), of_time=of_time) for label, cure in cures.items()
+    }
+    larger, smaller = sorted(gains, key=lambda label: gains[label], reverse=True)[:2]
     back = [1 - 1 / max(1.0, gains[label]) for label in (larger, smaller)]
-    both = gain(before, windows(changed(worse, **{k: v for cure in cures.values() for k, v in cure.items()}), seed))
     # The second must matter too: with both cured the box is clearly better than with the larger one alone.
     if gains[larger] < GAIN or back[0] - back[1] < MARGIN or both < 1.08 * gains[larger]:
         return None

@@ -136,7 +136,10 @@ def absent(case: Case) -> Finding | None:
     signals = case.signals
     demand, offered = (sum(getattr(model, name) for model in signals.models) for name in ("demand", "offered"))
     missing = 1.0 - offered / demand if demand > 0 else 0.0
-    if missing <= 2 * causes.LOST or case.known.motion_gated or signals.degraded > 0 or case.loaded:
+    if missing <= 2 * causes.LOST or case.known.motion_gated or case.starved or case.full:
+        return None
+    # A node with no room at all decodes too little itself.
+    if (signals.host or 0.0) >= causes.BOTH:
         return None
     decode = signals.stage(*STREAM_STAGES)
     return Finding(

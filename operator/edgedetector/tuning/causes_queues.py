@@ -69,7 +69,8 @@ def instances(case: Case) -> Finding | None:
     if count >= most and not (signals.utilization is not None and model.cap < model.largest):
         return None
     busy = "not known" if signals.utilization is None else percent(signals.utilization)
-    sure = signals.utilization is not None and signals.host is not None
+    # Where the link shows, another instance may only move the wait.
+    sure = signals.utilization is not None and signals.host is not None and not case.link_load()
     return Finding(
         Bottleneck.SCHEDULING, share(gain),
         f"{_instances(count)} execute {percent(model.busy or 0.0)} of the time while the device's utilisation is {busy}",

@@ -26,7 +26,8 @@ FLAW: Final = 0.40
 """Share of a frame's time from which a wait is a flaw to be named first even where the objective is kept: the
 reference's delay was 40 % of 250 ms there, and its transport half of 50 ms (sections B and C)."""
 CURABLE_FIRST: Final = 0.05
-"""Added to the share of what the tuner can do: of two causes as large as one another the one that costs nothing."""
+"""Added to the share of what the tuner can do: of two causes as large as one another the one that costs nothing,
+unless it is a guess."""
 LONGEST: Final = 500
 """Characters of the message: `status` holds 512."""
 
@@ -71,7 +72,8 @@ def _is_first(finding: Finding) -> bool:
 
 
 def _weight(finding: Finding) -> tuple[float, str]:
-    return finding.share + (CURABLE_FIRST if finding.curable else 0.0), finding.bottleneck.value
+    sure = finding.confidence is not Confidence.POSSIBLE
+    return finding.share + (CURABLE_FIRST if finding.curable and sure else 0.0), finding.bottleneck.value
 
 
 def _found(case: Case) -> list[Finding]:

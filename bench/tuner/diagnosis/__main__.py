@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections import Counter
 
+from bench.tuner.diagnosis.cases import CAUSES, Case, cases, mixed_cases
+
 from edgedetector.tuning.diagnosis import diagnose
 from edgedetector.tuning.findings import Bottleneck
-
-from bench.tuner.diagnosis.cases import CAUSES, Case, cases, mixed_cases
 
 LABELS = (*CAUSES, Bottleneck.IDLE, Bottleneck.NONE)
 
@@ -59,13 +59,16 @@ def show(case: Case) -> None:
     answer = diagnose(case.windows, case.situation, case.known)
     window, people = case.windows[-1], case.windows[-1].models["people"]
     gains = ", ".join(f"{gain:.2f}" for gain in case.gains)
-    print(f"{case.label}{f' then {case.second}' if case.second else ''} ({gains}) {case.name}")
-    print(f"    U {window.utilization:.2f} H {window.host:.2f} busy {people.busy:.2f} rate {people.rate:.0f} of"
-          f" {people.demand:.0f} offered {people.offered:.0f} skipped {people.skipped:.2f} queue {people.queue * 1e3:.1f}"
-          f" request {people.request * 1e3:.1f} exchange {(people.exchange or 0) * 1e3:.1f} median"
-          f" {(people.median or 0) * 1e3:.1f} {people.knobs} {window.transport}")  # fmt: skip
-    print(f"    batches {({size: (time.executions, round(time.seconds * 1e3, 1)) for size, time in people.batches.items()})}"
-          f" stages {({name: round(value, 2) for name, value in window.stages.items()})}")  # fmt: skip
+    times = {size: (time.executions, round(time.seconds * 1e3, 1)) for size, time in people.batches.items()}
+    print(f"{case.label}{f' then {case.second}' if case.second else ''} (cures give {gains or '-'}) {case.name}")
+    print(f"    device {window.utilization:.2f}, processors {window.host:.2f}, instances {people.busy:.2f},"
+          f" {window.transport}, {people.knobs}")  # fmt: skip
+    print(
+        f"    rate {people.rate:.0f} of {people.demand:.0f}, offered {people.offered:.0f}, skipped {people.skipped:.2f}"
+    )
+    for name in ("queue", "request", "exchange", "median"):
+        print(f"    {name} {(getattr(people, name) or 0.0) * 1e3:.1f} ms", end="")
+    print(f"\n    batches {times}\n    stages { ({name: round(cores, 2) for name, cores in window.stages.items()}) }")
     for finding in answer.findings[:4]:
         print(f"    -> {finding.bottleneck} {finding.share:.2f} {finding.confidence}: {finding.evidence}")
 

@@ -15,14 +15,15 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
+from emulator import model as device
+from emulator.profile import DeviceProfile, override
+
 from edgedetector.api import names
 from edgedetector.tuning.window import BatchTime, Knobs, ModelWindow, Window
-from emulator import model as device
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from emulator.profile import DeviceProfile
 
 SERVER: Final = 0.4  # ms that Triton itself needs between two executions, as in emulator.simulate
 QUANTILE: Final = 0.99
@@ -335,8 +336,6 @@ def windows(box: Box, seed: int, **lengths: Any) -> list[Window]:
 
 def changed(box: Box, **changes: Any) -> Box:
     """Return the box with fields replaced; `work.NAME` for the work's, and `device.PATH` for the device's."""
-    from emulator.profile import override
-
     work = {name.removeprefix("work."): value for name, value in changes.items() if name.startswith("work.")}
     dev = {name.removeprefix("device."): value for name, value in changes.items() if name.startswith("device.")}
     rest = {name: value for name, value in changes.items() if "." not in name}

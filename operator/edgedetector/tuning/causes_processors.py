@@ -4,38 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgedetector.tuning import causes, remedies
-from edgedetector.tuning.causes import Case, percent, share
+from edgedetector.tuning import case as at
+from edgedetector.tuning import remedies
+from edgedetector.tuning.case import BOX_STAGES, STREAM_STAGES, Case, percent, share
 from edgedetector.tuning.findings import Bottleneck, Confidence, Finding
 from edgedetector.tuning.signals import ModelSignals, Signals
 
-STREAM_STAGES = ("read", "decode", "motion")
-"""What the detector does with every frame of a stream, whether it is inferred or not."""
-BOX_STAGES = ("boxes", "track")
-"""What grows with the objects in a frame."""
-
 
 def host(case: Case) -> Finding | None:
-    """The node's processors are full while the device has room; what takes them decides the class."""
+    """Find processors that are full while the device has room; what takes them decides the class."""
     signals = case.signals
     if signals.host is None or not case.host_full:
         return None
-    load = signals.host / causes.BOTH
-    gain = min(load, 1.0) / max(case.others("host"), load / causes.WIDER)
-    own = _own(case)
+    load = signals.host / at.REACHED
+    gain = min(load, 1.0) / max(case.others("host"), load / at.WIDER)
+    own = case.own
     streams, boxes, request = (part * (own or 1.0) for part in _parts(signals))
     bottleneck, remedy = Bottleneck.HOST_CPU, _relief(case)
-    if streams >= causes.STREAM_PART and streams >= boxes:
+    if streams >= at.STREAM_PART and streams >= boxes:
         bottleneck, remedy = Bottleneck.STREAMING, remedies.streaming(case.known)
-    elif boxes >= causes.POST_PART:
+    elif boxes >= at.POST_PART:
         bottleneck, remedy = Bottleneck.POST_PROCESSING, remedies.post_processing(signals.busiest.known)
-    elif request >= causes.REQUEST_PART and signals.transport != "SharedMemory":
+    elif request >= at.REQUEST_PART and signals.transport != "SharedMemory":
         bottleneck, remedy = Bottleneck.TRANSPORT, remedies.transport(signals.transport)
     device = signals.utilization
     sure = device is not None and signals.cores > 0
     return Finding(
         bottleneck, share(gain), f"{_host_said(case)}{_stages_said(case, own)}", remedy, curable=False,
-        confidence=Confidence.MEASURED if sure and device < causes.DEVICE_BUSY else Confidence.LIKELY,
+        confidence=Confidence.MEASURED if sure and (device or 0.0) < at.DEVICE_BUSY else Confidence.LIKELY,
     )  # fmt: skip
 
 
@@ -55,14 +51,6 @@ def _parts(signals: Signals) -> tuple[float, float, float]:
     return streams, boxes, request
 
 
-def _own(case: Case) -> float | None:
-    """Return the detector's share of what the node's processors do, None if that is not known."""
-    signals, processors = case.signals, case.known.processors
-    if not processors or not signals.host or not signals.cores:
-        return None
-    return min(1.0, signals.cores / (signals.host * processors))
-
-
 def _host_said(case: Case) -> str:
     device = case.signals.utilization
     busy = "" if device is None else f" while the device is busy {percent(device)}"
@@ -74,9 +62,11 @@ def _stages_said(case: Case, own: float | None) -> str:
     if not signals.cores:
         return "; what takes them is not known"
     most = sorted(signals.stages, key=lambda name: (-signals.stages[name], name))[:2]
-    parts = " and ".join(f"{name} {percent(signals.stage(name))}" for name in most)
-    whose = "" if own is None else f", whose stages are {percent(own)} of that"
-    return f"; of the detector{whose}, {parts}"
+    parts = f"of the detector's stages {' and '.join(f'{name} has {percent(signals.stage(name))}' for name in most)}"
+    if own is None:
+        return f"; {parts}"
+    rest = ", Triton or other processes have the rest" if own < at.HALF else ""
+    return f"; the detector has {percent(own)} of that{rest}; {parts}"
 
 
 def _relief(case: Case) -> str:
@@ -89,13 +79,13 @@ def _relief(case: Case) -> str:
         also.append("NMS in the model or as a step in Triton")
     if case.known.idle_substreams or case.known.no_substream:
         also.append("sub-streams")
-    return f"{remedies.HOST}{'; ' if also else ''}{', '.join(also)}{' take work off it' if also else ''}"
+    return f"{remedies.HOST}{'; ' if also else ''}{', '.join(also)}{' would take work off it' if also else ''}"
 
 
 def steps(case: Case) -> Iterator[Finding]:
-    """A post-processing step inside Triton has no room while the model's instances have."""
+    """Yield post-processing steps inside Triton that have no room while the model's instances have."""
     for step in case.signals.steps:
-        if (step.busy or 0.0) < causes.FULL or case.full:
+        if (step.busy or 0.0) < at.FULL or case.full:
             continue
         count, most = max(1, step.knobs.instances), case.situation.limits.max_instances
         room = not case.host_full and count < most
@@ -112,40 +102,38 @@ def _of(case: Case, step: ModelSignals) -> ModelSignals:
     return next((model for model in case.signals.models if model.name == step.known.boxes_of), case.signals.busiest)
 
 
-def one_thread(case: Case) -> Iterator[Finding]:
-    """One stage takes about a core, frames are lost, and neither node nor instances are full."""
+def one_thread(case: Case) -> Finding | None:
+    """Find boxes that take about a core while frames are lost, and neither node nor instances are full."""
     signals = case.signals
-    if not case.starved or case.full or case.host_full:
-        return
-    for names, bottleneck, remedy in (
-        (BOX_STAGES, Bottleneck.POST_PROCESSING, remedies.post_processing(signals.busiest.known)),
-        (STREAM_STAGES, Bottleneck.STREAMING, remedies.streaming(case.known)),
-    ):
-        cores = sum(signals.stages.get(name, 0.0) for name in names)
-        if cores >= causes.ONE_CORE and signals.stage(*names) >= causes.POST_PART:
-            yield Finding(
-                bottleneck, share(1.0 / max(case.others(), 0.25)) * signals.stage(*names),
-                f"{' and '.join(names)} take {cores:.1f} cores, {percent(signals.stage(*names))} of the detector's, and"
-                f" frames are lost while instances are busy {percent(case.busy)}",
-                remedy, curable=False, confidence=Confidence.LIKELY,
-            )  # fmt: skip
+    cores, part = sum(signals.stages.get(name, 0.0) for name in BOX_STAGES), signals.stage(*BOX_STAGES)
+    full = case.full or case.host_full or any((step.busy or 0.0) >= at.FULL for step in signals.steps)
+    if not case.starved or full or cores < at.ONE_CORE or part < at.POST_PART:
+        return None
+    return Finding(
+        Bottleneck.POST_PROCESSING, share(1.0 / max(case.others(), 0.25)) * part,
+        f"boxes take {cores:.1f} cores, {percent(part)} of the detector's, and frames are lost while instances are busy"
+        f" {percent(case.busy)}",
+        remedies.post_processing(signals.busiest.known), curable=False, confidence=Confidence.LIKELY,
+    )  # fmt: skip
 
 
 def absent(case: Case) -> Finding | None:
-    """Frames do not come to be inferred although nothing behind them is full, and nobody gave them up."""
+    """Find frames that do not come to be inferred although nothing behind them is full, and nobody gave them up."""
     signals = case.signals
     demand, offered = (sum(getattr(model, name) for model in signals.models) for name in ("demand", "offered"))
     missing = 1.0 - offered / demand if demand > 0 else 0.0
-    if missing <= 2 * causes.LOST or case.known.motion_gated or case.starved or case.full:
+    if missing <= 2 * at.LOST or case.known.motion_gated or case.starved or case.full:
         return None
+    # More than instances and device have room for would not help.
+    room = max(case.busy * case.relief, case.device or 0.0)
     # A node with no room at all decodes too little itself.
-    if (signals.host or 0.0) >= causes.BOTH:
+    if (signals.host or 0.0) >= at.REACHED:
         return None
     decode = signals.stage(*STREAM_STAGES)
     return Finding(
-        Bottleneck.STREAMING, missing,
+        Bottleneck.STREAMING, min(missing, 1.0 - room),
         f"of {demand:.0f} frames a second that are wanted {offered:.0f} come to be inferred, while instances are busy"
         f" {percent(case.busy)}",
-        remedies.DELIVERY if decode < causes.STREAM_PART else f"{remedies.DELIVERY}; {remedies.streaming(case.known)}",
+        remedies.DELIVERY if decode < at.STREAM_PART else f"{remedies.DELIVERY}; {remedies.streaming(case.known)}",
         curable=False, confidence=Confidence.LIKELY if signals.host is not None else Confidence.POSSIBLE,
     )  # fmt: skip

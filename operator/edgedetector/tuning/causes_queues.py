@@ -5,22 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from edgedetector.tuning import causes, remedies
-from edgedetector.tuning.causes import Case, milliseconds, percent, share
+from edgedetector.tuning import case as at
+from edgedetector.tuning import remedies
+from edgedetector.tuning.case import Case, milliseconds, percent, share
 from edgedetector.tuning.findings import Bottleneck, Confidence, Finding
 from edgedetector.tuning.signals import Curve, ModelSignals
 
 
 def delays(case: Case) -> Iterator[Finding]:
-    """Requests wait for company that does not come: a queue delay without a queue (facts of Triton, table)."""
+    """Yield requests that wait for company that does not come: a queue delay without a queue (facts of Triton)."""
     for model in case.signals.models:
         waited, delay = unexplained_wait(model), model.knobs.max_queue_delay_microseconds / 1e6
         whole = model.whole
-        if whole is None or model.busy is None or model.busy >= causes.IDLE_INSTANCE or waited > 1.5 * delay:
+        if whole is None or model.busy is None or model.busy >= at.IDLE_INSTANCE or waited > 1.5 * delay:
             continue
-        waited += joined(model) if waited > 0 else 0.0
-        part = min(1.0, waited / whole)
-        if part < causes.QUEUE_PART or waited < causes.LEAST_WAIT:
+        if waited < at.LEAST_WAIT:
+            continue
+        part = min(1.0, (waited + joined(model)) / whole)
+        if part < at.QUEUE_PART:
             continue
         yield Finding(
             Bottleneck.SCHEDULING, part,
@@ -37,32 +39,38 @@ def unexplained_wait(model: ModelSignals) -> float:
     arrivals and even executions (Sakasegawa's approximation of the M/D/n queue, 1977).
     """
     busy, count = min(model.busy or 0.0, 0.99), max(1, model.knobs.instances)
-    crowd = busy ** (math.sqrt(2.0 * (count + 1)) - 1.0) / (2.0 * count * (1.0 - busy))
+    crowd: float = busy ** (math.sqrt(2.0 * (count + 1)) - 1.0) / (2.0 * count * (1.0 - busy))
     return max(0.0, model.queue - (model.execution or 0.0) * crowd)
 
 
 def joined(model: ModelSignals) -> float:
     """Return the seconds by which executions are longer for company that instances are not too busy to do without."""
-    if model.curve is None or model.execution is None:
+    if model.execution is None:
         return 0.0
-    rate, count = model.rate, max(1, model.knobs.instances)
+    curve, count = model.curve or assumed(model, model.execution), max(1, model.knobs.instances)
     for size in range(1, int(model.batch) + 1):
-        if rate * model.curve.an_image(size) / count < causes.IDLE_INSTANCE:
-            return max(0.0, model.execution - model.curve.an_image(size) * size)
+        if model.rate * curve.an_image(size) / count < at.IDLE_INSTANCE:
+            return max(0.0, model.execution - curve.an_image(size) * size)
     return 0.0
 
 
+def assumed(model: ModelSignals, execution: float) -> Curve:
+    """Return a curve through the one point that was seen."""
+    each = execution / (at.UNTRIED_FIXED + model.batch)
+    return Curve(fixed=at.UNTRIED_FIXED * each, each=each)
+
+
 def instances(case: Case) -> Finding | None:
-    """Instances are busy while the device, link and processors are not: more of them overlap."""
+    """Find instances that are busy while device, link and processors are not: more of them overlap."""
     signals, model = case.signals, case.signals.busiest
     if not case.full or case.host_full or model.more_instances_helped is False:
         return None
-    if signals.utilization is not None and signals.utilization >= causes.BOTH:
+    if signals.utilization is not None and signals.utilization >= at.REACHED:
         return None
     count, most = max(1, model.knobs.instances), case.situation.limits.max_instances
     limits = case.situation.limits
     # Of device and processors no more may be used than what the limits leave.
-    device = signals.utilization if signals.utilization is not None else limits.accelerator / causes.FASTER_ENGINE
+    device = signals.utilization if signals.utilization is not None else limits.accelerator / at.FASTER_ENGINE
     load = max(device / limits.accelerator, (signals.host or 0.0) / limits.host, case.link_load(), count / (count + 1))
     # One more instance can at most do as much again; what several leave idle, they leave for another reason too.
     gain = 1.0 / load
@@ -70,29 +78,30 @@ def instances(case: Case) -> Finding | None:
         return None
     busy = "not known" if signals.utilization is None else percent(signals.utilization)
     # Where the link shows, another instance may only move the wait.
-    sure = signals.utilization is not None and signals.host is not None and not case.link_load()
+    known = signals.utilization is not None and signals.host is not None and not case.link_load()
+    sure = known and (count == 1 or model.more_instances_helped)
     return Finding(
         Bottleneck.SCHEDULING, share(gain),
-        f"{_instances(count)} execute {percent(model.busy or 0.0)} of the time while the device's utilisation is {busy}",
+        f"{_instances(count)} {percent(model.busy or 0.0)} of the time while the device's utilisation is {busy}",
         remedies.MORE_INSTANCES if count < most else remedies.OTHER_INSTANCES, curable=True,
-        confidence=Confidence.LIKELY if sure and (count == 1 or model.more_instances_helped) else Confidence.POSSIBLE, model=model.name,
+        confidence=Confidence.LIKELY if sure else Confidence.POSSIBLE, model=model.name,
     )  # fmt: skip
 
 
 def _instances(count: int) -> str:
-    return "1 instance does" if count == 1 else f"{count} instances"
+    return "1 instance executes" if count == 1 else f"{count} instances execute"
 
 
 def batches(case: Case) -> Finding | None:
-    """Instances have no room, a queue waits, and batches end at a cap that is not the engine's (facts of Triton)."""
+    """Find batches that end at a cap that is not the engine's while requests wait (facts of Triton)."""
     model = case.signals.busiest
-    queued = model.queue * model.rate >= 1.0 or model.lost > causes.LOST
+    queued = model.queue * model.rate >= 1.0 or case.starved
     capped = model.batch >= 0.8 * model.cap
     if not (case.full and queued and capped) or model.cap >= model.largest or case.host_full:
         return None
     tried = model.curve
-    larger = min(model.largest, causes.MOST_STEPS * model.cap)
-    curve = tried or Curve(fixed=causes.UNTRIED_FIXED, each=1.0)
+    larger = min(model.largest, at.MOST_STEPS * model.cap)
+    curve = tried or assumed(model, 1.0)
     gain = curve.an_image(model.batch) / curve.an_image(larger) if curve.an_image(larger) > 0 else 1.0
     # Bytes and the host's work grow with the images, whatever the batch.
     room = 1.0 / max(case.others("device"), 1e-3)
@@ -108,7 +117,7 @@ def batches(case: Case) -> Finding | None:
 
 
 def transport(case: Case) -> Iterator[Finding]:
-    """The client waits far longer than Triton needs: copies and serialisation on the way (reference, section B)."""
+    """Yield exchanges far longer than Triton needs: copies and serialisation on the way (reference, section B)."""
     signals = case.signals
     if signals.transport == "SharedMemory":
         return
@@ -120,10 +129,10 @@ def transport(case: Case) -> Iterator[Finding]:
         gap = model.exchange - model.request - steps
         # Of the exchange, not of the frame's whole time: what waits for a free slot waits for the same.
         part = min(1.0, gap / model.exchange)
-        if part < causes.QUEUE_PART or gap < causes.LEAST_WAIT:
+        if part < at.QUEUE_PART or gap < at.LEAST_WAIT:
             continue
         # Instances that have no room do not wait for the way to them, and on a full node everything takes longer.
-        harmless = case.full or (case.host_full and signals.stage("request") < causes.REQUEST_PART)
+        harmless = case.full or (case.host_full and signals.stage("request") < at.REQUEST_PART)
         yield Finding(
             Bottleneck.TRANSPORT, part * (0.3 if harmless else 1.0),
             f"a request takes {milliseconds(model.exchange)} in the detector and {milliseconds(model.request)} of it in"

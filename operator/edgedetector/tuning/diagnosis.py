@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from edgedetector.tuning import causes, causes_processors, causes_queues, remedies
-from edgedetector.tuning.causes import Case, percent
+from edgedetector.tuning import causes_device, causes_processors, causes_queues, remedies
+from edgedetector.tuning.case import Case, percent
 from edgedetector.tuning.evidence import Visit
 from edgedetector.tuning.findings import Bottleneck, Confidence, Diagnosis, Finding
 from edgedetector.tuning.known import Known
@@ -19,8 +19,8 @@ from edgedetector.tuning.signals import signals as read
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import Window
 
-IDLE: Final = 0.40
-"""Load of the fullest station below which most of the capacity idles: two and a half times as much would fit. Chosen;
+IDLE: Final = 0.45
+"""Load of the fullest station below which most of the capacity idles: more than twice as much would fit. Chosen;
 the reference (section D) asks to show idle capacity and gives no figure. Headroom alone needs less than twice."""
 FLAW: Final = 0.40
 """Share of a frame's time from which a wait is a flaw to be named first even where the objective is kept: the
@@ -58,7 +58,9 @@ def diagnose(
 
 def _ordered(case: Case) -> list[Finding]:
     """Return all findings, the bottleneck first."""
-    found = sorted(_found(case), key=_weight, reverse=True)
+    # Frames that never come are lost whatever else could be faster.
+    absent = causes_processors.absent(case)
+    found = [*([absent] if absent else []), *sorted(_found(case), key=_weight, reverse=True)]
     if case.loaded or case.slow:
         cause = [finding for finding in found if finding.share > 0 or finding.confidence is Confidence.MEASURED]
         return found if cause else [_unknown_cause(case), *found]
@@ -78,13 +80,13 @@ def _weight(finding: Finding) -> tuple[float, str]:
 
 def _found(case: Case) -> list[Finding]:
     one = [
-        causes.link(case), causes.compute(case), causes_queues.instances(case), causes_queues.batches(case),
-        causes_processors.host(case), causes_processors.absent(case),
+        causes_device.link(case), causes_device.compute(case), causes_queues.instances(case), causes_queues.batches(case),
+        causes_processors.host(case), causes_processors.one_thread(case),
     ]  # fmt: skip
     return [
         *[finding for finding in one if finding is not None],
         *causes_queues.delays(case), *causes_queues.transport(case),
-        *causes_processors.steps(case), *causes_processors.one_thread(case),
+        *causes_processors.steps(case),
     ]  # fmt: skip
 
 
@@ -94,11 +96,7 @@ def _room(case: Case) -> Finding:
     demand = sum(model.demand for model in case.signals.models)
     # With no frame inferred nothing was measured: neither room nor the lack of it.
     idle, seen = load <= IDLE, case.signals.rate > 0
-    said = f"instances are busy {percent(case.busy)}"
-    if case.signals.utilization is not None:
-        said = f"{said}, the device {percent(case.signals.utilization)}"
-    if case.signals.host is not None:
-        said = f"{said}, the node's processors {percent(case.signals.host)}"
+    said = _loads(case)
     if not seen:
         bottleneck, said = Bottleneck.NONE, f"no frame was inferred, and {demand:.0f} a second are wanted"
     else:
@@ -108,21 +106,30 @@ def _room(case: Case) -> Finding:
         bottleneck, max(0.0, 1.0 - load) if seen else 0.0, said,
         (remedies.IDLE_INSTANCES if _instances_to_give(case) else remedies.IDLE) if idle and seen else remedies.NOTHING,
         curable=efficient and idle and seen,
-        confidence=Confidence.MEASURED if case.signals.utilization is not None and case.signals.host is not None and seen
-        else Confidence.LIKELY if seen else Confidence.POSSIBLE,
+        confidence=Confidence.POSSIBLE if not seen else Confidence.MEASURED if _all_seen(case) else Confidence.LIKELY,
     )  # fmt: skip
+
+
+def _all_seen(case: Case) -> bool:
+    return case.signals.utilization is not None and case.signals.host is not None
 
 
 def _instances_to_give(case: Case) -> bool:
     return any(model.knobs.instances > case.situation.limits.min_instances for model in case.signals.models)
 
 
+def _loads(case: Case) -> str:
+    found = case.signals
+    said = f"instances are busy {percent(found.busiest.busy or 0.0)}"
+    if found.utilization is not None:
+        said = f"{said}, the device {percent(found.utilization)}"
+    return said if found.host is None else f"{said}, the node's processors {percent(found.host)}"
+
+
 def _unknown_cause(case: Case) -> Finding:
-    what = [text for is_so, text in (
-        (case.starved, "frames are lost"), (case.slow, "the latency objective is not kept"),
-        (case.full, f"instances are busy {percent(case.busy)}"),
-    ) if is_so] or ["a limit is near"]  # fmt: skip
-    said = f"{' and '.join(what)}, and no figure says why"
+    lost = "cameras get less than they are meant to have" if case.signals.degraded > 0 else "frames are lost"
+    what = [text for is_so, text in ((case.starved, lost), (case.slow, "the latency objective is not kept")) if is_so]
+    said = f"{' and '.join(what) or 'a limit is near'}, and no figure says why: {_loads(case)}"
     return Finding(Bottleneck.UNKNOWN, 0.0, said, remedies.MEASURE, curable=False, confidence=Confidence.POSSIBLE)
 
 
@@ -155,9 +162,10 @@ def _unknown(case: Case) -> list[str]:
 
 def _written(findings: list[Finding], unknown: tuple[str, ...]) -> Diagnosis:
     first = findings[0]
-    doubt = {Confidence.MEASURED: "", Confidence.LIKELY: "", Confidence.POSSIBLE: "possibly: "}[first.confidence]
     headline = remedies.HEADLINES[first.bottleneck]
+    if first.confidence is Confidence.POSSIBLE and first.bottleneck is not Bottleneck.UNKNOWN:
+        headline = f"Possibly {headline[0].lower()}{headline[1:]}"
     # What is missing belongs into the sentence only where it leaves the finding open.
     missing = f" ({unknown[0]})" if unknown and first.confidence is Confidence.POSSIBLE else ""
-    text = f"{headline}: {doubt}{first.evidence}{missing}; {first.remedy}"
+    text = f"{headline}: {first.evidence}{missing}; {first.remedy}"
     return Diagnosis(tuple(findings), remedies.LIMITS[first.bottleneck], text[:LONGEST], unknown)

@@ -275,7 +275,7 @@ FULL_VISIT: Final = 0.85
 """Instances' busy share from which a visit shows what the configuration can do, not what was asked of it: the bound
 on utilisation of the design (facts of Triton, safe set)."""
 HELPED: Final = 1.05
-"""Factor on the rate. Below it an instance more is within the noise of windows (decisions need 3 %, facts of Triton)."""
+"""Factor on the rate. Below it an instance more is within the noise of windows (facts of Triton: 3 %)."""
 
 
 def _helped(name: str, visits: Sequence[Visit]) -> bool | None:

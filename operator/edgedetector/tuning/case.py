@@ -1,14 +1,15 @@
-"""One function a class: figures -> findings. What each compares, and from where, stands at its constants. Pure."""
+"""A box as stations that frames pass (device, link, processors, instances), and how loaded each is. Pure.
+
+Every threshold of the diagnosis stands here, with where it is from.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
 
-from edgedetector.tuning import remedies
-from edgedetector.tuning.findings import Bottleneck, Confidence, Finding
 from edgedetector.tuning.known import Known
-from edgedetector.tuning.signals import ModelSignals, Signals
+from edgedetector.tuning.signals import Signals
 from edgedetector.tuning.situation import Situation
 
 FULL: Final = 0.90
@@ -34,6 +35,12 @@ NARROW_SINGLY: Final = 0.75e9
 another, which a batch shares, leave the device idle too. The KS20 with four instances moves 0.9 GB/s so."""
 SLOWEST_LINK: Final = 0.1e9
 """Bytes a second. Less than any PCIe link: x1 of generation 1 has 0.25 GB/s. What is slower is not the link."""
+ROOMY: Final = 0.80
+"""Factor on the time an image that fuller batches of the present configuration have, below which they have room."""
+STREAM_STAGES: Final = ("read", "decode", "motion")
+"""What the detector does with every frame of a stream, whether it is inferred or not."""
+BOX_STAGES: Final = ("boxes", "track")
+"""What grows with the objects in a frame."""
 TWO: Final = 2.0
 """Mean batch from which an execution is not mostly what each one costs."""
 FEW_LANES: Final = 2.0
@@ -41,7 +48,7 @@ FEW_LANES: Final = 2.0
 WIDER: Final = 4.0
 """What x4 carries of x1 (reference: about 4 against about 1 GB/s)."""
 FASTER_ENGINE: Final = 1.5
-"""What FP16 gives of FP32, or INT8 and a smaller variant of FP16: 1.2 in the reference, 1.3 to 1.8 on seeded devices."""
+"""What FP16 gives of FP32, or INT8 of FP16: 1.2 in the reference, 1.3 to 1.8 on seeded devices."""
 UNTRIED_FIXED: Final = 2.0
 """Fixed part of an execution, in images' times, that is assumed where one batch size alone was seen: that of the
 batching-friendly device (emulator's calibration; the KS20 has 0.44), since trying costs nothing."""
@@ -66,7 +73,9 @@ BEHIND: Final = 2.0
 its way (reference, section B: more than 50 ms against 25)."""
 SLOW_BY_EXECUTION: Final = 0.50
 """Share of a frame's time that its execution takes, from which it is the execution that makes it slow."""
-BOTH: Final = 0.95
+HALF: Final = 0.50
+"""Share of the node's work below which the detector's own stages do not say what the work is."""
+REACHED: Final = 0.95
 """What a station reaches at most in practice: the reference's host stood at 95 %."""
 
 
@@ -79,14 +88,20 @@ class Case:
     known: Known
 
     @property
+    def need(self) -> float:
+        """Factor from the present rate to the demand, where the ladder keeps it down; at most 4."""
+        demand, rate = sum(model.demand for model in self.signals.models), self.signals.rate
+        return min(WIDER, max(1.0, demand / rate)) if self.signals.degraded > 0 and rate > 0 else 1.0
+
+    @property
     def busy(self) -> float:
-        """Of the busiest model's instances."""
-        return self.signals.busiest.busy or 0.0
+        """Of the busiest model's instances, at the demand."""
+        return min(1.0, (self.signals.busiest.busy or 0.0) * self.need)
 
     @property
     def full(self) -> bool:
-        """Instances have no room."""
-        return self.busy >= FULL and not self.behind
+        """Instances have no room, and neither have their batches: these grow before requests wait for long."""
+        return self.busy >= FULL and not self.behind and self.relief > ROOMY
 
     @property
     def behind(self) -> bool:
@@ -96,9 +111,12 @@ class Case:
 
     @property
     def relief(self) -> float:
-        """Factor on the device's time an image when batches fill up to what is allowed already, at most 1."""
+        """Factor on the device's time an image when batches fill up to what is allowed already, at most 1.
+
+        Where frames are lost in front of instances, batches are as full as the client makes them.
+        """
         model = self.signals.busiest
-        if model.curve is None or self.full:
+        if model.curve is None or (model.lost > LOST and not self.behind):
             return 1.0
         filled = min(float(model.cap), MOST_STEPS * model.batch)
         before = model.curve.an_image(model.batch)
@@ -106,9 +124,9 @@ class Case:
 
     @property
     def device(self) -> float | None:
-        """Utilisation that the present demand could do with: of batches that are not full yet, more fits in."""
+        """Utilisation that the demand could do with: of batches that are not full yet, more fits in."""
         busy = self.signals.utilization
-        return None if busy is None else busy * self.relief
+        return None if busy is None else min(1.0, busy * self.relief * self.need)
 
     @property
     def starved(self) -> bool:
@@ -123,7 +141,7 @@ class Case:
     @property
     def host_full(self) -> bool:
         """The node's processors are above what is to stay free."""
-        return (self.signals.host or 0.0) >= self.situation.limits.host
+        return (self.signals.host or 0.0) * self.need >= self.situation.limits.host
 
     @property
     def device_full(self) -> bool:
@@ -192,11 +210,24 @@ class Case:
     def _narrow_overlapped(self) -> float:
         return NARROW if self.signals.busiest.batch >= TWO else NARROW_SINGLY
 
+    @property
+    def own(self) -> float | None:
+        """The detector's share of what the node's processors do; None: not known."""
+        host, processors, cores = self.signals.host, self.known.processors, self.signals.cores
+        return min(1.0, cores / (host * processors)) if processors and host and cores else None
+
+    @property
+    def host_load(self) -> float:
+        """Load of the processors by all that may grow with the inferred frames, of what decoding leaves; 0 to 1."""
+        host = self.signals.host or 0.0
+        growing = host * (1.0 - (self.own or 0.0) * self.signals.stage(*STREAM_STAGES))
+        return min(1.0, growing / max(1.0 - (host - growing), 1e-3))
+
     def others(self, *without: str) -> float:
         """Return the load of the fullest station besides those named (device, host, link), 0 to 1."""
         loads = {
-            "device": (self.device or 0.0) / BOTH,
-            "host": (self.signals.host or 0.0) / BOTH,
+            "device": (self.device or 0.0) / REACHED,
+            "host": self.host_load,
             "link": self.link_load(),
         }
         return min(1.0, max([load for name, load in loads.items() if name not in without], default=0.0))
@@ -215,81 +246,3 @@ def percent(value: float) -> str:
 def milliseconds(seconds: float) -> str:
     """Return a duration to two digits."""
     return f"{float(f'{seconds * 1e3:.2g}'):g} ms"
-
-
-def link(case: Case) -> Finding | None:
-    """The device waits while its instances work: fewer lanes than it has, copies, or bytes that explain the wait."""
-    signals, busy = case.signals, case.signals.utilization
-    if (busy is not None and busy >= DEVICE_BUSY) or not (case.loaded or case.slow or case.lanes_missing):
-        return None
-    speed, signs = case.bandwidth(), _link_signs(case)
-    if not signs:
-        return None
-    load = case.link_load() or 0.5
-    gain = 1.0 / (1.0 - (1.0 - 1.0 / WIDER) * load) if case.single else load / max(case.others("link"), load / WIDER)
-    if not case.loaded:
-        gain = 1.0 / (1.0 - share(gain) * _execution_part(signals.busiest)) if case.slow else 1.0
-    sure = len(signs) > 1 and busy is not None and signals.host is not None
-    likely = busy is not None and (signals.host is not None or case.lanes_missing or speed is None)
-    waits = f"the device is busy {percent(busy)} while its instances execute {percent(signals.active)} of the time"
-    return Finding(
-        Bottleneck.LINK, share(gain),
-        ", ".join([*([waits] if busy is not None else []), *signs]),
-        remedies.link(signals.busiest.known, narrow=case.lanes_missing or speed is not None),
-        curable=False,
-        confidence=Confidence.MEASURED if sure else Confidence.LIKELY if likely else Confidence.POSSIBLE,
-    )  # fmt: skip
-
-
-def _link_signs(case: Case) -> list[str]:
-    signals, signs = case.signals, list[str]()
-    if case.lanes_missing:
-        of = f" of {case.known.pcie_width:g}" if case.known.pcie_width else ""
-        signs.append(f"its link has {signals.pcie_width:g}{of} lanes")
-    if case.copies >= COPY_BOUND:
-        signs.append(f"copying in and out takes {percent(case.copies)} of an execution")
-    if (speed := case.bandwidth()) is not None:
-        signs.append(f"as if its link carried {speed / 1e9:.1g} GB/s (x1 carries about 1, x4 about 4)")
-    if signs and signals.busiest.more_instances_helped is False and case.full:
-        signs.append("and more instances served no more")
-    return signs
-
-
-def _execution_part(model: ModelSignals) -> float:
-    """Return the share of a frame's time that its execution takes, 0 if it is not known."""
-    return min(1.0, model.execution / model.whole) if model.execution and model.whole else 0.0
-
-
-def compute(case: Case) -> Finding | None:
-    """The device computes nearly always, or an execution alone takes most of a frame's time."""
-    signals, busy, model = case.signals, case.device, case.signals.busiest
-    by_time = _execution_part(model) >= SLOW_BY_EXECUTION and case.slow and not case.loaded
-    if busy is None:
-        return _assumed_compute(case) if case.full or by_time else None
-    if by_time and busy >= DEVICE_BUSY * signals.active:
-        gain = 1.0 / (1.0 - share(FASTER_ENGINE) * _execution_part(model))
-        said = (
-            f"an execution takes {milliseconds(model.execution or 0.0)} of a frame's {milliseconds(model.whole or 0.0)}"
-        )
-    elif busy >= (BOTH if case.behind else DEVICE_BUSY) and case.loaded:
-        alone = 1.0 / (1.0 - share(FASTER_ENGINE) * busy)
-        gain = min(alone if case.single else FASTER_ENGINE, 1.0 / max(case.others("device"), 1.0 / FASTER_ENGINE))
-        said = f"the device is busy {percent(busy)} with batches of {model.batch:.1f} on average"
-    else:
-        return None
-    return Finding(
-        Bottleneck.MODEL_COMPUTE, share(gain), said, remedies.compute(model.known), curable=False,
-        confidence=Confidence.MEASURED if signals.host is not None else Confidence.LIKELY, model=model.name,
-    )  # fmt: skip
-
-
-def _assumed_compute(case: Case) -> Finding | None:
-    """Without the device's utilisation: instances are full, and nothing says that anything else is."""
-    model = case.signals.busiest
-    if case.host_full or case.link_load():
-        return None
-    said = f"instances execute {percent(model.busy or 0.0)} of the time with batches of {model.batch:.1f} on average"
-    return Finding(
-        Bottleneck.MODEL_COMPUTE, share(FASTER_ENGINE), said, remedies.compute(model.known), curable=False,
-        confidence=Confidence.POSSIBLE, model=model.name,
-    )  # fmt: skip

@@ -51,7 +51,6 @@ class Provoked:
     box: Box
     cures: dict[Bottleneck, dict[str, Any]]
     how: str
-    needs_load: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +127,14 @@ def messages(box: Box, random: Random) -> Provoked:
     worse = changed(box, travel=travel, transport=kind, in_flight=random.choice([4, 8, 16]),
                     **{"work.request": box.work.request * random.uniform(1.5, 2.5)})  # fmt: skip
     cure = {"travel": box.travel, "transport": box.transport, "work.request": box.work.request}
-    return Provoked(worse, {Bottleneck.TRANSPORT: cure}, f"{kind} {travel:.0f} ms", needs_load=False)
+    return Provoked(worse, {Bottleneck.TRANSPORT: cure}, f"{kind} {travel:.0f} ms")
 
 
 def forgotten_delay(box: Box, random: Random) -> Provoked:
     delay = random.choice([30_000, 50_000, 100_000, 100_000, 200_000])
-    knobs = replace(box.knobs, max_queue_delay_microseconds=delay, max_batch_size=max(8, box.knobs.max_batch_size))
+    knobs = replace(box.knobs, max_queue_delay_microseconds=delay, max_batch_size=max(4, box.knobs.max_batch_size))
     worse = changed(box, knobs=knobs, in_flight=48)
-    return Provoked(worse, {Bottleneck.SCHEDULING: {"knobs": box.knobs}}, f"delay {delay // 1000} ms", needs_load=False)
+    return Provoked(worse, {Bottleneck.SCHEDULING: {"knobs": box.knobs}}, f"delay {delay // 1000} ms")
 
 
 def one_instance(box: Box, random: Random) -> Provoked:
@@ -241,7 +240,11 @@ def single(label: Bottleneck, seed: int) -> Case | None:
     box = healthy(random, load=random.uniform(*LIGHT.get(provoke, FULL)))
     provoked = provoke(box, random)
     before = windows(provoked.box, seed)
-    gains = {of: gain(before, windows(changed(provoked.box, **cure), seed)) for of, cure in provoked.cures.items()}
+    of_time = None if provoke in LIGHT else False
+    gains = {
+        of: gain(before, windows(changed(provoked.box, **cure), seed), of_time=of_time)
+        for of, cure in provoked.cures.items()
+    }
     better, rest = gains.pop(label), max(gains.values(), default=1.0)
     if better < GAIN or 1 / max(1.0, rest) - 1 / better < MARGIN:
         return None

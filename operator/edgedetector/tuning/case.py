@@ -73,6 +73,10 @@ BEHIND: Final = 2.0
 its way (reference, section B: more than 50 ms against 25)."""
 SLOW_BY_EXECUTION: Final = 0.50
 """Share of a frame's time that its execution takes, from which it is the execution that makes it slow."""
+DECODED: Final = 0.90
+"""Share of the wanted frames that come to be inferred, from which reading and decoding keep up."""
+SECOND: Final = 0.30
+"""Factor on the share of a cause that is there, but behind another one that it does not add to. Chosen."""
 HALF: Final = 0.50
 """Share of the node's work below which the detector's own stages do not say what the work is."""
 REACHED: Final = 0.95
@@ -108,6 +112,17 @@ class Case:
         """Requests are held up elsewhere than in front of instances: by a step behind them, or on their way."""
         model = self.signals.busiest
         return (model.exchange or 0.0) > BEHIND * (model.request or 0.0) > 0 and model.queue < (model.execution or 0.0)
+
+    @property
+    def in_front(self) -> bool:
+        """Frames are decoded and then lost in front of full instances: it is not decoding that is too slow."""
+        demand, offered = (sum(getattr(model, name) for model in self.signals.models) for name in ("demand", "offered"))
+        return self.full and self.signals.busiest.lost > LOST and offered >= DECODED * demand
+
+    @property
+    def fed(self) -> bool:
+        """The detector's own work fills the node, and yet its frames wait for instances: these limit, not that work."""
+        return self.in_front and self.own is not None and self.own >= HALF
 
     @property
     def relief(self) -> float:
@@ -195,7 +210,10 @@ class Case:
         link never rests and the rate is its own.
         """
         signals = self.signals
-        if signals.utilization is None or signals.utilization >= DEVICE_BUSY or not signals.bytes or self.host_full:
+        if signals.utilization is None or signals.utilization >= DEVICE_BUSY or not signals.bytes:
+            return None
+        # A full node delays what Triton does for an execution, too.
+        if self.host_full and (self.single or not self.in_front):
             return None
         if self.single:
             wait = self.waiting * signals.active / signals.rate - TURNAROUND / signals.busiest.batch
@@ -208,7 +226,7 @@ class Case:
 
     @property
     def _narrow_overlapped(self) -> float:
-        return NARROW if self.signals.busiest.batch >= TWO else NARROW_SINGLY
+        return NARROW if self.signals.busiest.batch >= TWO and not self.host_full else NARROW_SINGLY
 
     @property
     def own(self) -> float | None:
@@ -221,7 +239,9 @@ class Case:
         """Load of the processors by all that may grow with the inferred frames, of what decoding leaves; 0 to 1."""
         host = self.signals.host or 0.0
         growing = host * (1.0 - (self.own or 0.0) * self.signals.stage(*STREAM_STAGES))
-        return min(1.0, growing / max(1.0 - (host - growing), 1e-3))
+        load = min(1.0, growing / max(1.0 - (host - growing), 1e-3))
+        offered = sum(model.offered for model in self.signals.models)
+        return min(load, self.signals.rate / offered) if self.fed and offered > 0 else load
 
     def others(self, *without: str) -> float:
         """Return the load of the fullest station besides those named (device, host, link), 0 to 1."""

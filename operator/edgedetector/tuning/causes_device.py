@@ -67,7 +67,7 @@ def compute(case: Case) -> Finding | None:
         said = (
             f"an execution takes {milliseconds(model.execution or 0.0)} of a frame's {milliseconds(model.whole or 0.0)}"
         )
-    elif busy >= (at.REACHED if case.behind else at.DEVICE_BUSY) and case.loaded:
+    elif busy >= at.DEVICE_BUSY and case.loaded and not case.behind:
         alone = 1.0 / (1.0 - share(at.FASTER_ENGINE) * busy)
         gain = min(alone if case.single else at.FASTER_ENGINE, 1.0 / max(case.others("device"), 1.0 / at.FASTER_ENGINE))
         said = f"the device is busy {percent(signals.utilization or 0.0)} with batches of {model.batch:.1f} on average"

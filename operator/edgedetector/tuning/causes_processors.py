@@ -17,9 +17,10 @@ def host(case: Case) -> Finding | None:
     if signals.host is None or not case.host_full:
         return None
     load = signals.host / at.REACHED
-    gain = min(load, 1.0) / max(case.others("host"), load / at.WIDER)
-    own = case.own
-    streams, boxes, request = (part * (own or 1.0) for part in _parts(signals))
+    gain, own = min(load, 1.0) / max(case.others("host"), load / at.WIDER), case.own
+    # What the detector does is no reason for a queue in Triton.
+    part = share(gain) * (at.SECOND if case.fed else 1.0)
+    streams, boxes, request = (of * (own or 1.0) for of in _parts(signals))
     bottleneck, remedy = Bottleneck.HOST_CPU, _relief(case)
     if streams >= at.STREAM_PART and streams >= boxes:
         bottleneck, remedy = Bottleneck.STREAMING, remedies.streaming(case.known)
@@ -30,7 +31,7 @@ def host(case: Case) -> Finding | None:
     device = signals.utilization
     sure = device is not None and signals.cores > 0
     return Finding(
-        bottleneck, share(gain), f"{_host_said(case)}{_stages_said(case, own)}", remedy, curable=False,
+        bottleneck, part, f"{_host_said(case)}{_stages_said(case, own)}", remedy, curable=False,
         confidence=Confidence.MEASURED if sure and (device or 0.0) < at.DEVICE_BUSY else Confidence.LIKELY,
     )  # fmt: skip
 
@@ -87,10 +88,11 @@ def steps(case: Case) -> Iterator[Finding]:
     for step in case.signals.steps:
         if (step.busy or 0.0) < at.FULL or case.full:
             continue
+        load = case.others("device") if case.behind else case.others()
         count, most = max(1, step.knobs.instances), case.situation.limits.max_instances
         room = not case.host_full and count < most
         yield Finding(
-            Bottleneck.POST_PROCESSING, share(min((count + 1) / count, 1.0 / max(case.others(), 0.25))),
+            Bottleneck.POST_PROCESSING, share(min((count + 1) / count, 1.0 / max(load, 0.25))),
             f"the post-processing step of {step.known.boxes_of} executes {percent(step.busy or 0.0)} of the time with"
             f" {count} instance{'s' if count > 1 else ''}, the model {percent(case.busy)}",
             remedies.MORE_STEPS if room else remedies.post_processing(_of(case, step).known), curable=room,

@@ -63,7 +63,7 @@ def assumed(model: ModelSignals, execution: float) -> Curve:
 def instances(case: Case) -> Finding | None:
     """Find instances that are busy while device, link and processors are not: more of them overlap."""
     signals, model = case.signals, case.signals.busiest
-    if not case.full or case.host_full or model.more_instances_helped is False:
+    if not case.full or (case.host_full and not case.fed) or model.more_instances_helped is False:
         return None
     if signals.utilization is not None and signals.utilization >= at.REACHED:
         return None
@@ -71,7 +71,12 @@ def instances(case: Case) -> Finding | None:
     limits = case.situation.limits
     # Of device and processors no more may be used than what the limits leave.
     device = signals.utilization if signals.utilization is not None else limits.accelerator / at.FASTER_ENGINE
-    load = max(device / limits.accelerator, (signals.host or 0.0) / limits.host, case.link_load(), count / (count + 1))
+    load = max(
+        device / limits.accelerator,
+        (0.0 if case.fed else signals.host or 0.0) / limits.host,
+        case.link_load(),
+        count / (count + 1),
+    )
     # One more instance can at most do as much again; what several leave idle, they leave for another reason too.
     gain = 1.0 / load
     if count >= most and not (signals.utilization is not None and model.cap < model.largest):
@@ -97,7 +102,7 @@ def batches(case: Case) -> Finding | None:
     model = case.signals.busiest
     queued = model.queue * model.rate >= 1.0 or case.starved
     capped = model.batch >= 0.8 * model.cap
-    if not (case.full and queued and capped) or model.cap >= model.largest or case.host_full:
+    if not (case.full and queued and capped) or model.cap >= model.largest or (case.host_full and not case.fed):
         return None
     tried = model.curve
     larger = min(model.largest, at.MOST_STEPS * model.cap)
@@ -134,7 +139,7 @@ def transport(case: Case) -> Iterator[Finding]:
         # Instances that have no room do not wait for the way to them, and on a full node everything takes longer.
         harmless = case.full or (case.host_full and signals.stage("request") < at.REQUEST_PART)
         yield Finding(
-            Bottleneck.TRANSPORT, part * (0.3 if harmless else 1.0),
+            Bottleneck.TRANSPORT, part * (at.SECOND if harmless else 1.0),
             f"a request takes {milliseconds(model.exchange)} in the detector and {milliseconds(model.request)} of it in"
             f" Triton; tensors travel by {how}",
             remedies.transport(signals.transport), curable=False,

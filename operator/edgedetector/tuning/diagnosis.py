@@ -80,7 +80,8 @@ def _weight(finding: Finding) -> tuple[float, str]:
 
 def _found(case: Case) -> list[Finding]:
     one = [
-        causes_device.link(case), causes_device.compute(case), causes_queues.instances(case), causes_queues.batches(case),
+        causes_device.link(case), causes_device.compute(case),
+        causes_queues.instances(case), causes_queues.batches(case),
         causes_processors.host(case), causes_processors.one_thread(case),
     ]  # fmt: skip
     return [
@@ -92,7 +93,7 @@ def _found(case: Case) -> list[Finding]:
 
 def _room(case: Case) -> Finding:
     """Say how much is free where nothing limits."""
-    load = max(case.busy * case.relief, case.device or 0.0, case.signals.host or 0.0)
+    load = max(case.busy * case.relief, case.signals.utilization or 0.0, case.signals.host or 0.0)
     demand = sum(model.demand for model in case.signals.models)
     # With no frame inferred nothing was measured: neither room nor the lack of it.
     idle, seen = load <= IDLE, case.signals.rate > 0

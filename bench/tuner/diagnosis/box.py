@@ -202,7 +202,7 @@ class Simulation:
             self.execute([self.queue.popleft() for _ in range(size)])
 
     def batch(self) -> int:
-        """Return how many requests join now, 0: none yet (facts of Triton, dynamic batcher)."""
+        """Return how many requests join now, 0: none yet (Triton's GetDynamicBatch)."""
         knobs, waiting = self.box.knobs, len(self.queue)
         most = max(1, knobs.max_batch_size)
         preferred = [size for size in knobs.preferred_batch_sizes if size <= most] or [most]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from edgedetector.tuning import case as at
 from edgedetector.tuning import remedies
-from edgedetector.tuning.case import Case, milliseconds, percent, share
+from edgedetector.tuning import stations as at
 from edgedetector.tuning.findings import Bottleneck, Confidence, Finding
 from edgedetector.tuning.signals import ModelSignals
+from edgedetector.tuning.stations import Case, milliseconds, percent, share
 
 
 def link(case: Case) -> Finding | None:

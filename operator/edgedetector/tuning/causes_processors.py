@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from edgedetector.tuning import case as at
 from edgedetector.tuning import remedies
-from edgedetector.tuning.case import BOX_STAGES, STREAM_STAGES, Case, percent, share
+from edgedetector.tuning import stations as at
 from edgedetector.tuning.findings import Bottleneck, Confidence, Finding
 from edgedetector.tuning.signals import ModelSignals, Signals
+from edgedetector.tuning.stations import BOX_STAGES, STREAM_STAGES, Case, percent, share
 
 
 def host(case: Case) -> Finding | None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from edgedetector.tuning import case as at
 from edgedetector.tuning import remedies
-from edgedetector.tuning.case import Case, milliseconds, percent, share
+from edgedetector.tuning import stations as at
 from edgedetector.tuning.findings import Bottleneck, Confidence, Finding
 from edgedetector.tuning.signals import Curve, ModelSignals
+from edgedetector.tuning.stations import Case, milliseconds, percent, share
 
 
 def delays(case: Case) -> Iterator[Finding]:
-    """Yield requests that wait for company that does not come: a queue delay without a queue (facts of Triton)."""
+    """Yield requests that wait for company that does not come: a queue delay without a queue."""
     for model in case.signals.models:
         waited, delay = unexplained_wait(model), model.knobs.max_queue_delay_microseconds / 1e6
         whole = model.whole
@@ -98,7 +98,7 @@ def _instances(count: int) -> str:
 
 
 def batches(case: Case) -> Finding | None:
-    """Find batches that end at a cap that is not the engine's while requests wait (facts of Triton)."""
+    """Find batches that end at a cap that is not the engine's while requests wait."""
     model = case.signals.busiest
     queued = model.queue * model.rate >= 1.0 or case.starved
     capped = model.batch >= 0.8 * model.cap
@@ -122,7 +122,7 @@ def batches(case: Case) -> Finding | None:
 
 
 def transport(case: Case) -> Iterator[Finding]:
-    """Yield exchanges far longer than Triton needs: copies and serialisation on the way (reference, section B)."""
+    """Yield exchanges far longer than Triton needs: copies and serialisation on the way."""
     signals = case.signals
     if signals.transport == "SharedMemory":
         return

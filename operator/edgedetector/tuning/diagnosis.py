@@ -11,20 +11,20 @@ from collections.abc import Sequence
 from typing import Final
 
 from edgedetector.tuning import causes_device, causes_processors, causes_queues, remedies
-from edgedetector.tuning.case import Case, percent
 from edgedetector.tuning.evidence import Visit
 from edgedetector.tuning.findings import Bottleneck, Confidence, Diagnosis, Finding
 from edgedetector.tuning.known import Known
 from edgedetector.tuning.signals import signals as read
 from edgedetector.tuning.situation import Goal, Situation
+from edgedetector.tuning.stations import Case, percent
 from edgedetector.tuning.window import Window
 
 IDLE: Final = 0.45
 """Load of the fullest station below which most of the capacity idles: more than twice as much would fit. Chosen;
-the reference (section D) asks to show idle capacity and gives no figure. Headroom alone needs less than twice."""
+the reference asks to show idle capacity and gives no figure. Headroom alone needs less than twice."""
 FLAW: Final = 0.40
 """Share of a frame's time from which a wait is a flaw to be named first even where the objective is kept: the
-reference's delay was 40 % of 250 ms there, and its transport half of 50 ms (sections B and C)."""
+reference's delay was 40 % of 250 ms, and its transport half of 50 ms."""
 CURABLE_FIRST: Final = 0.05
 """Added to the share of what the tuner can do: of two causes as large as one another the one that costs nothing,
 unless it is a guess."""

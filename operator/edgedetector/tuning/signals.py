@@ -64,7 +64,7 @@ class ModelSignals:
 
     @property
     def cap(self) -> int:
-        """Largest batch that Triton joins now: with delay 0 preferred sizes are a hard cap (facts of Triton)."""
+        """Largest batch that Triton joins now: with delay 0 preferred sizes are a hard cap."""
         most = max(1, self.knobs.max_batch_size)
         preferred = self.knobs.preferred_batch_sizes
         return min(most, max(preferred)) if preferred and not self.knobs.max_queue_delay_microseconds else most
@@ -273,9 +273,9 @@ def _fit(batches: Mapping[int, BatchTime]) -> Curve | None:
 
 FULL_VISIT: Final = 0.85
 """Instances' busy share from which a visit shows what the configuration can do, not what was asked of it: the bound
-on utilisation of the design (facts of Triton, safe set)."""
+on utilisation that a step of the tuner must keep."""
 HELPED: Final = 1.05
-"""Factor on the rate. Below it an instance more is within the noise of windows (facts of Triton: 3 %)."""
+"""Factor on the rate. Below it an instance more is within the noise of windows (a gain counts from 3 %)."""
 
 
 def _helped(name: str, visits: Sequence[Visit]) -> bool | None:

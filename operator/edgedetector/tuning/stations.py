@@ -1,6 +1,7 @@
 """A box as stations that frames pass (device, link, processors, instances), and how loaded each is. Pure.
 
-Every threshold of the diagnosis stands here, with where it is from.
+Every threshold of the diagnosis stands here, with where it is from; "the reference" are the published deployments, "the
+table" the one of signals, both in docs/tuning-diagnosis.md.
 """
 
 from __future__ import annotations
@@ -13,22 +14,22 @@ from edgedetector.tuning.signals import Signals
 from edgedetector.tuning.situation import Situation
 
 FULL: Final = 0.90
-"""Instances' busy share from which they have no room (facts of Triton, table of signals: "util > 0.9")."""
+"""Instances' busy share from which they have no room (the table: "util > 0.9")."""
 IDLE_INSTANCE: Final = 0.70
 """Below it a wait in Triton's queue is not for a free instance: an M/D/1 queue waits about one execution there."""
 LOST: Final = 0.05
-"""Share of the offered frames that are superseded: above it the box does not keep up. A few are normal (design,
-decision 9); 1 % is the goal of the reference's acceptance."""
+"""Share of the offered frames that are superseded: above it the box does not keep up. A few are normal, since the
+newest frame wins; 1 % is the goal of the reference's acceptance."""
 DEVICE_BUSY: Final = 0.70
 """Utilisation from which the device itself can be the limit. The reference's ceiling is 80 %; its monitor showed 60 %
 where hardly more was possible, since it does not count turning to another instance."""
 COPY_BOUND: Final = 0.50
-"""Share of input and output in an execution (facts of Triton, table of signals: "input+output > infer")."""
+"""Share of input and output in an execution (the table: "input+output > infer")."""
 TURNAROUND: Final = 0.002
 """Seconds between two executions of an instance that no link explains: launch, synchronisation, Triton itself. The
 calibrated device needs 1.2 ms, seeded ones 0.8 to 2.0."""
 NARROW: Final = 1.8e9
-"""Bytes a second. PCIe x1 of generation 3 carries about 1 GB/s, x2 about 2, the reference's x4 about 4 (section A):
+"""Bytes a second. PCIe x1 of generation 3 carries about 1 GB/s, x2 about 2, the reference's x4 about 4:
 below it the link is narrower than x4, by what headers and staging take of x2."""
 NARROW_SINGLY: Final = 0.75e9
 """The same where several instances overlap and execute frame by frame: then launches and turning from one instance to
@@ -46,7 +47,7 @@ TWO: Final = 2.0
 FEW_LANES: Final = 2.0
 """Fewer than an accelerator card has, where nobody says how many it has."""
 WIDER: Final = 4.0
-"""What x4 carries of x1 (reference: about 4 against about 1 GB/s)."""
+"""What x4 carries of x1 (the reference: about 4 against about 1 GB/s)."""
 FASTER_ENGINE: Final = 1.5
 """What FP16 gives of FP32, or INT8 of FP16: 1.2 in the reference, 1.3 to 1.8 on seeded devices."""
 UNTRIED_FIXED: Final = 2.0
@@ -59,18 +60,18 @@ QUEUE_PART: Final = 0.30
 LEAST_WAIT: Final = 0.005
 """Seconds: below it no wait is worth naming. Ten per cent of the default objective of 50 ms."""
 POST_PART: Final = 0.40
-"""Share of the detector's CPU from which boxes are what takes it. 12 % with few objects (our own bench: 0.044 of 0.48
-cores), and they surge above 50 objects a frame (reference, section A)."""
+"""Share of the detector's CPU from which boxes are what takes it. 17 % with few objects (our own bench,
+docs/results/dataplane.md), and they surge above 50 objects a frame (the reference)."""
 STREAM_PART: Final = 0.60
 """Share of the detector's CPU, were all offered frames inferred, from which reading and decoding is what takes it. With
 H.264 sub-streams of twice the inferred rate it is 53 % already (our own bench, docs/results/dataplane.md)."""
 REQUEST_PART: Final = 0.35
-"""Share of the detector's CPU from which serialisation is what takes it; 10 to 15 % is usual (reference)."""
+"""Share of the detector's CPU from which serialisation is what takes it; 10 to 15 % is usual (the reference)."""
 ONE_CORE: Final = 0.90
 """Cores of one stage from which a thread that is alone in it has no room."""
 BEHIND: Final = 2.0
 """Factor of a request's time in the detector over that in Triton from which it is held up after its execution or on
-its way (reference, section B: more than 50 ms against 25)."""
+its way (the reference: more than 50 ms against 25)."""
 SLOW_BY_EXECUTION: Final = 0.50
 """Share of a frame's time that its execution takes, from which it is the execution that makes it slow."""
 DECODED: Final = 0.90

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections import Counter
 
-from bench.tuner.diagnosis.cases import CAUSES, Case, cases, mixed_cases
+from bench.tuner.diagnosis.cases import CAUSES, HELD_OUT, Case, cases, mixed_cases
 
 from edgedetector.tuning.diagnosis import diagnose
 from edgedetector.tuning.findings import Bottleneck
@@ -33,7 +33,7 @@ def matrix(counts: Counter[tuple[Bottleneck, Bottleneck]]) -> str:
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.tuner.diagnosis", description=__doc__)
     parser.add_argument("--count", type=int, default=25, help="cases a class")
-    parser.add_argument("--first", type=int, default=0, help="seeds after this one")
+    parser.add_argument("--first", type=int, default=0, help=f"seeds after this one; {HELD_OUT}: held out")
     parser.add_argument("--mixed", type=int, default=0, help="cases of two causes")
     parser.add_argument("--only", type=Bottleneck, action="append", help="these classes")
     parser.add_argument("--wrong", action="store_true", help="show each wrong answer")

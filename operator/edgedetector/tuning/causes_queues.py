@@ -104,10 +104,11 @@ def batches(case: Case) -> Finding | None:
     capped = model.batch >= 0.8 * model.cap
     if not (case.full and queued and capped) or model.cap >= model.largest or (case.host_full and not case.fed):
         return None
-    tried = model.curve
-    larger = min(model.largest, at.MOST_STEPS * model.cap)
-    curve = tried or assumed(model, 1.0)
-    gain = curve.an_image(model.batch) / curve.an_image(larger) if curve.an_image(larger) > 0 else 1.0
+    tried, larger = model.curve, min(model.largest, at.MOST_STEPS * model.cap)
+    gain = _gain_of(model, larger)
+    # Bytes cross the link one by one, whatever the batch.
+    link = case.link_load()
+    gain = 1.0 / (link + (1.0 - link) / gain)
     # Bytes and the host's work grow with the images, whatever the batch.
     room = 1.0 / max(case.others("device"), 1e-3)
     said = (
@@ -119,6 +120,18 @@ def batches(case: Case) -> Finding | None:
         Bottleneck.SCHEDULING, share(min(gain, room)), said, remedies.LARGER_BATCHES, curable=True,
         confidence=Confidence.POSSIBLE if tried is None else Confidence.LIKELY, model=model.name,
     )  # fmt: skip
+
+
+def _gain_of(model: ModelSignals, larger: int) -> float:
+    """Return the factor by which an image is cheaper in batches of `larger`, at least 1.
+
+    Beyond the sizes that were seen no more is expected than where only one was: instances wait for each other within
+    an execution, which makes a line through near sizes flatter than the device's own.
+    """
+    guess = assumed(model, 1.0)
+    curves = [guess] if model.curve is None else [model.curve] if larger <= model.curve.seen else [model.curve, guess]
+    gains = [curve.an_image(model.batch) / curve.an_image(larger) for curve in curves if curve.an_image(larger) > 0]
+    return max(1.0, min(gains, default=1.0))
 
 
 def transport(case: Case) -> Iterator[Finding]:

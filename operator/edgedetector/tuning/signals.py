@@ -14,6 +14,9 @@ from edgedetector.tuning.window import BatchTime, Knobs, ModelWindow, Window
 
 FEWEST_EXECUTIONS: Final = 10
 """Of a batch size, before its mean time counts in the curve. Chosen: the mean of ten spreads by a third of one."""
+RARE: Final = 0.10
+"""Share of all executions below which those of a batch size do not count: in a full server small batches are rare, and
+they have waited for large ones of other instances. Chosen."""
 NOT_A_RATIO: Final = 1.1
 """A share above this is no share but an exporter's mistake (a percentage taken for a ratio). Slightly above 1 are
 rounding and clocks that differ."""
@@ -25,6 +28,8 @@ class Curve:
 
     fixed: float
     each: float
+    seen: int = 0
+    """Largest batch that it goes through; beyond it is drawn out."""
 
     def an_image(self, batch: float) -> float:
         """Seconds an image in batches of `batch`."""
@@ -259,7 +264,8 @@ def _seen(name: str, knobs: Knobs, visits: Sequence[Visit]) -> list[Mapping[int,
 def _fit(batches: Mapping[int, BatchTime]) -> Curve | None:
     """Return the straight line through the times, weighted by executions; None if only one batch size was seen."""
     points = [(size, time.seconds, time.executions) for size, time in batches.items()]
-    points = [point for point in points if point[2] >= FEWEST_EXECUTIONS]
+    least = max(FEWEST_EXECUTIONS, RARE * sum(count for _, _, count in points))
+    points = [point for point in points if point[2] >= least]
     if len(points) < 2:  # noqa: PLR2004 - a line has two parameters
         return None
     weight = sum(count for _, _, count in points)
@@ -268,7 +274,7 @@ def _fit(batches: Mapping[int, BatchTime]) -> Curve | None:
     spread = sum(count * (at - size) ** 2 for at, _, count in points)
     each = sum(count * (at - size) * (seconds - time) for at, seconds, count in points) / spread
     each = min(max(0.0, each), time / size)
-    return Curve(fixed=max(0.0, time - each * size), each=each)
+    return Curve(fixed=max(0.0, time - each * size), each=each, seen=max(at for at, _, _ in points))
 
 
 FULL_VISIT: Final = 0.85

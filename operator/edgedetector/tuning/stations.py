@@ -56,7 +56,8 @@ batching-friendly device (emulator's calibration; the KS20 has 0.44), since tryi
 MOST_STEPS: Final = 4
 """Times by which the batch may grow in one estimate: a straight line is not to be drawn out further."""
 QUEUE_PART: Final = 0.30
-"""Share of a frame's time from which a wait counts as a cause. In the reference the forgotten delay was 40 % of it."""
+"""Share of a frame's time, or of an execution's, from which a wait counts as a cause. In the reference the forgotten
+delay was 40 % of a frame's."""
 LEAST_WAIT: Final = 0.005
 """Seconds: below it no wait is worth naming. Ten per cent of the default objective of 50 ms."""
 POST_PART: Final = 0.40
@@ -112,7 +113,8 @@ class Case:
     def behind(self) -> bool:
         """Requests are held up elsewhere than in front of instances: by a step behind them, or on their way."""
         model = self.signals.busiest
-        return (model.exchange or 0.0) > BEHIND * (model.request or 0.0) > 0 and model.queue < (model.execution or 0.0)
+        waits = model.queue >= QUEUE_PART * (model.execution or 0.0)
+        return (model.exchange or 0.0) > BEHIND * (model.request or 0.0) > 0 and not waits
 
     @property
     def in_front(self) -> bool:

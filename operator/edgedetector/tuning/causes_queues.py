@@ -77,16 +77,15 @@ def instances(case: Case) -> Finding | None:
         case.link_load(),
         count / (count + 1),
     )
-    # One more instance can at most do as much again; what several leave idle, they leave for another reason too.
-    gain = 1.0 / load
+    # One more instance can at most do as much again; where the link shows, it may only move the wait.
+    part = share(1.0 / load) * (at.MOVED if case.link_load() else 1.0)
     if count >= most and not (signals.utilization is not None and model.cap < model.largest):
         return None
     busy = "not known" if signals.utilization is None else percent(signals.utilization)
-    # Where the link shows, another instance may only move the wait.
     known = signals.utilization is not None and signals.host is not None and not case.link_load()
     sure = known and (count == 1 or model.more_instances_helped)
     return Finding(
-        Bottleneck.SCHEDULING, share(gain),
+        Bottleneck.SCHEDULING, part,
         f"{_instances(count)} {percent(model.busy or 0.0)} of the time while the device's utilisation is {busy}",
         remedies.MORE_INSTANCES if count < most else remedies.OTHER_INSTANCES, curable=True,
         confidence=Confidence.LIKELY if sure else Confidence.POSSIBLE, model=model.name,

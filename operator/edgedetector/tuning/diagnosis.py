@@ -22,9 +22,9 @@ from edgedetector.tuning.window import Window
 IDLE: Final = 0.45
 """Load of the fullest station below which most of the capacity idles: more than twice as much would fit. Chosen;
 the reference asks to show idle capacity and gives no figure. Headroom alone needs less than twice."""
-FLAW: Final = 0.40
+FLAW: Final = 0.35
 """Share of a frame's time from which a wait is a flaw to be named first even where the objective is kept: the
-reference's delay was 40 % of 250 ms, and its transport half of 50 ms."""
+reference's delay was 40 % of 250 ms, and its transport half of 50 ms. Chosen below both."""
 CURABLE_FIRST: Final = 0.05
 """Added to the share of what the tuner can do: of two causes as large as one another the one that costs nothing,
 unless it is a guess."""

@@ -75,6 +75,11 @@ BEHIND: Final = 2.0
 its way (the reference: more than 50 ms against 25)."""
 SLOW_BY_EXECUTION: Final = 0.50
 """Share of a frame's time that its execution takes, from which it is the execution that makes it slow."""
+MOSTLY: Final = 0.70
+"""Share of an exchange that a request is in Triton, from which it is Triton that holds it up. Chosen."""
+MOVED: Final = 0.75
+"""Factor on what another instance gives where the link shows: on x1 the KS20 gains 1.2 by a second one, where its waits
+alone would promise 1.6."""
 DECODED: Final = 0.90
 """Share of the wanted frames that come to be inferred, from which reading and decoding keep up."""
 SECOND: Final = 0.30
@@ -113,8 +118,12 @@ class Case:
     def behind(self) -> bool:
         """Requests are held up elsewhere than in front of instances: by a step behind them, or on their way."""
         model = self.signals.busiest
+        if not model.exchange or not model.request:
+            return False
         waits = model.queue >= QUEUE_PART * (model.execution or 0.0)
-        return (model.exchange or 0.0) > BEHIND * (model.request or 0.0) > 0 and not waits
+        # Frames are lost, and yet batches are not filled, and much of what is on its way is not in Triton.
+        unfilled = model.lost > LOST and model.batch < HALF * model.cap and model.request < MOSTLY * model.exchange
+        return (model.exchange > BEHIND * model.request and not waits) or unfilled
 
     @property
     def in_front(self) -> bool:

@@ -81,6 +81,7 @@ def window(
             if name in after.stages
         },
         transport=after.transport,
+        degraded=after.degraded,
         disturbed=disturbed,
     )
 

@@ -102,5 +102,7 @@ class Window:
     """The detector's CPU by stage, in cores."""
     transport: str = ""
     """`SharedMemory`, `Grpc`, or empty: not known."""
+    degraded: int | None = None
+    """Rungs of the degradation ladder that all cameras together were down; None: not known."""
     disturbed: str = ""
     """Why this window says nothing of its configuration, e.g. "the degradation ladder moved"; empty: it does."""

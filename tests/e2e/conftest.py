@@ -92,7 +92,8 @@ def demo(operator: Kubectl) -> Kubectl:
     """The demo with its detections flowing; kubectl in its namespace."""
     demo_driver.apply_demo()
     # Hundreds of tests beside it keep the node busier than any box should be, and it would rightly give way.
-    calm = json.dumps({"spec": {"degradation": {"enabled": False}}})
+    # What is tuned has tests of its own.
+    calm = json.dumps({"spec": {"degradation": {"enabled": False}, "tuning": {"mode": "Off"}}})
     driver.kubectl("--namespace", driver.DEMO_NAMESPACE, "patch", "edgedetector", "yard", "--type=merge", "-p", calm)
     demo_driver.wait_ready()
     return Kubectl(driver.DEMO_NAMESPACE)

@@ -129,6 +129,7 @@ def detector(name: str, *cameras: Object, profile: str = "cpu", **spec: Any) -> 
             "resources": {"triton": little, "detector": little, "media": little},
             # The tests keep the node busier than any box should be; those of the ladder switch it on.
             "degradation": {"enabled": False},
+            "tuning": {"mode": "Off"},  # what a test says of writes and of what serves is about that test alone
             **spec,
         },
     }

@@ -43,6 +43,7 @@ DETECTOR: dict[str, Any] = {
         ],
         "resources": {"triton": {"requests": {"cpu": "100m"}}},  # beside the demo on two cores
         "degradation": {"enabled": False},  # hundreds of tests keep the node busier than a box should be
+        "tuning": {"mode": "Off"},  # test_tuning.py
         "serving": {"instances": 2, "preferredBatchSizes": [2, 4, 8], "maxQueueDelay": "1ms"},
         "cameras": [
             {"name": "gate", "url": "rtsp://camera.demo:8554/vtest", "models": ["people"], "frameRate": {"target": 5}}
@@ -51,9 +52,8 @@ DETECTOR: dict[str, Any] = {
 }
 
 
-@pytest.fixture(scope="module")
-def ks20(demo: Kubectl) -> Iterator[Kubectl]:
-    """A namespace with an EdgeDetector on the KS20 profile; the node has one card as far as the scheduler knows."""
+def prepare_node() -> None:
+    """Let the node have one card as far as the scheduler knows, and a RuntimeClass of the vendor's name."""
     node = json.loads(driver.kubectl("get", "nodes", "-o", "json"))["items"][0]["metadata"]["name"]
     driver.kubectl("label", "node", node, f"{NODE_FEATURE}=true", "--overwrite")
     driver.kubectl(
@@ -62,6 +62,12 @@ def ks20(demo: Kubectl) -> Iterator[Kubectl]:
     )  # fmt: skip
     runtime = {"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "denglin"}}
     driver.kubectl("apply", "-f", "-", stdin=json.dumps(runtime | {"handler": "denglin"}))
+
+
+@pytest.fixture(scope="module")
+def ks20(demo: Kubectl) -> Iterator[Kubectl]:
+    """A namespace with an EdgeDetector on the KS20 profile."""
+    prepare_node()
     driver.kubectl("delete", "namespace", "ks20", "--ignore-not-found")  # of a run that was interrupted
     driver.kubectl("apply", "-f", "-", stdin=json.dumps(demo_driver.namespace_object("ks20")))
     kubectl = Kubectl("ks20")

@@ -113,6 +113,14 @@ REASON_OUTPUT_FAILING: Final = "OutputFailing"
 REASON_SHARED_MEMORY_UNAVAILABLE: Final = "SharedMemoryUnavailable"
 # TuningActive, SpecServed
 REASON_OFF: Final = "Off"
+REASON_TUNING: Final = "Tuning"
+REASON_CONVERGED: Final = "Converged"
+REASON_RECOMMENDING: Final = "Recommending"
+REASON_FROZEN: Final = "Frozen"
+REASON_MEMORY_UNKNOWN: Final = "MemoryUnknown"
+REASON_NOT_OBSERVED: Final = "NotObserved"
+REASON_TUNING_HINDERED: Final = "TuningHindered"
+REASON_RECORD_NOT_WRITTEN: Final = "RecordNotWritten"
 REASON_NOT_SERVED_YET: Final = "NotServedYet"
 
 # What can be wrong with a model's files: the pod finds it and says it, in its last words or in its state.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final, Literal, Self, get_args
 
-from edgedetector.api import rules
+from edgedetector.api import names, rules
 from edgedetector.api.decode import decode
 from edgedetector.api.models import ModelSpec
 from edgedetector.api.pods import LocalObject, Resources, Toleration
@@ -21,6 +21,7 @@ KIND: Final = "EdgeDetector"
 PLURAL: Final = "edgedetectors"
 
 TuningMode = Literal["Auto", "Recommend", "Off"]
+TuningGoal = Literal["Throughput", "Latency", "Efficiency"]
 DegradationStep = Literal["ReduceFrameRate", "UseSubstream", "KeyframesOnly", "PauseCameras"]
 ZoneKind = Literal["Include", "Exclude", "Watch"]
 DetectionStream = Literal["Substream", "Main"]
@@ -128,8 +129,9 @@ class LatencyObjective:
 
 @dataclass(frozen=True, slots=True)
 class ObjectiveSpec:
-    """What tuning must keep."""
+    """What is to become better, and what tuning must keep meanwhile."""
 
+    goal: TuningGoal = "Throughput"
     latency: LatencyObjective = field(default_factory=LatencyObjective)
 
 
@@ -155,6 +157,8 @@ class BoundsSpec:
 
     instances: InstanceBounds = field(default_factory=InstanceBounds)
     max_queue_delay: timedelta = timedelta(milliseconds=5)
+    accelerator_memory: Quantity = field(default_factory=lambda: Quantity("0"))
+    """Bytes of the accelerator that may be in use where its exporter does not tell its size; 0: as the profile says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +336,10 @@ class EdgeDetector:
     generation: int
     spec: DetectorSpec
     deleting: bool = False
+    frozen: bool = False
+    """The user wants tuning to leave everything as it is for now (`names.ANNOTATION_TUNING`)."""
+    created: str = ""
+    """RFC 3339, UTC."""
 
     @property
     def suspend(self) -> bool:
@@ -357,4 +365,6 @@ class EdgeDetector:
             generation=metadata.get("generation", 0),
             spec=spec,
             deleting=metadata.get("deletionTimestamp") is not None,
+            frozen=(metadata.get("annotations") or {}).get(names.ANNOTATION_TUNING) == names.FROZEN,
+            created=metadata.get("creationTimestamp") or "",
         )

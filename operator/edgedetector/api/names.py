@@ -48,6 +48,10 @@ ANNOTATION_VERIFY: Final = f"{GROUP}/verify-profile"
 # To what the maximum of replicas was lowered and when, on their autoscaler.
 ANNOTATION_CAPPED: Final = f"{GROUP}/capped"
 
+# On an EdgeDetector, set by its user to FROZEN: nothing is tried, and what serves stays.
+ANNOTATION_TUNING: Final = f"{GROUP}/tuning"
+FROZEN: Final = "Frozen"
+
 COMPONENT_TRITON: Final = "triton"
 COMPONENT_MEDIA: Final = "media"
 COMPONENT_EXPORTER: Final = "exporter"
@@ -87,6 +91,8 @@ DIR_SPOOL: Final = "/var/spool/edgedetector"  # events that wait for the webhook
 
 FILE_ACCEPTED: Final = "accepted.json"  # keys of ConfigMap NAME-serving
 FILE_PROBE: Final = "probe.json"
+FILE_RECORD: Final = "record.json"  # keys of ConfigMap NAME-tuning
+FILE_STATE: Final = "state.json"
 FILE_DETECTOR: Final = "detector.json"  # key of ConfigMap NAME-detector
 FILE_MEDIA: Final = "media.json"  # key of ConfigMap NAME-media
 FILE_FETCH_REPORT: Final = "problems.json"  # in DIR_FETCH_REPORT
@@ -123,6 +129,11 @@ def media(detector: str) -> str:
 def serving(detector: str) -> str:
     """ConfigMap with the serving configuration."""
     return f"{detector}-serving"
+
+
+def tuning(detector: str) -> str:
+    """ConfigMap with what tuning has found; no pod reads it."""
+    return f"{detector}-tuning"
 
 
 def detector_config(detector: str) -> str:

@@ -190,6 +190,8 @@ class ProfileSpec:
     media: MediaSpec
     description: str = ""
     resource: AcceleratorResource = field(default_factory=AcceleratorResource)
+    memory: Quantity = field(default_factory=lambda: Quantity("0"))
+    """Bytes of one device, for exporters that do not tell; 0: not stated."""
     runtime_class_name: str = ""
     node_selector: Mapping[str, str] = field(default_factory=dict)
     tolerations: tuple[Toleration, ...] = ()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 # No object has this version: with it an apply makes an object, or is refused because there is one of this name.
-_NEW: Final = {"resourceVersion": "1"}
+NEW: Final = {"resourceVersion": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,7 @@ async def _place(
         if held(obj):
             return _Placed(None, "new", held=True)
         try:
-            return _Placed(await client.apply(obj, manager, only=_NEW), "new")
+            return _Placed(await client.apply(obj, manager, only=NEW), "new")
         except ConflictError:
             before = await _unlabelled(client, obj)
             if before is None:

@@ -12,7 +12,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.request import getproxies
 
@@ -21,6 +22,7 @@ from kubernetes.aio import client as kubernetes
 from kubernetes.aio import config as kubeconfig
 
 from edgedetector import plan, profiles
+from edgedetector.api.observation import Observation
 from edgedetector.cluster import kinds
 from edgedetector.cluster import watch as cluster_watch
 from edgedetector.cluster.client import Client
@@ -32,7 +34,9 @@ from edgedetector.controller.metrics import Metrics
 from edgedetector.controller.profiles import ProfileReconciler, ShippedReconciler, Uses
 from edgedetector.controller.queue import KeyedQueue
 from edgedetector.controller.shell import Shell
-from edgedetector.observe import scrape
+from edgedetector.controller.tuning import Tuner
+from edgedetector.observe import load, scrape
+from edgedetector.tuning.tuner import step
 
 logger = logging.getLogger("edgedetector.controller")
 
@@ -108,7 +112,9 @@ async def work(settings: options.Options, api: kubernetes.ApiClient, session: ai
         drifts=Drifts(time.monotonic, queue.add),
     )
     scraper = scrape.Scraper[keys.Key](scrape.Asker(session), queue.add, time.monotonic)
-    loop = loop_of(shell, scraper, uses, queue, alive)
+    pool = ThreadPoolExecutor(1, "tuning")  # of what only computes, more than one would only be in each other's way
+    tuner = Tuner(shell, asking(session), step, queue.add, clock=time.monotonic, pool=pool)
+    loop = loop_of(DetectorReconciler(shell, scraper, uses, tuner, uses.drivers_of), uses, queue, alive)
 
     def wake(key: keys.Key) -> None:
         if keys.is_served(key, settings.namespaces):
@@ -126,6 +132,7 @@ async def work(settings: options.Options, api: kubernetes.ApiClient, session: ai
     tasks: list[asyncio.Task[Any]] = [
         *(asyncio.create_task(loop.work(), name=f"worker-{n}") for n in range(settings.workers)),
         asyncio.create_task(scraper.run(), name="scraper"),
+        asyncio.create_task(tuner.run(), name="tuner"),
         asyncio.create_task(kinds_served.run(), name="discovery"),
         asyncio.create_task(told_to_stop(), name="signals"),
         *(asyncio.create_task(one.run(), name=f"watch-{one.kind.plural}") for one in following(settings, client, wake)),
@@ -139,12 +146,20 @@ async def work(settings: options.Options, api: kubernetes.ApiClient, session: ai
         await server.cleanup()
 
 
-def loop_of(
-    shell: Shell, scraper: scrape.Scraper[keys.Key], uses: Uses, queue: KeyedQueue[keys.Key], alive: health.Health
-) -> Loop:
+def asking(session: aiohttp.ClientSession) -> Callable[[scrape.Target], Awaitable[Observation | None]]:
+    """Return what asks a pod for its load."""
+
+    async def ask(pod: scrape.Target) -> Observation | None:
+        return await load.observe(session, pod.ip, scrape.DEADLINE)
+
+    return ask
+
+
+def loop_of(detectors: DetectorReconciler, uses: Uses, queue: KeyedQueue[keys.Key], alive: health.Health) -> Loop:
     """Return what takes keys from the queue."""
+    shell = detectors.shell
     reconcilers: dict[keys.Subject, Reconciler] = {
-        keys.Subject.DETECTOR: DetectorReconciler(shell, scraper, uses, uses.drivers_of),
+        keys.Subject.DETECTOR: detectors,
         keys.Subject.PROFILE: ProfileReconciler(shell, uses),
         keys.Subject.SHIPPED: ShippedReconciler(shell),
     }

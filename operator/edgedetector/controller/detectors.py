@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from edgedetector import plan
@@ -17,17 +17,19 @@ from edgedetector.api import conditions, errors, names
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, held, kinds
-from edgedetector.controller import keys, refresh, replicas, verifying
+from edgedetector.controller import keys, refresh, replicas, terms, verifying
 from edgedetector.controller.holders import HELD, Holders
 from edgedetector.controller.logs import about
 from edgedetector.controller.loop import AwaitsError
 from edgedetector.controller.patience import Patience
 from edgedetector.controller.shell import reported, resource
+from edgedetector.controller.tuning import Charge, Tuner, running
 from edgedetector.observe import gather, kubelet, scrape
 from edgedetector.status import compose, document, scaling
 from edgedetector.status import verification as verifications
 from edgedetector.status.cameras import merge
 from edgedetector.status.view import PATIENCE, Running, View, remains
+from edgedetector.tuning.situation import Mode
 
 if TYPE_CHECKING:
     from edgedetector.api.conditions import Condition
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from edgedetector.controller.keys import Key
     from edgedetector.controller.shell import Shell
     from edgedetector.observe.snapshot import PodView, Snapshot
+    from edgedetector.tuning.ledger import Ledger
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +60,16 @@ class Seen:
         return Seen(children, self.pods, gather.with_children(self.snapshot, children))
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a pass found of tuning."""
+
+    terms: terms.Terms
+    record: Object | None
+    asof: float
+    """When it began to look, on the tuner's clock."""
+
+
 @dataclass(slots=True)
 class DetectorReconciler:
     """Brings EdgeDetectors to where they should be."""
@@ -65,6 +78,7 @@ class DetectorReconciler:
     scraper: scrape.Scraper[Key]
     uses: Callable[[Key, str], None]
     """Told which profile a detector uses; "" when the detector is gone."""
+    tuner: Tuner
     drivers: Callable[[Key, frozenset[str]], None] = lambda _key, _versions: None
     """Told which versions of the accelerator's driver a detector's pods run with."""
     patience: Patience = field(default_factory=Patience)
@@ -78,6 +92,7 @@ class DetectorReconciler:
             obj = await self.shell.client.get(kinds.EDGEDETECTOR, key.namespace, key.name)
         if obj is None or converge.leaving(obj):
             self.scraper.forget(key)
+            self.tuner.forget(key)
             self.patience.forget(key)
             self.shell.drifts.forget(key)
             self.failures.pop(key, None)
@@ -87,10 +102,11 @@ class DetectorReconciler:
         if not self.shell.profiles_applied:
             await self._await_profiles(key, obj)
         try:
-            view = await self._converge(key, obj)
+            view, found = await self._converge(key, obj)
         except errors.UserError as error:
             # Only a changed resource helps. What runs, runs on, and is looked at all the same.
             self.failures.pop(key, None)
+            self.tuner.pause(key)
             still = await self._remains(key, obj)
             judged = compose.judge_error(error, still)
             await self._write(obj, judged, still)
@@ -109,6 +125,7 @@ class DetectorReconciler:
             raise
         self.failures.pop(key, None)
         judged = compose.judge(view)
+        self._hand_over(key, view, judged, found)
         await self._write(obj, judged, view)
         return self._pace(key, view, judged)
 
@@ -126,22 +143,27 @@ class DetectorReconciler:
         self.failures[key] = self.failures.get(key, 0) + 1
         return self.failures[key] >= LASTING
 
-    async def _converge(self, key: Key, obj: Object) -> View:
-        """Make the children what the specification asks for and return what is to be seen of them."""
-        shell = self.shell
+    async def _converge(self, key: Key, obj: Object) -> tuple[View, Found]:
+        """Make the children what the specification asks for and return what is to be seen of them, and of tuning."""
+        shell, asof = self.shell, self.tuner.clock()
         with shell.phase("gather"):
             detector = EdgeDetector.parse(obj)
             self.uses(key, detector.spec.accelerator_profile)
             profile, source = await self._profile(detector.spec.accelerator_profile)
             seen = await self._gather(key)
         with shell.phase("plan"):
-            accepted = plan.serving_config(detector, profile, shell.settings.model_hosts)
+            record = terms.find(seen.children, key.name)
+            seen = seen.after(tuple(child for child in seen.children if child is not record))  # none to be pruned
+            wanted = terms.served(detector, profile, shell.settings.model_hosts, record, shell.now().timestamp())
             waiting = self._unschedulable(seen.snapshot.pods)
             live = replicas.ours(seen.children, names.triton(key.name), names.FIELD_MANAGER)
             before = replicas.before_suspension(seen.children, names.triton(key.name))
             cap = self._cap(detector, seen.snapshot, waiting)
-            facts = plan.Facts(seen.snapshot.served, waiting, live, before, cap)
-            rendered = plan.detector_children(detector, profile, shell.settings, facts, accepted)
+            hold = self._held(detector, seen.snapshot, wanted)
+            facts = plan.Facts(seen.snapshot.served, waiting, live, before, cap, hold)
+            rendered = plan.detector_children(
+                detector, profile, shell.settings, facts, wanted.accepted, probe=wanted.probe
+            )
             asked, test = self._test(obj, detector, profile, source, seen)
             desired = shell.keep(key, (*rendered, *test), seen.children, source, settled=held.settled(obj))
         with shell.phase("apply"):
@@ -151,7 +173,47 @@ class DetectorReconciler:
                 await shell.client.annotate(pod, {names.ANNOTATION_REFRESH: digest}, names.FIELD_MANAGER)
         spec = detector.spec
         cameras = merge(spec.camera_names, seen.snapshot, spec.main_stream_cameras, suspended=detector.suspend)
-        return View(detector, profile, accepted, seen.snapshot, self.shell.now(), cameras, asked=asked)
+        view = View(
+            detector,
+            profile,
+            wanted.accepted,
+            seen.snapshot,
+            self.shell.now(),
+            cameras,
+            ledger=wanted.ledger,
+            tuned=terms.is_tuned(detector, wanted.ledger),
+            passing=wanted.passing,
+            standing=self.tuner.standing(key),
+            held=hold,
+            asked=asked,
+        )
+        return view, Found(wanted, record, asof)
+
+    def _hand_over(self, key: Key, view: View, judged: tuple[Condition, ...], found: Found) -> None:
+        """Give the tuner what this pass found."""
+        served = {conditions.SERVER_READY, conditions.MODEL_READY}
+        ready = all(condition.is_true for condition in judged if condition.type in served)
+        pods = running(scrape.targets(view.snapshot.pods))
+        charge = Charge(view.detector, view.profile, found.terms, found.record, pods, ready, found.asof)
+        self.tuner.watch(key, charge)
+
+    def _held(self, detector: EdgeDetector, seen: Snapshot, wanted: terms.Terms) -> int | None:
+        """Return where the autoscaler's maximum stays until tuning has converged."""
+        ledger = wanted.ledger
+        workload = seen.workloads.get(names.triton(detector.name))
+        began = self._began(detector, ledger)
+        return plan.held(
+            detector.spec.scaling,
+            workload.desired if workload is not None else 0,
+            since=began,
+            converged=terms.mode(detector) != Mode.AUTO or (ledger is not None and ledger.settled > 0),
+            now=self.shell.now(),
+        )
+
+    def _began(self, detector: EdgeDetector, ledger: Ledger | None) -> datetime | None:
+        if ledger is not None:
+            return datetime.fromtimestamp(ledger.began, UTC)
+        return datetime.fromisoformat(detector.created) if detector.created else None
 
     def _test(
         self, obj: Object, detector: EdgeDetector, profile: AcceleratorProfile, source: Object, seen: Seen
@@ -260,6 +322,10 @@ class DetectorReconciler:
         if (patience := scaling.due(view)) is not None:
             since, length = patience
             pending.append((datetime.fromisoformat(since) + length - self.shell.now()).total_seconds())
+        if view.passing and view.ledger is not None:
+            pending.append(view.ledger.changed + terms.CHANGING.total_seconds() - self.shell.now().timestamp())
+        if view.held is not None and (began := self._began(view.detector, view.ledger)) is not None:
+            pending.append((began + plan.TUNING_LASTS - self.shell.now()).total_seconds())
         if view.asked is not None and view.asked.answered and not view.asked.settled:
             pending.append(ANSWERED)
         if view.snapshot.scaler is not None and (cap := view.snapshot.scaler.cap) is not None:

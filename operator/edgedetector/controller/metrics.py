@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +25,9 @@ class Metrics:
     queued: Gauge = field(init=False)
     last_success: Gauge = field(init=False)
     kopf_restarts: Counter = field(init=False)
+    tuning_decisions: Counter = field(init=False)
+    tuning_probes: Gauge = field(init=False)
+    tuning_gain: Gauge = field(init=False)
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -50,3 +54,20 @@ class Metrics:
             "kopf_restarts",
             Counter(f"{head}_kopf_restarts", "Times that Kopf ended and was begun anew", registry=registry),
         )
+        tuning = "edgedetector_tuning"
+        put("tuning_decisions", Counter(f"{tuning}_decisions", "Decisions of tuning", ["kind"], registry=registry))
+        put("tuning_probes", Gauge(f"{tuning}_probes", "Configurations on trial now", registry=registry))
+        put(
+            "tuning_gain",
+            Gauge(
+                f"{tuning}_gain_ratio",
+                "Capacity over the first that was measured",
+                ["namespace", "detector"],
+                registry=registry,
+            ),
+        )
+
+    def tuning_forget(self, namespace: str, detector: str) -> None:
+        """Drop the figures of a detector that is gone."""
+        with contextlib.suppress(KeyError):
+            self.tuning_gain.remove(namespace, detector)

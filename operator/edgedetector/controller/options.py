@@ -57,6 +57,10 @@ class Options:
     """Between two questions to the pods of a detector that is changing."""
     scrape_rest: float = 5.0
     """Between two questions to the pods of a detector at rest."""
+    tuning_probe: float = 2.0
+    """Between two looks at the load of a detector while a configuration is on trial."""
+    tuning_rest: float = 10.0
+    """Between two looks at the load of any other detector that is tuned."""
     port: int = 9090
     """HTTP: /metrics, /healthz, /readyz."""
     log_level: str = "INFO"
@@ -94,6 +98,8 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
     flag("resync", "seconds between two full looks at a resource", "300")
     flag("scrape-busy", "seconds between questions to the pods of a changing detector", "2")
     flag("scrape-rest", "seconds between questions to the pods of a detector at rest", "5")
+    flag("tuning-probe", "seconds between looks at the load of a detector on trial", "2")
+    flag("tuning-rest", "seconds between looks at the load of a detector that is tuned", "10")
     flag("port", "port of /metrics, /healthz and /readyz", "9090")
     flag("log-level", "DEBUG, INFO, WARNING or ERROR", "INFO")
     flag("log-format", "json or text", "json")
@@ -119,6 +125,8 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
             resync=_positive(float(values.resync), "resync"),
             scrape_busy=_positive(float(values.scrape_busy), "scrape-busy"),
             scrape_rest=_positive(float(values.scrape_rest), "scrape-rest"),
+            tuning_probe=_positive(float(values.tuning_probe), "tuning-probe"),
+            tuning_rest=_positive(float(values.tuning_rest), "tuning-rest"),
             port=int(values.port),
             log_level=values.log_level.upper(),
             log_format=values.log_format,

@@ -122,7 +122,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         metrics=metrics,
         cooperation=cooperation,
         candidates=candidates,
-        dispatch=lambda models, cameras: dispatcher.configure(models, capacities(serving.wanted), cameras),
+        dispatch=lambda models, cameras: dispatcher.configure(models, capacities(serving.asked), cameras),
         overload=lambda cameras, wanted: overload.round(
             cameras, wanted.degradation, time.monotonic(), wanted.accelerator
         ),

@@ -21,6 +21,7 @@ from edgedetector.detector import trial as trials
 from edgedetector.detector.applying import Failure, Seen, Step, step
 from edgedetector.detector.documents import Document
 from edgedetector.detector.files import ModelFileError, Problem
+from edgedetector.detector.handover import Handover
 from edgedetector.detector.repository import InvalidNameError, Paths, Repository
 from edgedetector.detector.trial import Outcome, Trial
 from edgedetector.triton.client import Client
@@ -76,6 +77,7 @@ class Serving:
         self._answered = -_PATIENCE
         self._wanted: dict[str, ModelServing] = {}
         self._loads = 0
+        self._handover = Handover(clock)
         self._lock = threading.Lock()
         self._states: dict[str, ModelState] = {}
 
@@ -114,6 +116,14 @@ class Serving:
         return self._wanted
 
     @property
+    def asked(self) -> Mapping[str, ModelServing]:
+        """How clients are to ask for each model from now on: `wanted`, with batches that Triton takes meanwhile.
+
+        To be asked for once a second by whoever sends requests.
+        """
+        return self._handover.asked(self._wanted)
+
+    @property
     def trial(self) -> Trial | None:
         """The probe on trial in this pod, or that was."""
         return self._trial
@@ -140,6 +150,8 @@ class Serving:
         return known is not None and known.state == "Ready"
 
     def _unsettled(self, wanted: ServingConfig) -> bool:
+        if self._handover.waiting:
+            return True
         with self._lock:
             known = {name: state.state for name, state in self._states.items()}
         return any(known.get(model.name, "Loading") == "Loading" for model in wanted.models)
@@ -169,6 +181,8 @@ class Serving:
         match step(model, seen, failure, self._clock()):
             case Step.WAIT:
                 self._report_silence(model)
+            case Step.LOAD if seen.ready and not self._handover.may_load(model):
+                pass  # clients still send batches that the new configuration would refuse
             case Step.LOAD:
                 with self._loading():
                     self._load(serving_id, model, seen)
@@ -263,6 +277,7 @@ class Serving:
         if actual is None:
             return seen
         count = sum(group.count for group in actual.instance_group)
+        self._handover.serves(model.name, actual.max_batch_size)
         try:
             found = differences(parse(model.config), actual)
         except InvalidConfigError as error:

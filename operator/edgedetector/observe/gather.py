@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
-_DOCUMENTS: Final = (names.FILE_ACCEPTED, names.FILE_DETECTOR, names.FILE_MEDIA)
+_DOCUMENTS: Final = (names.FILE_ACCEPTED, names.FILE_PROBE, names.FILE_DETECTOR, names.FILE_MEDIA)
 
 
 def snapshot(

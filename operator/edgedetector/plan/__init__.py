@@ -6,8 +6,8 @@ from edgedetector.plan.children import (
     detector_children,
     profile_children,
 )
-from edgedetector.plan.scaling import CAP_LASTS, cap
-from edgedetector.plan.serving import serving_config
+from edgedetector.plan.scaling import CAP_LASTS, TUNING_LASTS, cap, held
+from edgedetector.plan.serving import serving_config, specified, tuning_map
 from edgedetector.plan.settings import Cap, Facts, Settings
 from edgedetector.plan.verification import verification_children
 
@@ -15,12 +15,16 @@ __all__ = [
     "CAP_LASTS",
     "CHILD_KINDS",
     "PROFILE_CHILD_KINDS",
+    "TUNING_LASTS",
     "Cap",
     "Facts",
     "Settings",
     "cap",
     "detector_children",
+    "held",
     "profile_children",
     "serving_config",
+    "specified",
+    "tuning_map",
     "verification_children",
 ]

@@ -17,6 +17,7 @@ from edgedetector.api.quantities import Quantity, format_bytes, parse_quantity
 
 COMPONENT_REPLICAS: Final = "replicas"
 COMPONENT_SERVING: Final = "serving"
+COMPONENT_TUNING: Final = "tuning"
 COMPONENT_DETECTOR: Final = "detector"
 COMPONENT_MONITORING: Final = "monitoring"
 

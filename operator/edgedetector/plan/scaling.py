@@ -19,6 +19,8 @@ from edgedetector.plan.settings import Cap, Facts
 
 CAP_LASTS: Final = timedelta(minutes=10)
 """After which a lowered maximum is raised again. One try costs a minute of a waiting pod."""
+TUNING_LASTS: Final = timedelta(minutes=30)
+"""After which replicas may be added though tuning has not converged: three times what it is to take."""
 
 _NOTE: Final = re.compile(r"([1-9][0-9]{0,4}) since ([0-9T:-]{19}Z)")  # of ours; anybody may have written anything
 _MILLICORES_OF_PERCENT: Final = 10  # of one core
@@ -64,10 +66,35 @@ def autoscaler(detector: EdgeDetector, facts: Facts) -> dict[str, Any] | None:
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": names.triton(detector.name)},
             "minReplicas": scaling.min_replicas,
-            "maxReplicas": facts.cap.maximum if facts.cap is not None else scaling.max_replicas,
+            "maxReplicas": maximum(scaling, facts),
             "metrics": [_metric(detector, name) for name in (names.CONTAINER_TRITON, names.CONTAINER_DETECTOR)],
         },
     }
+
+
+def maximum(scaling: ScalingSpec, facts: Facts) -> int:
+    """Return the replicas up to which the autoscaler may go."""
+    bounds = [scaling.max_replicas, facts.cap.maximum if facts.cap is not None else None, facts.held]
+    return max(scaling.min_replicas, min(bound for bound in bounds if bound is not None))
+
+
+def held(scaling: ScalingSpec, asked: int, *, since: datetime | None, converged: bool, now: datetime) -> int | None:
+    """Return where the maximum stays until tuning has converged, None once it need not.
+
+    What a better configuration gives costs nothing, a replica costs an accelerator, and tuning under a number of
+    replicas that moves compares nothing. Replicas that are there stay. A detector that does not converge is held for
+    `TUNING_LASTS` and no longer.
+
+    Parameters
+    ----------
+    asked
+        Replicas that the Deployment asks for now.
+    since
+        When tuning began; None: it has not yet.
+    """
+    over = since is not None and now - since >= TUNING_LASTS
+    stays = max(scaling.min_replicas, asked)
+    return None if converged or over or stays >= scaling.max_replicas else stays
 
 
 def cap(scaling: ScalingSpec, live: Cap | None, *, placed: int, waiting: int, now: datetime) -> Cap | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 from edgedetector.api import names
 from edgedetector.api.dataplane import FetchedFile, ModelServing, Probe, ServingConfig
@@ -15,39 +17,53 @@ from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.api.quantities import parse_quantity
 from edgedetector.api.wire import to_json
 from edgedetector.plan import post_processing, sources
-from edgedetector.plan.common import COMPONENT_SERVING, config_map, detector_metadata
+from edgedetector.plan.common import COMPONENT_SERVING, COMPONENT_TUNING, config_map, detector_metadata
 from edgedetector.plan.triton_config import Knobs, render
 
 ID_LENGTH = 16
 """Hexadecimal digits of an id: 64 bits, far beyond the number of configurations that one detector ever has."""
+_NONE: Final[Mapping[str, Knobs]] = MappingProxyType({})
 
 
-def serving_config(detector: EdgeDetector, profile: AcceleratorProfile, hosts: tuple[str, ...] = ()) -> ServingConfig:
-    """Return the configuration of `spec.serving`; its id is a hash of the content.
+def serving_config(
+    detector: EdgeDetector,
+    profile: AcceleratorProfile,
+    hosts: tuple[str, ...] = (),
+    *,
+    knobs: Mapping[str, Knobs] = _NONE,
+) -> ServingConfig:
+    """Return the configuration of `spec.serving`, or of what tuning found; its id is a hash of the content.
 
     Parameters
     ----------
     hosts
         Hosts from which models may be fetched, besides Services of the detector's namespace.
+    knobs
+        By model, in place of those of `spec.serving`.
 
     Raises
     ------
     InvalidSpecError
         If a model cannot be served so, e.g. a preferred batch size above the model's maximum.
     """
+    usual = specified(detector)
+
+    def served(model: ModelSpec) -> tuple[ModelServing, ...]:
+        fetched = sources.fetched(model, model_file(model, profile), detector.namespace, hosts)
+        first = model_serving(model, knobs.get(model.name, usual), profile, fetched)
+        return (first, *post_processing_serving(detector, model, profile, hosts))
+
+    return identified(tuple(entry for model in detector.spec.models for entry in served(model)))
+
+
+def specified(detector: EdgeDetector) -> Knobs:
+    """Return the knobs of `spec.serving`, which are those of each model."""
     serving = detector.spec.serving
-    knobs = Knobs(
+    return Knobs(
         instances=serving.instances,
         preferred_batch_sizes=tuple(sorted(set(serving.preferred_batch_sizes))),
         max_queue_delay_microseconds=serving.max_queue_delay // timedelta(microseconds=1),
     )
-
-    def served(model: ModelSpec) -> tuple[ModelServing, ...]:
-        fetched = sources.fetched(model, model_file(model, profile), detector.namespace, hosts)
-        first = model_serving(model, knobs, profile, fetched)
-        return (first, *post_processing_serving(detector, model, profile, hosts))
-
-    return identified(tuple(entry for model in detector.spec.models for entry in served(model)))
 
 
 def post_processing_serving(
@@ -125,7 +141,7 @@ def model_serving(
         name=model.name,
         instances=knobs.instances,
         preferred_batch_sizes=knobs.preferred_batch_sizes if model.max_batch_size > 0 else (),
-        max_batch_size=model.max_batch_size,
+        max_batch_size=knobs.largest(model),
         max_queue_delay_microseconds=knobs.max_queue_delay_microseconds if model.max_batch_size > 0 else 0,
         config=render(
             model,
@@ -156,6 +172,19 @@ def serving_map(detector: EdgeDetector, accepted: ServingConfig, probe: Probe | 
         data,
         "spec.models",
         "give some of the models to another EdgeDetector, or shorten their parameters",
+    )
+
+
+def tuning_map(detector: EdgeDetector, record: str, state: str) -> dict[str, Any]:
+    """Return ConfigMap NAME-tuning: what has come of tuning, and what the search remembers, both as JSON.
+
+    It is no child that a specification asks for: whoever tunes writes it, and pruning passes over it.
+    """
+    return config_map(
+        detector_metadata(detector, names.tuning(detector.name), COMPONENT_TUNING),
+        {names.FILE_RECORD: record, names.FILE_STATE: state},
+        "spec.models",
+        "tune fewer models in one EdgeDetector",
     )
 
 

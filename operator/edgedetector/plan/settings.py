@@ -72,3 +72,5 @@ class Facts:
     """Inference pods to come back with once the detector is not suspended any more; 0 if that is not known."""
     cap: Cap | None = None
     """The maximum of replicas while more find no node."""
+    held: int | None = None
+    """The maximum of replicas until tuning has converged: another replica costs more than a better configuration."""

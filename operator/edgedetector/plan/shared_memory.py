@@ -57,6 +57,12 @@ def model_need(model: ModelSpec, serving: ModelServing, post: ModelServing | Non
     return requests * _aligned(region, _PAGE) + instances * _aligned(inner, _PYTHON)
 
 
+def row(model: ModelSpec) -> int:
+    """Return bytes of one frame in a request, inputs and results."""
+    results = outputs(model.post_processing) if model.post_processing else model.outputs
+    return _size((*model.inputs, *results), 1)
+
+
 def _size(tensors: Iterable[TensorSpec], rows: int) -> int:
     return sum(_aligned(rows * _item(tensor), _ALIGNMENT) for tensor in tensors)
 

@@ -36,7 +36,7 @@ _MODEL: Final = (
     """\
 name: {{ model.name | quote }}
 backend: {{ backend | quote }}
-max_batch_size: {{ model.max_batch_size }}
+max_batch_size: {{ largest }}
 default_model_filename: {{ model_file | quote }}
 """
     + _TENSORS
@@ -120,6 +120,14 @@ class Knobs:
     instances: int = 1
     preferred_batch_sizes: tuple[int, ...] = ()
     max_queue_delay_microseconds: int = 0
+    max_batch_size: int | None = None
+    """Largest batch that Triton joins; None: the model's own, which is never exceeded."""
+
+    def largest(self, model: ModelSpec) -> int:
+        """Return `max_batch_size` of config.pbtxt: 0 is for models without a batch dimension and for them alone."""
+        if self.max_batch_size is None or model.max_batch_size <= 0:
+            return model.max_batch_size
+        return max(1, min(self.max_batch_size, model.max_batch_size))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +152,9 @@ def render(
     Raises
     ------
     InvalidSpecError
-        If a preferred batch size is above the model's maximum: Triton would refuse the file.
+        If a preferred batch size is above the maximum: Triton would refuse the file.
     """
-    limit = model.max_batch_size
+    limit = knobs.largest(model)
     if limit > 0 and any(size > limit for size in knobs.preferred_batch_sizes):
         raise InvalidSpecError(
             "spec.serving.preferredBatchSizes",
@@ -155,6 +163,7 @@ def render(
         )
     return _template(_MODEL).render(
         model=model,
+        largest=limit,
         knobs=knobs,
         joined=joined,
         backend=backend,
@@ -184,7 +193,7 @@ def _warmup_batches(model: ModelSpec, knobs: Knobs) -> tuple[int, ...]:
     """Return the batch sizes of the warm-up: one frame alone, and the largest batch that is waited for."""
     if not model.warmup.enabled:
         return ()
-    largest = max(knobs.preferred_batch_sizes, default=model.max_batch_size) if model.max_batch_size > 0 else 1
+    largest = max(knobs.preferred_batch_sizes, default=knobs.largest(model)) if model.max_batch_size > 0 else 1
     return (1, largest) if largest > 1 else (1,)
 
 

@@ -19,13 +19,14 @@ from edgedetector.status.degradation import degraded
 from edgedetector.status.outputs import outputs_delivered
 from edgedetector.status.scaling import scaling_ready
 from edgedetector.status.shared_memory import shared_memory_ready
-from edgedetector.status.unserved import spec_served, tuning_active
+from edgedetector.status.tuning import tuning_active
+from edgedetector.status.unserved import spec_served
 from edgedetector.status.view import Running, Verdict, View, blocked, fine, progressing, unknown
 from edgedetector.status.workloads import NAMED, count, listed
 from edgedetector.triton import errors as triton_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import datetime
 
     from edgedetector.api.dataplane import DetectorState, ModelServing, ModelState, ServingConfig
@@ -96,7 +97,7 @@ def model_ready(running: Running) -> Verdict:
         return unknown("no inference pod has answered yet")
     for model in running.accepted.models:
         for state in states:
-            verdict = _model(model, state, running.accepted.id, running.profile)
+            verdict = _model(model, state, running.accepted.id, running.profile, running.passing)
             if verdict.status != conditions.TRUE:
                 return verdict
     return fine(conditions.REASON_MODELS_LOADED, listed(_named(running.accepted)) + " loaded")
@@ -119,15 +120,15 @@ def _failed(state: DetectorState) -> bool:
     return any(model.state == "Failed" for model in state.models)
 
 
-def _model(model: ModelServing, state: DetectorState, accepted: str, profile: str) -> Verdict:
+def _model(model: ModelServing, state: DetectorState, accepted: str, profile: str, passing: Collection[str]) -> Verdict:
     found = next((item for item in state.models if item.name == model.name), None)
+    # One that tuning is changing serves all the while, also when what was tried does not load.
+    if found is not None and found.serving_id in passing:
+        return fine(conditions.REASON_MODELS_LOADED, "")
     if found is not None and found.state == "Failed":
         return _model_failed(found, profile)
     if found is None or found.state != "Ready":
         return progressing(conditions.REASON_MODEL_LOADING, f"model {model.name} is loading")
-    on_trial = state.probe_outcome == "Running" and found.serving_id == state.probe_id
-    if on_trial and state.accepted_id == accepted:
-        return fine(conditions.REASON_MODELS_LOADED, "")
     if {state.accepted_id, found.serving_id} != {accepted}:
         text = f"model {model.name} is taking its new serving configuration"
         return progressing(conditions.REASON_SERVING_CONFIG_DIFFERS, text)

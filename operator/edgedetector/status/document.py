@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from edgedetector.api import names
 from edgedetector.api.quantities import format_duration
 from edgedetector.observe import words
+from edgedetector.status import tuning
 from edgedetector.status.cameras import LIVE
 from edgedetector.status.compose import timed
 from edgedetector.status.view import Running, View
@@ -29,8 +30,10 @@ MAX_CAMERA_MESSAGE: Final = 1024
 MAX_CAMERA_MESSAGES: Final = 256 * 1000
 MAX_MODELS_COLUMN: Final = 256
 MAX_COLUMN: Final = 128
+MAX_WHY: Final = 1024
 
 FROM_SPEC: Final = "Spec"
+TUNED: Final = "Tuned"
 
 
 def status(obj: Json, judged: Iterable[Condition], view: View | Running | None, now: str) -> Json:
@@ -42,7 +45,7 @@ def status(obj: Json, judged: Iterable[Condition], view: View | Running | None, 
     before: Json = obj.get("status") or {}
     generation = obj["metadata"]["generation"]
     if isinstance(view, View):
-        seen = {**_kept(before), **_seen(view, before, now), "appliedGeneration": generation}
+        seen = {**_seen(view, before, now), "appliedGeneration": generation}
     else:
         seen = before if view is None or "summary" not in before else {**before, **_still(view, before, now)}
     head = {
@@ -50,11 +53,6 @@ def status(obj: Json, judged: Iterable[Condition], view: View | Running | None, 
         "conditions": timed(judged, before.get("conditions") or (), generation, now),
     }
     return {**seen, **head}
-
-
-def _kept(before: Json) -> Json:
-    """Return what others than this module decide about."""
-    return {name: before[name] for name in ("tuning", "capacity") if name in before}
 
 
 def _still(view: Running, before: Json, now: str) -> Json:
@@ -69,7 +67,10 @@ def _still(view: Running, before: Json, now: str) -> Json:
 
 def _seen(view: View, before: Json, now: str) -> Json:
     replicas, models = _replicas(view.snapshot, view.detector.name), _by_name(before.get("models"))
+    capacity = tuning.capacity(view.ledger)
     return {
+        **({"capacity": capacity} if capacity else {}),
+        "tuning": tuning.tuning(view),
         "summary": _summary(view, replicas),
         "replicas": replicas,
         "serving": _serving(view, before.get("serving") or {}, now),
@@ -123,8 +124,10 @@ def _serving(view: View, before: Json, now: str) -> Json:
         for model in _shown(view)
     ]
     since = before.get("since", now) if before.get("id") == view.accepted.id else now
-    message = "as spec.serving asks"
-    return {"id": view.accepted.id, "reason": FROM_SPEC, "message": message, "since": since, "models": models}
+    reason, message = FROM_SPEC, "as spec.serving asks"
+    if view.tuned and view.ledger is not None:
+        reason, message = TUNED, view.ledger.why[:MAX_WHY] or "as tuning found"
+    return {"id": view.accepted.id, "reason": reason, "message": message, "since": since, "models": models}
 
 
 def _model(snapshot: Snapshot, name: str, before: Mapping[str, Json], now: str) -> Json:

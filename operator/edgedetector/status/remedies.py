@@ -55,6 +55,16 @@ REMEDIES: Final[Mapping[str, str]] = {
         "mend the server or correct spec.outputs; the webhook's events wait on disk as far as there is room, others are"
         " lost meanwhile"
     ),
+    # Tuning
+    c.REASON_MEMORY_UNKNOWN: (
+        "state it as spec.memory of AcceleratorProfile $profile or as spec.tuning.bounds.acceleratorMemory"
+    ),
+    c.REASON_NOT_OBSERVED: (
+        "restart inference pods of a former release (kubectl rollout restart), or let the operator reach their port"
+        " 9090"
+    ),
+    c.REASON_TUNING_HINDERED: "until then what serves stays as it is",
+    c.REASON_RECORD_NOT_WRITTEN: "remove a ConfigMap NAME-tuning that is not the operator's, or allow it (RBAC, quota)",
     # Scaling and monitoring
     c.REASON_METRICS_UNAVAILABLE: "install or mend metrics-server; until then the number of replicas stays as it is",
     c.REASON_SCALING_FAILED: "kubectl describe the HorizontalPodAutoscaler; the number of replicas stays as it is",

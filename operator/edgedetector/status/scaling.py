@@ -37,7 +37,8 @@ def _capped(view: View, scaler: Scaler) -> Verdict | None:
     if held is not None:
         return blocked(conditions.REASON_REPLICAS_CAPPED, f"no room for another replica: {held.message}")
     wanted = view.detector.spec.scaling.max_replicas
-    if scaler.maximum is not None and scaler.maximum < wanted:
+    room = min(wanted, view.held or wanted)
+    if scaler.maximum is not None and scaler.maximum < room:
         text = f"held at {scaler.maximum} of {wanted} replicas, since no node had room for more"
         return blocked(conditions.REASON_REPLICAS_CAPPED, text)
     return None
@@ -51,6 +52,11 @@ def _able(view: View, scaler: Scaler) -> Verdict:
         return unknown("the autoscaler has not looked at the replicas yet")
     if active.status == conditions.FALSE:
         return _without_figures(view, active)
+    if view.held is not None:
+        text = (
+            f"the autoscaler reads the CPU use of the replicas; it may go above {view.held} once tuning has converged"
+        )
+        return fine(conditions.REASON_SCALING_ACTIVE, text)
     return fine(conditions.REASON_SCALING_ACTIVE, "the autoscaler reads the CPU use of the replicas")
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from edgedetector.api import conditions, names
-from edgedetector.api.dataplane import DetectorConfig, MediaConfig, ServingConfig
+from edgedetector.api.dataplane import DetectorConfig, MediaConfig, Probe, ServingConfig
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.api.wire import InvalidDocumentError, from_json
@@ -17,6 +17,7 @@ from edgedetector.plan.dataplane import camera_streams
 from edgedetector.status import remedies
 from edgedetector.status.cameras import CameraView, merge
 from edgedetector.status.verification import Asked
+from edgedetector.tuning.ledger import Ledger
 
 T = TypeVar("T")
 
@@ -44,6 +45,18 @@ class Running:
     """Extended resource that an inference pod asks for."""
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Component -> what its pods ask of a node, in words."""
+    passing: frozenset[str] = frozenset()
+    """Ids of serving configurations that a model may have now while tuning changes it: none of them is amiss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands in the way of tuning and is on no record."""
+
+    unobserved: bool = False
+    """No inference pod tells its load."""
+    refused: str = ""
+    """Why the record cannot be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +69,15 @@ class View:
     snapshot: Snapshot
     now: datetime
     cameras: tuple[CameraView, ...] = ()
+    ledger: Ledger | None = None
+    """What has come of tuning, of this specification; None: nothing yet."""
+    tuned: bool = False
+    """What is accepted is not what the specification says."""
+    passing: frozenset[str] = frozenset()
+    """See `Running.passing`."""
+    standing: Standing = field(default_factory=Standing)
+    held: int | None = None
+    """Replicas at which the autoscaler's maximum is held until tuning has converged."""
     asked: Asked | None = None
     """How the test of the profile stands that the detector asks for."""
 
@@ -77,6 +99,7 @@ class View:
             },
             streams={stream: camera.name for camera in detector.spec.cameras for stream in camera_streams(camera)},
             suspended=detector.suspend,
+            passing=self.passing,
             profile=self.profile.name,
             resource=device.resource.name,
             needs={
@@ -96,6 +119,8 @@ def remains(obj: Mapping[str, Any], snapshot: Snapshot, now: datetime) -> Runnin
     name, documents = obj["metadata"]["name"], snapshot.documents
     detector = _document(DetectorConfig, documents.get(names.FILE_DETECTOR))
     media = _document(MediaConfig, documents.get(names.FILE_MEDIA))
+    accepted = _document(ServingConfig, documents.get(names.FILE_ACCEPTED))
+    probe = _document(Probe, documents.get(names.FILE_PROBE))
     workload = snapshot.workloads.get(names.triton(name))
     suspended = workload is not None and workload.desired == 0
     cameras = [camera["name"] for camera in (obj.get("status") or {}).get("cameras") or ()]
@@ -110,7 +135,8 @@ def remains(obj: Mapping[str, Any], snapshot: Snapshot, now: datetime) -> Runnin
         snapshot=snapshot,
         now=now,
         cameras=merge(cameras, snapshot, main, suspended=suspended),
-        accepted=_document(ServingConfig, documents.get(names.FILE_ACCEPTED)),
+        accepted=accepted,
+        passing=frozenset({accepted.id, probe.serving.id}) if accepted and probe else frozenset(),
         generations=generations,
         streams={camera.stream: _called(camera.stream, cameras) for camera in streams},
         suspended=suspended,

@@ -6,6 +6,7 @@ allowed though it may not reach the limit yet: otherwise a bad start could never
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from edgedetector.tuning import footprint
@@ -106,6 +107,8 @@ def _over(what: str, value: Range | None, now: Range | None, limit: float) -> st
 
 def _memory(prediction: Prediction, present: Prediction, situation: Situation) -> str:
     """Return whether the accelerator's memory may not hold a step, or is not known while the step may need more."""
+    if situation.limits.memory == math.inf:
+        return ""  # the host's, of which the pod's own limit is the bound
     if not footprint.grows(prediction.configuration, present.configuration, situation):
         return ""
     if not known(prediction.memory_total) or prediction.memory_total is None:

@@ -42,7 +42,8 @@ class Limits:
     host: float = 0.85
     """Utilisation of the node's processors at the present demand, at most."""
     memory: float | None = None
-    """Bytes of the accelerator, where its exporter does not tell; None: not stated either."""
+    """Bytes of the accelerator, where its exporter does not tell; None: not stated either; infinite: it has none of its
+    own, since models run on the host's processors."""
     min_instances: int = 1
     max_instances: int = 4
     max_queue_delay_microseconds: int = 5000

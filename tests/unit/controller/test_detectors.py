@@ -20,12 +20,13 @@ from edgedetector.api.dataplane import DetectorState
 from edgedetector.api.errors import RetryError
 from edgedetector.cluster import kinds
 from edgedetector.cluster.errors import ConflictError, NotFoundError, RejectedError, UnavailableError
-from edgedetector.controller import detectors, keys, patience, shell
+from edgedetector.controller import detectors, keys, patience, shell, tuning
 from edgedetector.controller.loop import AwaitsError
 from edgedetector.controller.metrics import Metrics
 from edgedetector.controller.options import Options
 from edgedetector.controller.profiles import ProfileReconciler, ShippedReconciler, Uses
 from edgedetector.observe import scrape
+from edgedetector.tuning.tuner import step
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 KEY = keys.detector("site", "yard")
@@ -36,7 +37,7 @@ class Cluster:
 
     def __init__(self, *objects: dict[str, Any]) -> None:
         self.objects = {(obj["kind"], obj["metadata"]["name"]): obj for obj in objects}
-        self._versions = itertools.count(1)
+        self._versions = itertools.count(100)
 
     async def get(self, kind: kinds.Kind, _namespace: str, name: str) -> dict[str, Any] | None:
         return copy.deepcopy(self.objects.get((kind.kind, name)))
@@ -62,11 +63,14 @@ class Cluster:
             yield obj
 
     async def apply(self, body: dict[str, Any], manager: str, only: Mapping[str, str] | None = None) -> dict[str, Any]:
-        if "resourceVersion" in (only or {}) and (body["kind"], body["metadata"]["name"]) in self.objects:
-            raise ConflictError("there is one of this name")
+        before = self.objects.get((body["kind"], body["metadata"]["name"]), {}).get("metadata")
+        for name in ("uid", "resourceVersion"):
+            if name in (only or {}) and before is not None and before.get(name) != (only or {})[name]:
+                raise ConflictError("there is another one of this name")
         version = str(next(self._versions))
         entry = {"manager": manager, "operation": "Apply", "fieldsV1": {"f:spec": {}}}
-        metadata = {**body["metadata"], "uid": version, "resourceVersion": version, "managedFields": [entry]}
+        uid = before["uid"] if before is not None else version
+        metadata = {**body["metadata"], "uid": uid, "resourceVersion": version, "managedFields": [entry]}
         self.objects[body["kind"], body["metadata"]["name"]] = live = {**body, "metadata": metadata}
         return live
 
@@ -105,7 +109,16 @@ def reconciler(cluster: Cluster, answer: DetectorState | None = None) -> detecto
         now=lambda: NOW,
     )
     scraper: scrape.Scraper[keys.Key] = scrape.Scraper(ask, lambda _key: None, lambda: 0.0)
-    return detectors.DetectorReconciler(working, scraper, lambda _key, _profile: None)
+    return detectors.DetectorReconciler(working, scraper, lambda _key, _profile: None, untouched(working))
+
+
+def untouched(working: shell.Shell) -> tuning.Tuner:
+    """A tuner that nobody runs."""
+
+    async def ask(_target: scrape.Target) -> None:
+        return None
+
+    return tuning.Tuner(working, ask, step, lambda _key: None, clock=lambda: 0.0)
 
 
 def profile() -> dict[str, Any]:

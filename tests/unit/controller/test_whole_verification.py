@@ -63,7 +63,9 @@ class Site:
         """Start the operator, which knows nothing."""
         self.uses = Uses(self.woken.append)
         made = passes.reconciler(self.cluster, self.answer)
-        self.detectors = detectors.DetectorReconciler(made.shell, made.scraper, self.uses, self.uses.drivers_of)
+        self.detectors = detectors.DetectorReconciler(
+            made.shell, made.scraper, self.uses, made.tuner, self.uses.drivers_of
+        )
         self.profiles = ProfileReconciler(made.shell, self.uses)
 
     async def look(self) -> None:

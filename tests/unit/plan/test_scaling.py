@@ -13,8 +13,9 @@ from tests.unit.plan.scenarios import child, children, detector, minimal
 
 from edgedetector.api import names
 from edgedetector.api.edgedetector import ScalingSpec
-from edgedetector.plan import CAP_LASTS, Cap, Facts, cap
+from edgedetector.plan import CAP_LASTS, TUNING_LASTS, Cap, Facts, cap, held
 from edgedetector.plan.scaling import live_cap, note
+from edgedetector.plan.scaling import maximum as scaling_maximum
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ONE_TO_FOUR = ScalingSpec(min_replicas=1, max_replicas=4)
@@ -193,3 +194,45 @@ class Site(RuleBasedStateMachine):
 
 TestSite = Site.TestCase
 TestSite.settings = settings(max_examples=60, stateful_step_count=12, deadline=None)
+
+
+def test_until_tuning_has_converged_no_replica_is_added_and_none_is_taken() -> None:
+    assert held(ONE_TO_FOUR, 1, since=NOON, converged=False, now=after(5)) == 1
+    assert held(ONE_TO_FOUR, 3, since=NOON, converged=False, now=after(5)) == 3
+    assert held(ONE_TO_FOUR, 0, since=None, converged=False, now=after(5)) == 1
+    assert held(ONE_TO_FOUR, 1, since=NOON, converged=True, now=after(5)) is None
+
+
+def test_tuning_holds_nobody_for_ever() -> None:
+    over = NOON + TUNING_LASTS
+    assert held(ONE_TO_FOUR, 1, since=NOON, converged=False, now=over - timedelta(seconds=1)) == 1
+    assert held(ONE_TO_FOUR, 1, since=NOON, converged=False, now=over) is None
+
+
+def test_at_the_maximum_and_with_a_fixed_number_nothing_is_held() -> None:
+    assert held(ONE_TO_FOUR, 4, since=NOON, converged=False, now=NOON) is None
+    fixed = ScalingSpec(min_replicas=2, max_replicas=2)
+    assert held(fixed, 2, since=NOON, converged=False, now=NOON) is None
+
+
+SCALINGS = st.builds(lambda low, more: ScalingSpec(low, low + more), st.integers(1, 5), st.integers(0, 5))
+CAPS = st.none() | st.integers(1, 12).map(lambda maximum: Cap(maximum, NOON))
+
+
+@given(scaling=SCALINGS, asked=st.integers(0, 12), room=CAPS, data=st.data())
+def test_the_autoscaler_always_has_its_minimum_and_never_more_than_it_may(
+    scaling: ScalingSpec, asked: int, room: Cap | None, data: st.DataObject
+) -> None:
+    now, converged = after(data.draw(st.floats(0, 90))), data.draw(st.booleans())
+    hold = held(scaling, asked, since=NOON, converged=converged, now=now)
+    found = scaling_maximum(scaling, Facts(cap=room, held=hold))
+    assert scaling.min_replicas <= found <= scaling.max_replicas
+    if hold is not None:
+        assert found <= max(scaling.min_replicas, asked)
+
+
+def test_what_tuning_holds_is_rendered() -> None:
+    spec = minimal(scaling={"minReplicas": 1, "maxReplicas": 4})
+    assert autoscaler(spec, held=2)["spec"]["maxReplicas"] == 2
+    assert autoscaler(spec, held=2, cap=Cap(1, NOON))["spec"]["maxReplicas"] == 1
+    assert autoscaler(spec)["spec"]["maxReplicas"] == 4

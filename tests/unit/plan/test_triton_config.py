@@ -54,8 +54,10 @@ MODELS = st.builds(
 def cases(draw: st.DrawFn) -> tuple[ModelSpec, Knobs]:
     """A model, and knobs that fit it."""
     model = draw(MODELS)
-    sizes = st.integers(1, max(model.max_batch_size, 1))
+    largest = draw(st.none() | st.integers(0, 40))
+    sizes = st.integers(1, max(Knobs(max_batch_size=largest).largest(model), 1))
     knobs = Knobs(
+        max_batch_size=largest,
         instances=draw(st.integers(1, 64)),
         preferred_batch_sizes=tuple(sorted(draw(st.sets(sizes, max_size=4)))),
         max_queue_delay_microseconds=draw(st.integers(0, 10_000_000)),
@@ -88,7 +90,8 @@ def test_every_text_of_the_user_comes_out_as_it_went_in(
 def test_batching_is_what_the_knobs_say_and_absent_without_a_batch_dimension(case: tuple[ModelSpec, Knobs]) -> None:
     model, knobs = case
     config = parsed(model, knobs)
-    assert config.max_batch_size == model.max_batch_size
+    assert config.max_batch_size == knobs.largest(model) <= model.max_batch_size
+    assert (config.max_batch_size == 0) == (model.max_batch_size == 0), "0 would take the batch dimension away"
     if model.max_batch_size == 0:
         assert not config.HasField("dynamic_batching")
         return
@@ -105,8 +108,8 @@ def test_the_warmup_covers_one_frame_and_the_largest_batch_that_is_waited_for(ca
         return
     sizes = [sample.batch_size for sample in config.model_warmup]
     assert sizes[0] == 1
-    if model.max_batch_size > 1:
-        assert max(sizes) == max(knobs.preferred_batch_sizes, default=model.max_batch_size)
+    if knobs.largest(model) > 1:
+        assert max(sizes) == max(knobs.preferred_batch_sizes, default=knobs.largest(model))
     else:
         assert sizes == [1]
     for sample in config.model_warmup:

@@ -469,11 +469,14 @@ def test_a_replica_more_that_cannot_load_a_model_does() -> None:
     assert judged(said(view, state(view.accepted.id), broken))[c.READY].reason == c.REASON_MODEL_LOAD_FAILED
 
 
-def test_during_a_trial_a_model_may_serve_what_is_on_trial() -> None:
+@pytest.mark.parametrize("found", ["Ready", "Failed"])
+def test_while_tuning_changes_it_a_model_may_serve_what_it_did_before_or_what_is_on_trial(found: str) -> None:
+    """Also where what is tried does not load: all the while Triton serves what it did."""
     view = healthy()
-    models = (ModelState("people", "Ready", serving_id="trial"),)
-    trial = state(view.accepted.id, models=models, probe_id="trial", probe_outcome="Running")
-    assert judged(said(view, trial))[c.MODEL_READY].is_true
+    models = (ModelState("people", found, serving_id="trial"),)
+    changing = said(view, state("another", models=models, probe_id="p1", probe_outcome="Running"))
+    assert judged(dataclasses.replace(changing, passing=frozenset({"trial"})))[c.MODEL_READY].is_true
+    assert not judged(changing)[c.MODEL_READY].is_true
 
 
 def gives_way(sentence: str, *, state: str = "Live") -> dict[str, c.Condition]:

@@ -187,11 +187,16 @@ def test_an_error_that_passes_is_progress_and_one_that_does_not_is_none() -> Non
     assert lasting == {c.READY: "False", c.RECONCILING: "False", c.STALLED: "True"}
 
 
-def test_what_tuning_wrote_is_kept() -> None:
+def test_what_tuning_told_stays_while_the_specification_cannot_be_planned() -> None:
     obj = resource()
-    obj["status"] = {"tuning": {"phase": "Idle"}, "summary": {"replicas": "9/9"}}
+    obj["status"] = {"tuning": {"phase": "Converged"}, "summary": {"replicas": "9/9"}}
+    assert status(None, obj)["tuning"] == {"phase": "Converged"}
+
+
+def test_what_was_there_before_is_replaced() -> None:
+    obj = resource()
+    obj["status"] = {"summary": {"replicas": "9/9"}}
     found = status(healthy(), obj)
-    assert found["tuning"] == {"phase": "Idle"}
     assert found["summary"]["replicas"] == "1/1"
 
 

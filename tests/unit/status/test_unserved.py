@@ -42,20 +42,6 @@ def test_defaults_are_nothing_that_somebody_set() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "named"),
-    [
-        ({"tuning": {"mode": "Auto", "bounds": {"instances": {"max": 2}}}}, "spec.tuning.bounds"),
-        ({"tuning": {"bounds": {"instances": {"max": 2}}, "objective": {"latency": {"max": "30ms"}}}},
-         "spec.tuning.objective, spec.tuning.bounds"),
-    ],
-)  # fmt: skip
-def test_what_is_set_and_without_effect_is_named(spec: dict[str, Any], named: str) -> None:
-    found = judged(**spec)[c.SPEC_SERVED]
-    assert (found.status, found.reason) == ("False", c.REASON_NOT_SERVED_YET)
-    assert found.message == f"set, but without effect in this release: {named}"
-
-
-@pytest.mark.parametrize(
     "spec",
     [
         {"degradation": {"steps": ["UseSubstream", "PauseCameras"]}},
@@ -63,22 +49,9 @@ def test_what_is_set_and_without_effect_is_named(spec: dict[str, Any], named: st
         {"cameras": [{"name": "gate", "url": "rtsp://a/1", "frameRate": {"minimum": 2, "maximum": 9}, "priority": 3}]},
         {"tuning": {"mode": "Off", "bounds": {"instances": {"max": 2}}}},
         {"tuning": {"headroom": {"cpu": "30%"}}},
+        {"tuning": {"mode": "Auto", "bounds": {"instances": {"max": 2}}, "objective": {"goal": "Latency"}}},
         {"outputs": {"mqtt": {"url": "mqtt://broker"}, "webhook": {"url": "https://here"}}},
     ],
 )
 def test_what_is_served_and_what_is_switched_off_are_not_named(spec: dict[str, Any]) -> None:
     assert judged(**spec)[c.SPEC_SERVED].is_true
-
-
-@pytest.mark.parametrize(
-    ("mode", "reason"), [("Off", c.REASON_OFF), ("Auto", c.REASON_NOT_SERVED_YET), ("Recommend", "NotServedYet")]
-)
-def test_tuning_says_that_it_does_nothing(mode: str, reason: str) -> None:
-    found = judged(tuning={"mode": mode})[c.TUNING_ACTIVE]
-    assert (found.status, found.reason) == ("False", reason)
-    assert reason == c.REASON_OFF or mode in found.message
-
-
-def test_what_is_without_effect_takes_nothing_from_readiness() -> None:
-    found = judged(degradation={"reactAfter": "9s"}, tuning={"mode": "Recommend"})
-    assert [found[name].status for name in (c.READY, c.RECONCILING, c.STALLED)] == ["True", "False", "False"]

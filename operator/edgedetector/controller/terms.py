@@ -1,0 +1,266 @@
+"""From an EdgeDetector and its profile to what the tuner is told, and from what it found to what is planned. Pure.
+
+What stands on record is somebody's text by the time that it is read: another release may have written it, for another
+specification. So it counts only for what it was made from, and within the bounds of now.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from edgedetector import plan
+from edgedetector.api import names
+from edgedetector.api.dataplane import Probe, ServingConfig
+from edgedetector.api.quantities import parse_quantity
+from edgedetector.api.wire import InvalidDocumentError, from_json
+from edgedetector.cluster.ownership import owned_by
+from edgedetector.plan import shared_memory
+from edgedetector.plan.triton_config import Knobs as PlannedKnobs
+from edgedetector.tuning.ledger import Attempt, Ledger
+from edgedetector.tuning.record import State
+from edgedetector.tuning.situation import Engine, Goal, Limits, Mode, Situation
+from edgedetector.tuning.window import Configuration, Knobs
+
+if TYPE_CHECKING:
+    from edgedetector.api.edgedetector import BoundsSpec, EdgeDetector
+    from edgedetector.api.models import ModelSpec
+    from edgedetector.api.profile import AcceleratorProfile
+    from edgedetector.cluster.client import Object
+
+SLACK: Final = 10.0
+"""Seconds after the end of a probe's ttl at which it is over for sure: the kubelet brings a renewal within one."""
+CHANGING: Final = timedelta(seconds=30)
+"""In which pods take what was accepted or withdrawn: a reload takes 2 s, on a busy box ten times that."""
+NO_DEVICE: Final = math.inf
+"""Bytes. Where models run on the host's processors there is no memory of a device to be filled."""
+
+MOST_SIZES: Final = 16
+"""Preferred batch sizes; as many as the definition allows."""
+OFF: Final = "Off"
+_DIGITS: Final = 16
+_CPU: Final = "KIND_CPU"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is to be served now, as far as it depends on tuning."""
+
+    accepted: ServingConfig
+    probe: Probe | None = None
+    ledger: Ledger | None = None
+    """Of this start; None: tuning has not begun from it."""
+    known: Mapping[str, Configuration] = field(default_factory=dict)
+    """Id of a serving configuration that a pod may have -> knobs by model."""
+    passing: frozenset[str] = frozenset()
+    """Ids of those that a pod may have on its way between two, without anything being the matter."""
+
+
+def mode(detector: EdgeDetector) -> Mode | None:
+    """Return what the tuner may do; None: nobody asks it."""
+    wanted = detector.spec.tuning.mode
+    if wanted == OFF or detector.suspend:
+        return None
+    return Mode.FROZEN if detector.frozen else Mode(wanted)
+
+
+def start_of(detector: EdgeDetector, profile: AcceleratorProfile) -> str:
+    """Return a digest of all that would make what tuning found meaningless: other engines, another place to begin."""
+    models = [
+        [
+            model.name,
+            _plain(model.source),
+            model.backend or profile.spec.triton.backend,
+            model.model_file,
+            model.max_batch_size,
+            [[tensor.name, tensor.dims, tensor.data_type] for tensor in (*model.inputs, *model.outputs)],
+            model.post_processing is not None,
+        ]
+        for model in detector.spec.models
+    ]
+    content = [profile.name, profile.spec.triton.instance_kind, _plain(detector.spec.serving), models]
+    return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()[:_DIGITS]
+
+
+def specified(detector: EdgeDetector) -> dict[str, Knobs]:
+    """Return what the specification says of each model."""
+    usual = plan.specified(detector)
+    return {
+        model.name: Knobs(
+            instances=usual.instances,
+            max_batch_size=model.max_batch_size,
+            preferred_batch_sizes=usual.preferred_batch_sizes if model.max_batch_size > 0 else (),
+            max_queue_delay_microseconds=usual.max_queue_delay_microseconds if model.max_batch_size > 0 else 0,
+        )
+        for model in detector.spec.models
+    }
+
+
+def situation(
+    detector: EdgeDetector, profile: AcceleratorProfile, asked: Mode, ledger: Ledger | None, pods: int = 1
+) -> Situation:
+    """Return everything that is not measured, for so many inference pods."""
+    tuning = detector.spec.tuning
+    usual = detector.spec.serving.preferred_batch_sizes
+    return Situation(
+        start=specified(detector),
+        engines={
+            model.name: Engine(
+                largest_batch=model.max_batch_size,
+                preferred=tuple(sorted({size for size in usual if size <= model.max_batch_size})),
+                region=float(shared_memory.row(model)),
+                fixed_batch=model.post_processing is not None,
+            )
+            for model in detector.spec.models
+        },
+        goal=Goal(tuning.objective.goal),
+        limits=Limits(
+            latency=tuning.objective.latency.max.total_seconds(),
+            percentile=tuning.objective.latency.percentile,
+            accelerator=1.0 - tuning.headroom.accelerator,
+            host=1.0 - tuning.headroom.cpu,
+            memory=memory(detector, profile),
+            min_instances=tuning.bounds.instances.min,
+            max_instances=max(tuning.bounds.instances.min, tuning.bounds.instances.max),
+            max_queue_delay_microseconds=tuning.bounds.max_queue_delay // timedelta(microseconds=1),
+        ),
+        cameras=math.ceil(len(detector.spec.cameras) / max(1, pods)),
+        in_place=profile.spec.can("instanceChangeInPlace"),
+        coexisting=profile.spec.can("coexistingReload"),
+        mode=asked,
+        accepted=_accepted(ledger, detector) if ledger is not None else None,
+    )
+
+
+def memory(detector: EdgeDetector, profile: AcceleratorProfile) -> float | None:
+    """Return the bytes of the accelerator that are stated; None: nowhere."""
+    for stated in (detector.spec.tuning.bounds.accelerator_memory, profile.spec.memory):
+        if size := parse_quantity(stated):
+            return float(size)
+    on_host = not profile.spec.resource.name and profile.spec.triton.instance_kind == _CPU
+    return NO_DEVICE if on_host else None
+
+
+def find(children: Iterable[Object], detector: str) -> Object | None:
+    """Return the live ConfigMap of the record, whosoever it is."""
+    name = names.tuning(detector)
+    return next((obj for obj in children if obj["kind"] == "ConfigMap" and obj["metadata"]["name"] == name), None)
+
+
+def read(obj: Object | None, detector: EdgeDetector, profile: AcceleratorProfile) -> Ledger | None:
+    """Return what is on record of this very start; None: nothing that counts."""
+    if obj is None or not owned_by(obj, detector.uid):
+        return None
+    try:
+        ledger = from_json(Ledger, (obj.get("data") or {}).get(names.FILE_RECORD, ""))
+    except InvalidDocumentError:
+        return None
+    models = {model.name for model in detector.spec.models}
+    return ledger if ledger.start == start_of(detector, profile) and ledger.accepted.keys() == models else None
+
+
+def remembered(obj: Object | None) -> State:
+    """Return the search's own memory, the empty one if it cannot be read: then it begins with what is accepted."""
+    try:
+        return from_json(State, ((obj or {}).get("data") or {}).get(names.FILE_STATE, ""))
+    except InvalidDocumentError:
+        return State()
+
+
+def served(
+    detector: EdgeDetector,
+    profile: AcceleratorProfile,
+    hosts: tuple[str, ...],
+    record: Object | None,
+    now: float,
+) -> Terms:
+    """Return what is to be served.
+
+    Raises
+    ------
+    InvalidSpecError
+        If a model cannot be served as the specification says; never because of what is on record.
+    """
+
+    def config(knobs: Configuration) -> ServingConfig:
+        return plan.serving_config(detector, profile, hosts, knobs=_planned(knobs, detector))
+
+    usual, ledger = specified(detector), read(record, detector, profile)
+    untuned = plan.serving_config(detector, profile, hosts)
+    if ledger is None or detector.spec.tuning.mode == OFF:
+        return Terms(untuned, ledger=ledger, known={untuned.id: usual})
+    wanted, attempt, probe = _accepted(ledger, detector), _attempt(ledger, detector, now), None
+    accepted = config(wanted)
+    known: dict[str, Configuration] = {untuned.id: usual}
+    known |= {config(former).id: former for former in ledger.former if _fits(former, detector)}
+    if attempt is not None:
+        probe = Probe(attempt.id, attempt.pod, attempt.ttl, attempt.renewal, config(attempt.configuration))
+        known[probe.serving.id] = attempt.configuration
+    known[accepted.id] = wanted
+    changing = probe is not None or 0 <= now - ledger.changed < CHANGING.total_seconds()
+    return Terms(accepted, probe, ledger, known, frozenset(known) if changing else frozenset())
+
+
+def is_tuned(detector: EdgeDetector, ledger: Ledger | None) -> bool:
+    """Tell whether something other than the specification's own knobs is accepted."""
+    off = detector.spec.tuning.mode == OFF
+    return ledger is not None and not off and _accepted(ledger, detector) != specified(detector)
+
+
+def _attempt(ledger: Ledger, detector: EdgeDetector, now: float) -> Attempt | None:
+    """Return the trial that is to go on."""
+    attempt = ledger.attempt
+    if attempt is None or mode(detector) != Mode.AUTO or attempt.outlived(now, SLACK):
+        return None
+    return attempt if _fits(attempt.configuration, detector) else None
+
+
+def _accepted(ledger: Ledger, detector: EdgeDetector) -> dict[str, Knobs]:
+    """Return what is accepted; the specification's own knobs where that is out of the bounds of now."""
+    return dict(ledger.accepted) if _fits(ledger.accepted, detector) else specified(detector)
+
+
+def _fits(wanted: Configuration, detector: EdgeDetector) -> bool:
+    """Tell whether a configuration may be served: that of the specification itself, or one within the bounds."""
+    usual, bounds = specified(detector), detector.spec.tuning.bounds
+    if wanted.keys() != usual.keys():
+        return False
+    models = {model.name: model for model in detector.spec.models}
+    return all(knobs == usual[name] or _bounded(knobs, models[name], bounds) for name, knobs in wanted.items())
+
+
+def _bounded(knobs: Knobs, model: ModelSpec, bounds: BoundsSpec) -> bool:
+    largest, sizes = knobs.max_batch_size, knobs.preferred_batch_sizes
+    batches = 0 <= largest <= model.max_batch_size
+    if model.post_processing is not None:
+        batches = largest == model.max_batch_size
+    return (
+        batches
+        and max(1, bounds.instances.min) <= knobs.instances <= bounds.instances.max
+        and list(sizes) == sorted({size for size in sizes if 0 < size <= max(1, largest)})
+        and len(sizes) <= MOST_SIZES
+        and 0 <= knobs.max_queue_delay_microseconds <= bounds.max_queue_delay // timedelta(microseconds=1)
+    )
+
+
+def _planned(wanted: Configuration, detector: EdgeDetector) -> dict[str, PlannedKnobs]:
+    return {
+        model.name: PlannedKnobs(
+            instances=knobs.instances,
+            preferred_batch_sizes=knobs.preferred_batch_sizes,
+            max_queue_delay_microseconds=knobs.max_queue_delay_microseconds,
+            max_batch_size=None if model.post_processing is not None else knobs.max_batch_size,
+        )
+        for model in detector.spec.models
+        if (knobs := wanted.get(model.name)) is not None
+    }
+
+
+def _plain(value: Any) -> Any:
+    return dataclasses.asdict(value) if value is not None else None

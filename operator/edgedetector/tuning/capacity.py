@@ -1,0 +1,39 @@
+"""What pods serve with a configuration, from what they showed: for people, in status. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from edgedetector.tuning.ledger import Capacity
+from edgedetector.tuning.window import Configuration, Window
+
+LEAST_BUSY: Final = 0.02
+"""Share of the time below which too little was executed to say what a whole would be."""
+
+
+def measured(windows: Iterable[Window], configuration: Configuration, pods: int, now: float) -> Capacity | None:
+    """Return the capacity of so many pods; None if no window shows the configuration at work.
+
+    The mix of models as it is: frames a second over the share of the time that the busiest one's instances execute.
+    What instances take from each other only under full load is not in it, so it is an upper bound at low load.
+    """
+    shown = [window for window in windows if _shows(window, configuration)]
+    capacities = [frames for window in shown if (frames := _frames(window)) is not None]
+    if not capacities or pods <= 0:
+        return None
+    demand = sum(model.demand for window in shown for model in window.models.values()) / len(shown)
+    return Capacity(
+        frames=round(sum(capacities) / len(capacities) * pods, 1),
+        demand=round(demand * pods, 1),
+        at=now,
+    )
+
+
+def _shows(window: Window, configuration: Configuration) -> bool:
+    return not window.disturbed and {name: model.knobs for name, model in window.models.items()} == dict(configuration)
+
+
+def _frames(window: Window) -> float | None:
+    busy = max((model.busy for model in window.models.values()), default=0.0)
+    return sum(model.rate for model in window.models.values()) / busy if busy >= LEAST_BUSY else None

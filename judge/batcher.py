@@ -36,18 +36,17 @@ class Batching:
 
 
 class Request:
-    """What a client sent: `size` images."""
+    """What a client sent: `size` images. It is called with it `way` seconds after its execution ended."""
 
-    __slots__ = ("answered", "began", "queued", "size", "tag")
+    __slots__ = ("answered", "queued", "size", "tag", "way")
 
-    def __init__(self, size: int, answered: Callable[[Request], None], tag: Any = None) -> None:
+    def __init__(self, size: int, answered: Callable[[Request], None], *, way: float = 0.0, tag: Any = None) -> None:
         self.size = size
         self.answered = answered
+        self.way = way
         self.tag = tag
         self.queued = 0.0
         """When it came to the server."""
-        self.began = 0.0
-        """When its execution began."""
 
 
 class Device(Protocol):
@@ -73,6 +72,10 @@ class _Payload:
         self.requests.append(request)
         self.size += request.size
         self.oldest = min(self.oldest, request.queued)
+
+
+_TAKEN = _Payload()
+_TAKEN.taken = True
 
 
 class Counters:
@@ -110,6 +113,7 @@ class Model:
         self._largest = max(1, batching.max_batch)
         self._preferred: frozenset[int] = frozenset(batching.preferred or (self._largest,))
         self._cap = max(self._preferred)
+        self._prompt = not self._dynamic or batching.delay == 0.0
         self._instances = batching.instances
         self._idle = batching.instances
         self._queue: deque[Request] = deque()
@@ -137,6 +141,11 @@ class Model:
     def enqueue(self, request: Request) -> None:
         """Take a request."""
         request.queued = self._clock.now
+        if self._idle > 0 and not self._queue and (self._prompt or request.size in self._preferred):
+            # Nobody waits and nothing is waited for: what follows would come to the same.
+            self._current, self._saturated, self._next = _TAKEN, False, 0
+            self._begin([request], request.size)
+            return
         if not self._dynamic:
             payload = _Payload()
             payload.add(request)
@@ -235,40 +244,34 @@ class Model:
         return size
 
     def _begin(self, requests: list[Request], size: int) -> None:
-        now = self._clock.now
+        clock = self._clock
+        now = clock.now
         self._idle -= 1
         self.running += 1
-        for request in requests:
-            request.began = now
         end = self._device.execute(self.name, size, now)
-        self._clock.at(end, self._end, (requests, size, now))
+        # When it ends is known by now, so that what follows from it needs no further event.
+        for request in requests:
+            clock.at(end + request.way, request.answered, request)
+        clock.at(end + self._turn, self._freed, (requests, size, now, end))
 
-    def _end(self, execution: tuple[Sequence[Request], int, float]) -> None:
-        requests, size, began = execution
-        clock = self._clock
-        now, counters = clock.now, self.counters
+    def _freed(self, execution: tuple[Sequence[Request], int, float, float]) -> None:
+        requests, size, began, end = execution
+        counters = self.counters
         self._device.finish(self.name)
         self.running -= 1
+        self._idle += 1
         entry = counters.batches.get(size)
         if entry is None:
             entry = counters.batches[size] = [0, 0.0]
         entry[0] += 1
-        entry[1] += now - began
+        entry[1] += end - began
         counters.images += size
         counters.requests += len(requests)
         for request in requests:
             counters.queue += began - request.queued
-            counters.request += now - request.queued
-        if self._turn:
-            clock.at(now + self._turn, self._freed)
-        else:
-            self._freed(None)
-        for request in requests:
-            request.answered(request)
-
-    def _freed(self, _: None) -> None:
-        self._idle += 1
-        self._take()
+            counters.request += end - request.queued
+        if self._ready:
+            self._take()
         # Both the end of an execution and the taking of a payload wake the batcher's thread.
-        if self._dynamic and self._queue:
+        if self._queue:
             self._batch()

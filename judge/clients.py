@@ -9,7 +9,6 @@ from typing import Any
 
 from judge.batcher import Request
 from judge.events import Clock
-from judge.statistics import Histogram
 
 Enqueue = Callable[[Request], None]
 
@@ -27,14 +26,11 @@ class ClosedLoop:
 
     def _send(self, _: Any) -> None:
         self.sent += 1
-        self._enqueue(Request(self._size, self._answered, self._clock.now))
+        self._enqueue(Request(self._size, self._answered, way=self._way))
 
     def _answered(self, request: Request) -> None:
-        self.latencies.append(self._clock.now - request.queued + self._way)
-        if self._way:
-            self._clock.at(self._clock.now + self._way, self._send)
-        else:
-            self._send(None)
+        self.latencies.append(self._clock.now - request.queued)
+        self._send(None)
 
 
 class OpenLoop:
@@ -55,11 +51,11 @@ class OpenLoop:
 
     def _send(self, _: Any) -> None:
         self.sent += 1
-        self._enqueue(Request(self._size, self._answered))
+        self._enqueue(Request(self._size, self._answered, way=self._way))
         self._plan()
 
     def _answered(self, request: Request) -> None:
-        self.latencies.append(self._clock.now - request.queued + self._way)
+        self.latencies.append(self._clock.now - request.queued)
 
 
 def poisson(rate: float, draw: random.Random, start: float = 0.0) -> Iterator[float]:
@@ -90,8 +86,9 @@ class Detector:
         self.batch = self.requests = 1
         self.cap = 1 << 30
         """Images that fit into a request because there are no more cameras."""
-        self.ages = Histogram()
-        self.offered = self.skipped = self.served = self.sent = 0
+        self.ages: list[float] = []
+        """Of the results, from a frame's coming to its result, seconds."""
+        self.offered = self.skipped = 0
         self.exchange = 0.0
         """Seconds from request to answer, over all requests."""
         self.exchanges = 0
@@ -102,52 +99,55 @@ class Detector:
         self.results = self.frames = self.dropped = 0
         """Frames with a result, offered, and given up; never set back."""
         self.bound = math.inf
-        self._clock, self._prepare, self._way = clock, prepare, way
+        self._clock, self._prepare, self._half = clock, prepare, 0.5 * way
         self._waiting: dict[int, float] = {}
         self._wait = math.inf
         self._flying = self._flying_frames = 0
-        self._times: Sequence[float] = ()
+        self._due = -math.inf
+        self._times: Sequence[float] = (math.inf,)
         self._cameras: Sequence[int] = ()
         self._next = 0
 
     @property
-    def waiting(self) -> int:
-        """Frames that wait here, one a camera at most."""
-        return len(self._waiting)
-
-    @property
-    def flying(self) -> int:
-        """Frames on their way."""
-        return self._flying_frames
+    def open(self) -> int:
+        """Frames that are still to come, wait or are on their way."""
+        return len(self._times) - 1 - self._next + len(self._waiting) + self._flying_frames
 
     def serve(self, instances: int, max_batch: int, preferred: Sequence[int]) -> None:
         """Send what this serving configuration takes (`batching.capacity`)."""
         largest = max(1, min(max(preferred, default=max_batch), max_batch))
         self.batch, self.requests = min(largest, self.cap), max(1, min(16, 2 * instances))
-        self._pump()
+        self._look(None)
 
     def expect(self, times: Sequence[float], cameras: Sequence[int], wait: float) -> None:
-        """Take the frames of the next stretch: when each comes, ascending, and of which camera; each may wait that long."""
-        self._times, self._cameras, self._wait, self._next = times, cameras, wait, 0
-        if len(times):
-            self._clock.at(times[0], self._frames)
+        """Take the frames of a stretch: when each comes, ascending, and of which camera; each waits that long."""
+        self._arrive(self._clock.now)
+        self._times, self._cameras, self._wait, self._next = [*times, math.inf], cameras, wait, 0
+        self.frames += len(times)
+        self._look(None)
 
-    def _frames(self, _: Any) -> None:
-        now, index, times = self._clock.now, self._next, self._times
-        count = len(times)
-        while index < count and times[index] <= now:
-            camera = self._cameras[index]
-            self.offered += 1
-            self.frames += 1
-            if camera in self._waiting:
-                self._drop()
-            self._waiting[camera] = times[index]
-            index += 1
-        self._next = index
-        if index < count:
-            self._clock.at(times[index], self._frames)
+    def _look(self, _: Any) -> None:
+        """Take what has come and see that the next frame is not missed, if there is room for it."""
+        self._arrive(self._clock.now)
         if self._flying < self.requests:
-            self._pump()
+            if self._waiting:
+                self._pump()
+            due = self._times[self._next]
+            if self._flying < self.requests and due != self._due and due < math.inf:
+                self._due = due
+                self._clock.at(due, self._look)
+
+    def _arrive(self, now: float) -> None:
+        """Let the frames wait that have come by now. Nobody need look at them before there is room."""
+        index, times, waiting, cameras = self._next, self._times, self._waiting, self._cameras
+        while times[index] <= now:
+            camera = cameras[index]
+            if camera in waiting:
+                self._drop()
+            waiting[camera] = times[index]
+            index += 1
+        self.offered += index - self._next
+        self._next = index
 
     def _drop(self) -> None:
         self.skipped += 1
@@ -171,33 +171,21 @@ class Detector:
             self._flying += 1
             self._flying_frames += size
             sent = now + self._prepare * size
-            request = Request(size, self._answered, (batch, sent))
-            self._clock.at(sent + 0.5 * self._way, self._send, request)
-
-    def _send(self, request: Request) -> None:
-        self.sent += request.size
-        self.enqueue(request)
-
-    def _answered(self, request: Request) -> None:
-        if self._way:
-            self._clock.at(self._clock.now + 0.5 * self._way, self._finished, request)
-        else:
-            self._finished(request)
+            request = Request(size, self._finished, way=self._half, tag=(batch, sent))
+            self._clock.at(sent + self._half, self.enqueue, request)
 
     def _finished(self, request: Request) -> None:
-        now = self._clock.now
+        now, bound, ages = self._clock.now, self.bound, self.ages
         batch, sent = request.tag
         self._flying -= 1
         self._flying_frames -= request.size
-        self.served += request.size
         self.results += request.size
         self.exchange += now - sent
         self.exchanges += 1
-        bound, ages = self.bound, self.ages
         for arrived in batch:
             age = now - arrived
             if age > bound:
                 self.late += 1
                 self.slow += 1
-            ages.add(age)
-        self._pump()
+            ages.append(age)
+        self._look(None)

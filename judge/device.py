@@ -7,6 +7,7 @@ far as they share the fixed cost, and both stop paying where an engine, the host
 
 from __future__ import annotations
 
+import heapq
 import math
 import random
 from bisect import bisect_right
@@ -79,15 +80,15 @@ class Station:
     """Servers with one queue in the order of asking."""
 
     def __init__(self, servers: int) -> None:
-        self.free = [0.0] * servers
+        self.servers = servers
+        self._free = [0.0] * servers
         self.busy = 0.0
 
     def serve(self, now: float, seconds: float) -> float:
         """Serve for `seconds` as soon as a server is free; return when that ends."""
-        free = self.free
-        first = free.index(min(free)) if len(free) > 1 else 0
-        end = max(now, free[first]) + seconds
-        free[first] = end
+        first = self._free[0]
+        end = max(first, now) + seconds
+        heapq.heapreplace(self._free, end)
         self.busy += seconds
         return end
 
@@ -110,7 +111,7 @@ class SimulatedDevice:
         hardware = self.hardware
         cost = hardware.costs[model]
         start = now
-        if cost.host or cost.host_image:
+        if cost.host_image or cost.host:
             start = self.host.serve(now, cost.host + cost.host_image * size)
         start += cost.way + cost.way_image * size
         seconds = self._engine[model, size] * (1.0 + cost.contention * self._running)
@@ -126,6 +127,6 @@ class SimulatedDevice:
 
     def take_busy(self) -> tuple[float, float]:
         """Return the engine seconds and the processor seconds since this was last asked, per engine and processor."""
-        found = self.engines.busy / len(self.engines.free), self.host.busy / len(self.host.free)
+        found = self.engines.busy / self.engines.servers, self.host.busy / self.host.servers
         self.engines.busy = self.host.busy = 0.0
         return found

@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from judge import sweep
-from judge.pod import Pod
-from judge.server import Server
-
 from edgedetector.tuning.decision import Decision, Kind, ProbeReport, Report
 from edgedetector.tuning.situation import Situation
 from edgedetector.tuning.window import Configuration, Knobs, Window
+from judge import sweep
+from judge.pod import Pod
+from judge.server import Server
 
 EPOCH: Final = 1_800_000_000.0
 """Seconds since the epoch at which every run begins."""
@@ -117,9 +116,7 @@ class Run:
         kept = [at for at, decision in story.decisions if decision.kind is Kind.KEEP]
         story.all_probes = sum(decision.kind is Kind.PROBE for _, decision in story.decisions)
         story.seconds = kept[-1] if kept else last
-        story.probes = sum(
-            decision.kind is Kind.PROBE for at, decision in story.decisions if at <= story.seconds
-        )
+        story.probes = sum(decision.kind is Kind.PROBE for at, decision in story.decisions if at <= story.seconds)
         story.windows, story.broken = self._objective.windows, list(self._objective.broken)
         while story.converged and pod.clock.now < until + after:
             self._tick()
@@ -183,7 +180,9 @@ class Run:
         if moving:
             up = sum(decision.kind is Kind.PROBE for _, decision in self.story.decisions) % 2 == 1
             pod = self.pod
-            pod.clock.at(pod.clock.now + 5.0, lambda share: setattr(pod, "moved", share), 1.0 + moving * (1 if up else -1))
+            pod.clock.at(
+                pod.clock.now + 5.0, lambda share: setattr(pod, "moved", share), 1.0 + moving * (1 if up else -1)
+            )
 
     def _end(self, until: float) -> None:
         story, pod = self.story, self.pod
@@ -193,8 +192,7 @@ class Run:
             detector = lane.detector
             story.frames += detector.frames
             story.dropped += detector.dropped
-            story.unanswered += detector.frames - detector.results - detector.dropped
-            story.unanswered -= detector.waiting + detector.flying
+            story.unanswered += detector.frames - detector.results - detector.dropped - detector.open
         self._worse = _merged(self._spans, until)
 
     def judge(self, best: sweep.Best) -> Story:
@@ -309,9 +307,7 @@ def _wrong(server: Server, name: str, knobs: Knobs) -> list[str]:
     return [words for words, fine in checks.items() if not fine]
 
 
-def tune(
-    server: Server, step: Step, state: Any, *, best: sweep.Best | None = None, after: float = AFTER
-) -> Story:
+def tune(server: Server, step: Step, state: Any, *, best: sweep.Best | None = None, after: float = AFTER) -> Story:
     """Let a tuner tune a server; where only safety is judged, without scores."""
     run = Run(server, step, state)
     story = run.go(after=after)

@@ -12,14 +12,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edgedetector.tuning.window import BatchTime, Configuration, Knobs, ModelWindow, Window
 from judge.batcher import Batching, Model, Request
 from judge.clients import Detector
 from judge.device import SimulatedDevice
 from judge.events import Clock
 from judge.server import Server
+from judge.statistics import percentile
 from judge.traffic import Frames
-
-from edgedetector.tuning.window import BatchTime, Configuration, Knobs, ModelWindow, Window
 
 TURN = 0.0003
 """Seconds between two executions of an instance; measured on a real Triton (`judge.calibration`)."""
@@ -63,8 +63,10 @@ class Lane:
     def second(self, number: int, cameras: int, rate: float) -> None:
         """Let the frames of a second come."""
         self.demand = cameras * rate
-        self.detector.cap = 1 << max(0, cameras - 1).bit_length()
-        self.detector.serve(self.knobs.instances, self.knobs.max_batch_size, self.knobs.preferred_batch_sizes)
+        cap = 1 << max(0, cameras - 1).bit_length()
+        if self.detector.cap != cap:
+            self.detector.cap = cap
+            self.detector.serve(self.knobs.instances, self.knobs.max_batch_size, self.knobs.preferred_batch_sizes)
         times, named = self._frames.second(number, cameras, rate)
         self.detector.expect(times, named, 1.0 / rate)
 
@@ -289,11 +291,11 @@ class Pod:
             queue=queue / max(1, requests),
             request=request / max(1, requests),
             exchange=detector.exchange / detector.exchanges if detector.exchanges else None,
-            latency=ages.percentile(self.server.limits.percentile / 100.0),
-            median=ages.percentile(0.5),
-            samples=ages.total,
+            latency=percentile(ages, self.server.limits.percentile / 100.0),
+            median=percentile(ages, 0.5),
+            samples=len(ages),
         )
-        detector.offered = detector.skipped = detector.served = detector.exchanges = 0
+        detector.offered = detector.skipped = detector.exchanges = 0
         detector.exchange = 0.0
         ages.clear()
         return found

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from judge.device import Hardware
-from judge.traffic import Traffic
-
 from edgedetector.tuning.situation import Engine, Goal, Limits, Situation
 from edgedetector.tuning.window import Configuration, Knobs
+from judge.device import Hardware
+from judge.traffic import Traffic
 
 
 @dataclass(frozen=True)

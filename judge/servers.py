@@ -11,13 +11,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+from edgedetector.tuning.situation import Engine, Goal, Limits
+from edgedetector.tuning.window import Configuration, Knobs
 from judge import truth
 from judge.device import MIB, Cost, Hardware
 from judge.server import Server
 from judge.traffic import Traffic
-
-from edgedetector.tuning.situation import Engine, Goal, Limits
-from edgedetector.tuning.window import Configuration, Knobs
 
 FAMILIES: Final = (
     "linear",  # a straight line: batches share the fixed cost, instances hide the way
@@ -124,7 +123,9 @@ def _model(family: str, draw: random.Random) -> tuple[Engine, Cost]:
     )
     engine = Engine(largest)
     if family == "cliff":
-        cost = replace(cost, base=draw.uniform(3, 8) * 1e-3, cliff=draw.choice((3, 4, 6)), cliff_factor=draw.uniform(1.6, 2.6))
+        cost = replace(
+            cost, base=draw.uniform(3, 8) * 1e-3, cliff=draw.choice((3, 4, 6)), cliff_factor=draw.uniform(1.6, 2.6)
+        )
     elif family == "profiles":
         sizes = draw.choice(((1, 4, 16), (2, 8, 32), (1, 6, 24), (4, 8)))
         cost = replace(cost, base=draw.uniform(2, 6) * 1e-3, image=draw.uniform(1, 2.5) * 1e-3, sizes=sizes)
@@ -142,7 +143,7 @@ def _start(engine: Engine, draw: random.Random) -> Knobs:
     if kind == "profile" and engine.preferred:
         return Knobs(1, largest, engine.preferred)
     if kind == "sample":
-        return Knobs(1, largest, (2, 4, 8) if not engine.preferred and largest >= 8 else (), 1000)  # noqa: PLR2004
+        return Knobs(1, largest, (2, 4, 8) if not engine.preferred and largest >= 8 else (), 1000)
     if kind == "forgotten":
         return Knobs(1, largest, (), 100_000)
     return Knobs(draw.choice((1, 1, 2)), largest)
@@ -175,7 +176,7 @@ def _with_traffic(made: Server, draw: random.Random) -> Server:
     }
     top = truth.bound(replace(made, traffic=weighed), _without_delay(made.start))
     # What is overloaded has no latency to speak of: there only throughput can be wanted.
-    overloaded = draw.random() < 0.17 and made.goal is Goal.THROUGHPUT  # noqa: PLR2004
+    overloaded = draw.random() < 0.17 and made.goal is Goal.THROUGHPUT
     use = draw.uniform(1.0, 1.3) if overloaded else draw.uniform(0.3, 0.7)
     highest = max(share for _, share in levels)
     traffic = {}
@@ -193,7 +194,7 @@ def _without_delay(start: Configuration) -> Configuration:
 def _levels(family: str, draw: random.Random) -> tuple[Sequence[tuple[float, float]], float, float]:
     if family == "bursts":
         now, found = 0.0, [(0.0, 0.7)]
-        while now < 900.0:  # noqa: PLR2004
+        while now < 900.0:
             now += draw.uniform(20.0, 120.0)
             found += [(now, 1.0), (now + draw.uniform(3.0, 12.0), 0.7)]
             now = found[-1][0]

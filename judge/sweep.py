@@ -12,11 +12,10 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from judge import truth
-from judge.server import Server
-
 from edgedetector.tuning.situation import Goal
 from edgedetector.tuning.window import Configuration, Knobs
+from judge import truth
+from judge.server import Server
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 DELAYS = (0, 500, 2000, 5000)
@@ -152,9 +151,7 @@ def _hope(server: Server, configuration: Configuration) -> float:
     return truth.bound(server, configuration) if server.goal is Goal.THROUGHPUT else math.inf
 
 
-def _safe(
-    server: Server, configuration: Configuration, loads: list[tuple[truth.Cameras, truth.Load]]
-) -> bool:
+def _safe(server: Server, configuration: Configuration, loads: list[tuple[truth.Cameras, truth.Load]]) -> bool:
     for cameras, present in loads:
         found = truth.load(server, configuration, cameras)
         within = found.kept or (not present.kept and found.latency <= present.latency)

@@ -121,14 +121,14 @@ class Detector:
 
     def expect(self, times: Sequence[float], cameras: Sequence[int], wait: float) -> None:
         """Take the frames of a stretch: when each comes, ascending, and of which camera; each waits that long."""
-        self._arrive(self._clock.now)
+        self.catch_up()
         self._times, self._cameras, self._wait, self._next = [*times, math.inf], cameras, wait, 0
         self.frames += len(times)
         self._look(None)
 
     def _look(self, _: Any) -> None:
         """Take what has come and see that the next frame is not missed, if there is room for it."""
-        self._arrive(self._clock.now)
+        self.catch_up()
         if self._flying < self.requests:
             if self._waiting:
                 self._pump()
@@ -137,8 +137,9 @@ class Detector:
                 self._due = due
                 self._clock.at(due, self._look)
 
-    def _arrive(self, now: float) -> None:
+    def catch_up(self) -> None:
         """Let the frames wait that have come by now. Nobody need look at them before there is room."""
+        now = self._clock.now
         index, times, waiting, cameras = self._next, self._times, self._waiting, self._cameras
         while times[index] <= now:
             camera = cameras[index]

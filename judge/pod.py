@@ -21,7 +21,7 @@ from judge.server import Server
 from judge.statistics import percentile
 from judge.traffic import Frames
 
-TURN = 0.0003
+TURN = 0.00015
 """Seconds between two executions of an instance; measured on a real Triton (`judge.calibration`)."""
 IN_PLACE = (0.4, 1.0)
 RELOAD = (1.6, 2.1)
@@ -276,6 +276,7 @@ class Pod:
             model.counters = type(counters)()
         lane.counted = [model for model in lane.counted if model is lane.model or model.running or model.waiting]
         detector = lane.detector
+        detector.catch_up()
         ages, offered = detector.ages, detector.offered
         found = ModelWindow(
             knobs=lane.knobs,

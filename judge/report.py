@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgedetector.tuning.decision import Decision
+from edgedetector.tuning.situation import Goal
 from edgedetector.tuning.window import Configuration
+from judge import truth
 from judge.harness import Story
 
 WORST = 10
@@ -82,6 +84,26 @@ def rows(stories: Sequence[Story]) -> list[Row]:
     ]
 
 
+def by_family(stories: Sequence[Story]) -> list[str]:
+    """Return a line a family, and two by how much of the best was ever asked for."""
+    found: dict[str, list[Story]] = {}
+    for story in stories:
+        found.setdefault(story.server.family, []).append(story)
+        if story.best and story.server.goal is Goal.THROUGHPUT:
+            asked = truth.demand(story.server) / story.best.score
+            found.setdefault("asked for half of it or more" if asked >= 0.5 else "for less than half", []).append(story)
+    return [
+        f"{name:32} {len(some):4} servers: from {statistics.median(map(_started, some)):6.1%} to "
+        f"{statistics.median(story.ratio for story in some):6.1%} of the best in the median, "
+        f"{min(story.ratio for story in some):6.1%} at worst"
+        for name, some in found.items()
+    ]
+
+
+def _started(story: Story) -> float:
+    return story.best.start / story.best.score if story.best and story.best.score else 1.0
+
+
 def safety(stories: Sequence[Story]) -> list[Row]:
     """Return the part of the table about servers that lie or go stale."""
     broken, windows = sum(len(story.broken) for story in stories), sum(story.windows for story in stories)
@@ -112,11 +134,11 @@ def tell(story: Story) -> str:
     server, best, limits = story.server, story.best, story.server.limits
     demand = sum(traffic.cameras * traffic.rate for traffic in server.traffic.values())
     lines = [
-        f"{server.name}: {server.goal} under p{limits.percentile} <= {limits.latency * 1e3:.0f} ms, demand {demand:.0f}/s",
+        f"{server.name}: {server.goal}, p{limits.percentile} <= {limits.latency * 1e3:.0f} ms, demand {demand:.0f}/s",
         f"  start   {told(server.start)}"
         + (f"  {best.start / best.score:.1%} of the best" if best and best.score else ""),
         f"  reached {told(story.final)}  {story.ratio:.1%}",
-        f"  {story.probes} of {story.all_probes} probes, {story.exploring:.0f} s, of it {story.worse:.1%} worse than at start",
+        f"  {story.probes} of {story.all_probes} probes, {story.exploring:.0f} s, {story.worse:.1%} worse than start",
     ]
     lines += [f"  best    {told(best.configuration)}  {best.score:.4g}"] if best else []
     when = Counter(broken.when for broken in story.broken)

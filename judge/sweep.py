@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from edgedetector.tuning.situation import Goal
@@ -93,12 +93,12 @@ def _without_more(server: Server, start: Configuration, one: Configuration) -> b
     return server.memory_to_change(start, one, in_place=server.in_place) <= server.memory(start)
 
 
-def _reachable(server: Server, start: Configuration, every: list[Configuration]) -> list[Configuration]:
+def _reachable(server: Server, start: Configuration, every: Sequence[Configuration]) -> list[Configuration]:
     """Return those for which there is a chain of changes that all fit; the leanest one found so far is the way on."""
     total = server.hardware.memory
     fits = [one for one in every if server.memory(one) <= total]
     found: list[Configuration] = []
-    leanest, left = start, fits
+    leanest, left = start, list(fits)
     while True:
         now = [one for one in left if server.memory_to_change(leanest, one, in_place=server.in_place) <= total]
         found += now

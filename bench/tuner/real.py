@@ -67,7 +67,7 @@ class Sleeper:
         turn = seconds / len(busy) - self._counted()["infer"]
         self._serve(Case(-1, Batching(1, FULL), base, image))
         self._closed(2 * FULL, seconds)
-        full = self._of_size(FULL) - base - image * FULL
+        full = self.executions()[FULL][1] - base - image * FULL
         return Overheads(execution, max(0.0, (full - execution) / (FULL - 1)), max(0.0, turn), way)
 
     def measure(self, case: Case, seconds: float) -> tuple[Outcome, list[float]]:
@@ -112,12 +112,18 @@ class Sleeper:
         executions, infer, request = (new - old for new, old in zip(self._before, before, strict=True))
         return {"infer": infer / executions, "request": request / executions}
 
-    def _of_size(self, size: int) -> float:
-        """Return the mean seconds of an execution of a batch size."""
+    def executions(self) -> dict[int, tuple[int, float]]:
+        """Return executions and their mean seconds by batch size, since the model was loaded."""
         found = self._control.get_inference_statistics(MODEL).model_stats[0].batch_stats
-        entry = next(entry for entry in found if entry.batch_size == size)
-        nanoseconds = entry.compute_input.ns + entry.compute_infer.ns + entry.compute_output.ns
-        return float(nanoseconds) * 1e-9 / entry.compute_infer.count
+        return {
+            entry.batch_size: (
+                entry.compute_infer.count,
+                (entry.compute_input.ns + entry.compute_infer.ns + entry.compute_output.ns)
+                * 1e-9
+                / entry.compute_infer.count,
+            )
+            for entry in found
+        }
 
     def _closed(self, flights: int, seconds: float) -> list[float]:
         began = time.perf_counter()

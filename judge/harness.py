@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from edgedetector.tuning.decision import Decision, Kind, ProbeReport, Report
@@ -134,7 +134,8 @@ class Run:
         window, disturbed = pod.window(EPOCH)
         self._objective.look(disturbed=disturbed, probing=probing)
         report = Report((pod.name,), self._shown(window, disturbed=disturbed), self._probe())
-        self._state, decision = self._step(self._state, report, self._situation, EPOCH + pod.clock.now)
+        situation = replace(self._situation, accepted=dict(self.story.final))
+        self._state, decision = self._step(self._state, report, situation, EPOCH + pod.clock.now)
         return self._do(decision)
 
     def _shown(self, window: Window, *, disturbed: bool) -> tuple[Window, ...]:

@@ -18,7 +18,7 @@ from judge.clients import Detector
 from judge.device import SimulatedDevice
 from judge.events import Clock
 from judge.server import Server
-from judge.statistics import percentile
+from judge.statistics import buckets, percentile
 from judge.traffic import Frames
 
 TURN = 0.00015
@@ -295,6 +295,7 @@ class Pod:
             latency=percentile(ages, self.server.limits.percentile / 100.0),
             median=percentile(ages, 0.5),
             samples=len(ages),
+            ages=buckets(ages),
         )
         detector.offered = detector.skipped = detector.exchanges = 0
         detector.exchange = 0.0

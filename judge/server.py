@@ -59,6 +59,7 @@ class Server:
             limits=limits,
             in_place=self.in_place,
             coexisting=self.coexisting,
+            cameras=max(traffic.cameras for traffic in self.traffic.values()),
         )
 
     @property

@@ -13,6 +13,16 @@ BOUNDS: Final = SHORTEST * 2.0 ** (np.arange(121) / AN_OCTAVE)
 """Upper bounds of the buckets, seconds; what takes longer than the last one counts there."""
 
 
+def buckets(durations: Sequence[float]) -> dict[int, int]:
+    """Return how many durations there are by bucket, without the empty ones."""
+    return {bucket: count for bucket, count in enumerate(_counts(durations).tolist()) if count}
+
+
+def _counts(durations: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+    found = np.searchsorted(BOUNDS, np.asarray(durations, float) - 1e-12)
+    return np.bincount(np.minimum(found, len(BOUNDS) - 1), minlength=len(BOUNDS))
+
+
 def percentile(durations: Sequence[float], share: float) -> float | None:
     """Return the duration that `share` (0 to 1) of all do not exceed, exact to the width of a bucket, 9 %.
 
@@ -21,8 +31,7 @@ def percentile(durations: Sequence[float], share: float) -> float | None:
     total = len(durations)
     if total == 0 or total * (1.0 - share) < 1.0 - 1e-9:
         return None
-    buckets = np.searchsorted(BOUNDS, np.asarray(durations) - 1e-12)
-    below = np.cumsum(np.bincount(np.minimum(buckets, len(BOUNDS) - 1), minlength=len(BOUNDS)))
+    below = np.cumsum(_counts(durations))
     rank = share * total
     bucket = int(np.searchsorted(below, rank))
     lower = float(BOUNDS[bucket - 1]) if bucket else 0.0

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import math
+import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Final
 
 from edgedetector.tuning.decision import Decision, Kind, ProbeReport, Report
@@ -135,8 +137,18 @@ class Run:
         self._objective.look(disturbed=disturbed, probing=probing)
         report = Report((pod.name,), self._shown(window, disturbed=disturbed), self._probe())
         situation = replace(self._situation, accepted=dict(self.story.final))
-        self._state, decision = self._step(self._state, report, situation, EPOCH + pod.clock.now)
-        return self._do(decision)
+        return self._do(self._ask(report, situation))
+
+    def _ask(self, report: Report, situation: Situation) -> Decision:
+        """Return the tuner's decision. One that breaks down is a violation, and decides nothing."""
+        try:
+            self._state, decision = self._step(self._state, report, situation, EPOCH + self.pod.clock.now)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other servers are to be judged too
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(last.filename).name}:{last.lineno}"
+            self.story.violations.append(f"broke down: {type(error).__name__} in {where}: {error}")
+            return Decision(Kind.WAIT)
+        return decision
 
     def _shown(self, window: Window, *, disturbed: bool) -> tuple[Window, ...]:
         if self.server.lie in {"repeats", "silent"} and len(self.pod.changes) >= 1:

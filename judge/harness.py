@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from typing import Any, Final
 from edgedetector.tuning.decision import Decision, Kind, ProbeReport, Report
 from edgedetector.tuning.situation import Situation
 from edgedetector.tuning.window import Configuration, Knobs, Window
-from judge import sweep
+from judge import sweep, truth
 from judge.pod import Pod
 from judge.server import Server
 
@@ -82,6 +83,12 @@ class Story:
     """Frames superseded or too old, of `frames`."""
     unanswered: int = 0
     """Frames with neither a result nor a reason."""
+    good: bool = True
+    """Whether what is served in the end keeps the objective, or is what the start would serve."""
+    thought: float = 0.0
+    """Processor seconds that the tuner took, and of them for the longest step: the only figures that differ from run to
+    run."""
+    longest_thought: float = 0.0
     violations: list[str] = field(default_factory=list)
     decisions: list[tuple[float, Decision]] = field(default_factory=list)
     """All but WAIT and RENEW."""
@@ -104,6 +111,7 @@ class Run:
         self._spans: list[tuple[float, Configuration]] = []
         self._objective = _Objective(self.pod)
         self._stale: Window | None = None
+        self._states = [state]
 
     def go(self, *, after: float = AFTER) -> Story:
         """Run until it has converged and `after` seconds more; scores are left to `judge`."""
@@ -141,6 +149,8 @@ class Run:
 
     def _ask(self, report: Report, situation: Situation) -> Decision:
         """Return the tuner's decision. One that breaks down is a violation, and decides nothing."""
+        self._mislay()
+        began = time.process_time()
         try:
             self._state, decision = self._step(self._state, report, situation, EPOCH + self.pod.clock.now)
         except Exception as error:  # noqa: BLE001 - whatever it is, the other servers are to be judged too
@@ -148,6 +158,10 @@ class Run:
             where = f"{Path(last.filename).name}:{last.lineno}"
             self.story.violations.append(f"broke down: {type(error).__name__} in {where}: {error}")
             return Decision(Kind.WAIT)
+        finally:
+            took = time.process_time() - began
+            self.story.thought += took
+            self.story.longest_thought = max(self.story.longest_thought, took)
         return decision
 
     def _shown(self, window: Window, *, disturbed: bool) -> tuple[Window, ...]:
@@ -163,6 +177,13 @@ class Run:
         if trial is None:
             return None
         return ProbeReport(trial.id, trial.outcome, trial.message) if trial.outcome else ProbeReport("", "")
+
+    def _mislay(self) -> None:
+        """Lose the tuner's record, or put an old one in its place, three times in a run."""
+        lie, states = self.server.lie, self._states
+        states.append(self._state)
+        if lie in {"forgets", "outdated"} and len(states) in {12, 31, 57}:
+            self._state = states[0] if lie == "forgets" else states[-8]
 
     def _do(self, decision: Decision) -> bool:
         """Carry a decision out as the operator would; return whether it is one that changes anything."""
@@ -181,12 +202,24 @@ class Run:
                 return True
             pod.probe(decision.probe, decision.configuration, decision.ttl)
             self._move_traffic()
+            if self.server.lie == "away":
+                self._away()
         elif decision.configuration is None:
             story.violations.append(f"{kind} without a configuration")
         else:
             pod.accept(decision.configuration)
             story.final = dict(decision.configuration)
         return True
+
+    def _away(self) -> None:
+        """Let a probe run without anybody who renews or ends it."""
+        pod = self.pod
+        for _ in range(9):
+            began = pod.clock.now
+            pod.run(began + AT_REST)
+            self._spans.append((AT_REST, pod.serving))
+            self._objective.look(disturbed=False, probing=True)
+        pod.window(EPOCH)
 
     def _move_traffic(self) -> None:
         moving = max(traffic.moving for traffic in self.server.traffic.values())
@@ -207,6 +240,11 @@ class Run:
             story.dropped += detector.dropped
             story.unanswered += detector.frames - detector.results - detector.dropped - detector.open
         self._worse = _merged(self._spans, until)
+        if self.server.safety_only and pod.serving != self.server.start:
+            really = {name: self.server.really(knobs) for name, knobs in pod.serving.items()}
+            cameras = truth.at(self.server, most=True)
+            kept = truth.load(self.server, really, cameras).kept
+            story.good = kept or not truth.load(self.server, self.server.start, cameras).kept
 
     def judge(self, best: sweep.Best) -> Story:
         """Compare what was reached with the best there is."""

@@ -109,10 +109,12 @@ def safety(stories: Sequence[Story]) -> list[Row]:
     broken, windows = sum(len(story.broken) for story in stories), sum(story.windows for story in stories)
     wrong = sum(len(story.violations) for story in stories)
     churn = sum(story.later_changes for story in stories)
+    good = sum(story.good for story in stories)
     return [
         Row("liars: windows broken by exploring", "0", f"{broken} of {windows}", broken == 0),
         Row("liars: out of bounds or of memory", "0", str(wrong), wrong == 0),
         Row("liars: changes once converged", "0", str(churn), churn == 0),
+        Row("liars: ended on what keeps the objective", "all", f"{good} of {len(stories)}", good == len(stories)),
         Row(
             "liars: ended as they began", "-", f"{sum(ended_as_begun(s) for s in stories)} of {len(stories)}", met=True
         ),
@@ -183,6 +185,9 @@ def record(story: Story) -> dict[str, Any]:
         "frames": story.frames,
         "dropped": story.dropped,
         "unanswered": story.unanswered,
+        "good": story.good,
+        "thought": round(story.thought, 2),
+        "longestThought": round(story.longest_thought, 2),
         "violations": len(story.violations),
         "converged": story.converged,
     }

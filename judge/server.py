@@ -40,8 +40,7 @@ class Server:
     memory_stated: bool = False
     """The total memory is stated in the EdgeDetector."""
     lie: str = ""
-    """`serves-less`: says it serves what it was told, with one instance; `serves-more`: with a whole engine's batch and
-    5 ms delay; `repeats`: its windows repeat from the third change on; `silent`: there are none from then on."""
+    """What is not as it should be, if only safety is judged; see `servers.LIES`."""
 
     @property
     def safety_only(self) -> bool:

@@ -30,10 +30,18 @@ FAMILIES: Final = (
     "moving",  # traffic moves whenever a probe begins
     "several",  # two models on one device
 )
-LIES: Final = ("serves-less", "serves-more", "repeats", "silent")
+LIES: Final = (
+    "serves-less",  # says that it serves what it was told, and does so with one instance
+    "serves-more",  # says so, and lets everything wait 5 ms in the queue
+    "repeats",  # its windows repeat the first one after a change for ever
+    "silent",  # there are no windows any more after a change
+    "forgets",  # the tuner's record is lost now and then
+    "outdated",  # it is an old one now and then
+    "away",  # the operator is away for 90 s after each probe has begun
+)
 HELD_OUT: Final = 100
 OPEN: Final = 200
-LIARS: Final = 40
+LIARS: Final = 70
 
 
 def server(seed: int, *, held_out: bool = False, lie: str = "") -> Server:
@@ -98,6 +106,8 @@ def _draw(name: str, seed: int, family: str, draw: random.Random) -> Server:
         memory_stated=draw.random() < 0.85,
     )
     made = replace(made, coexisting=draw.random() < 0.5)
+    if goal is Goal.EFFICIENCY:
+        made = replace(made, exporter=True)
     if family == "memory":
         made = _walled(made, draw)
     return _with_traffic(made, draw)

@@ -26,6 +26,9 @@ FEW_DELAYS = (0, 2000)
 STEADY = 40
 """Seconds of a load whose latency or utilisation counts."""
 
+SHORT = 0.2
+"""By which share a look of 4 s must be worse than the best so far to settle it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Best:
@@ -50,9 +53,13 @@ def score(server: Server, configuration: Configuration, *, least: float = 0.0) -
     if server.goal is Goal.THROUGHPUT:
         return truth.capacity(server, configuration, least=least)
     cameras = truth.at(server, most=True)
-    if not truth.load(server, configuration, cameras, 4, patient=False).kept:
+    short = _worth(server, truth.load(server, configuration, cameras, 4, patient=False))
+    if short <= least * (1.0 - SHORT):
         return 0.0
-    found = truth.load(server, configuration, cameras, STEADY)
+    return _worth(server, truth.load(server, configuration, cameras, STEADY))
+
+
+def _worth(server: Server, found: truth.Load) -> float:
     value = found.latency if server.goal is Goal.LATENCY else max(found.utilization, 1e-3)
     return 1.0 / value if found.kept else 0.0
 

@@ -57,6 +57,8 @@ class Overheads:
     """Between two executions of an instance."""
     way: float = 0.0
     """Of a request outside Triton's own count."""
+    serial: float = 0.0
+    """Of it, that no two requests have at once: what all processors need for a request that takes the model no time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +97,21 @@ def cases(count: int = CASES) -> list[Case]:
 
 
 class Sleeper:
-    """A device on which nothing waits for anything; `batcher.Device`."""
+    """A device on which nothing waits for anything; `batcher.Device`. `late`: of its times, what is random."""
 
-    def __init__(self, base: float, image: float, known: Mapping[int, float] | None = None) -> None:
-        self._base, self._image, self._known = base, image, known or {}
+    def __init__(
+        self, base: float, image: float, known: Mapping[int, float] | None = None, *, late: float = 0.0
+    ) -> None:
+        self._base, self._image, self._known, self._late = base, image, known or {}, late
+        self._draw = random.Random("late")  # noqa: S311 - to be repeated, not secret
 
     def execute(self, _model: str, size: int, now: float) -> float:
         """Return when a batch that begins now ends."""
-        return now + self._known.get(size, self._base + self._image * size)
+        seconds = self._known.get(size, self._base + self._image * size)
+        if not self._late:
+            return now + seconds
+        # Who sleeps is woken late by more or less; without that a closed loop keeps a pattern that nothing real keeps.
+        return now + max(0.0, seconds - self._late) + self._draw.expovariate(1.0 / self._late)
 
     def finish(self, _model: str) -> None:
         """Do nothing."""
@@ -126,17 +135,21 @@ def predict(
         Seconds of an execution by batch size, as the real server counted them in this case; other sizes take what the
         model was told to sleep. So a machine that is late in waking sleepers is not taken for another batcher.
     """
-    clock = Clock()
-    device = Sleeper(case.base + overheads.execution - overheads.image, case.image + overheads.image, known)
+    clock, way = Clock(), max(0.0, overheads.way - overheads.serial)
+    device = Sleeper(
+        case.base + overheads.execution - overheads.image, case.image + overheads.image, known, late=overheads.execution
+    )
     model = Model("sleeper", case.batching, device, clock, turn=overheads.turn)
     if case.flights:
-        loop = ClosedLoop(clock, model.enqueue, case.flights, way=overheads.way)
+        loop = ClosedLoop(clock, model.enqueue, case.flights, way=way, serial=overheads.serial)
         clock.run(SETTLE)
         settled = len(loop.latencies)
+        # Longer than the real one, for the mean over whatever patterns there are.
+        seconds *= 10.0
         clock.run(SETTLE + seconds)
         found = loop.latencies[settled:]
     else:
-        paced = OpenLoop(clock, model.enqueue, iter(sent), way=overheads.way)
+        paced = OpenLoop(clock, model.enqueue, iter(sent), way=way, serial=overheads.serial)
         clock.run(seconds)
         found = paced.latencies
     return outcome(found, seconds)

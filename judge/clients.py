@@ -8,40 +8,56 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from judge.batcher import Request
+from judge.device import Station
 from judge.events import Clock
 
 Enqueue = Callable[[Request], None]
 
 
 class ClosedLoop:
-    """Keeps `flights` requests of `size` images on their way; `way` seconds pass between an answer and the next."""
+    """Keeps `flights` requests on their way.
 
-    def __init__(self, clock: Clock, enqueue: Enqueue, flights: int, *, size: int = 1, way: float = 0.0) -> None:
+    Parameters
+    ----------
+    way
+        Seconds that pass between the end of an execution and the next request, for whoever has nobody before him.
+    serial
+        Seconds in which the client looks after one answer and no other.
+    """
+
+    def __init__(self, clock: Clock, enqueue: Enqueue, flights: int, *, way: float = 0.0, serial: float = 0.0) -> None:
         self.latencies: list[float] = []
         self.sent = 0
-        self._clock, self._enqueue, self._size, self._way = clock, enqueue, size, way
+        self._clock, self._enqueue, self._way, self._serial = clock, enqueue, way, serial
+        self._client = Station(1)
         for number in range(flights):
             # Not all at once: nobody starts his clients in the same microsecond.
             clock.at(clock.now + number * 1e-4, self._send)
 
     def _send(self, _: Any) -> None:
         self.sent += 1
-        self._enqueue(Request(self._size, self._answered, way=self._way))
+        self._enqueue(Request(1, self._answered, way=self._way))
 
     def _answered(self, request: Request) -> None:
-        self.latencies.append(self._clock.now - request.queued)
-        self._send(None)
+        now = self._clock.now
+        done = self._client.serve(now, self._serial) if self._serial else now
+        self.latencies.append(done - request.queued)
+        if done > now:
+            self._clock.at(done, self._send)
+        else:
+            self._send(None)
 
 
 class OpenLoop:
-    """Sends requests at given times, however long they take; `way` seconds of each latency are outside the server."""
+    """Sends requests at given times, however long they take; `way` and `serial` as of a closed loop."""
 
     def __init__(
-        self, clock: Clock, enqueue: Enqueue, times: Iterator[float], *, size: int = 1, way: float = 0.0
+        self, clock: Clock, enqueue: Enqueue, times: Iterator[float], *, way: float = 0.0, serial: float = 0.0
     ) -> None:
         self.latencies: list[float] = []
         self.sent = 0
-        self._clock, self._enqueue, self._times, self._size, self._way = clock, enqueue, times, size, way
+        self._clock, self._enqueue, self._times, self._way, self._serial = clock, enqueue, times, way, serial
+        self._client = Station(1)
         self._plan()
 
     def _plan(self) -> None:
@@ -51,11 +67,13 @@ class OpenLoop:
 
     def _send(self, _: Any) -> None:
         self.sent += 1
-        self._enqueue(Request(self._size, self._answered, way=self._way))
+        self._enqueue(Request(1, self._answered, way=self._way))
         self._plan()
 
     def _answered(self, request: Request) -> None:
-        self.latencies.append(self._clock.now - request.queued)
+        now = self._clock.now
+        done = self._client.serve(now, self._serial) if self._serial else now
+        self.latencies.append(done - request.queued)
 
 
 def poisson(rate: float, draw: random.Random, start: float = 0.0) -> Iterator[float]:

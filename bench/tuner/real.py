@@ -68,7 +68,9 @@ class Sleeper:
         self._serve(Case(-1, Batching(1, FULL), base, image))
         self._closed(2 * FULL, seconds)
         full = self.executions()[FULL][1] - base - image * FULL
-        return Overheads(execution, max(0.0, (full - execution) / (FULL - 1)), max(0.0, turn), way)
+        self._serve(Case(-1, Batching(4, 1), 0.0, 0.0))
+        serial = seconds / len(self._closed(FULL, seconds))
+        return Overheads(execution, max(0.0, (full - execution) / (FULL - 1)), max(0.0, turn), way, serial)
 
     def measure(self, case: Case, seconds: float) -> tuple[Outcome, list[float]]:
         """Return what a case gave, and when the requests of an open loop were sent, from its beginning."""

@@ -18,7 +18,7 @@ from judge.clients import Detector
 from judge.device import SimulatedDevice
 from judge.events import Clock
 from judge.server import Server
-from judge.statistics import buckets, percentile
+from judge.statistics import buckets, least, percentile
 from judge.traffic import Frames
 
 TURN = 0.00015
@@ -28,6 +28,8 @@ RELOAD = (1.6, 2.1)
 """Seconds that a change takes on a real Triton (docs/adr/0001-control-path.md)."""
 GAP = (0.02, 0.06)
 """Seconds for which nothing is answered at the end of a change."""
+PAST = 30
+"""Windows that are looked back on for a percentile."""
 SEEN = (0.3, 0.9)
 """Seconds until a pod sees what was written."""
 
@@ -52,6 +54,8 @@ class Lane:
         self.counted: list[Model] = [self.model]
         """Also those that only finish what they have."""
         self.demand = 0.0
+        self._past: list[tuple[float, list[float], float]] = []
+        """Seconds, ages and demand of the windows since the last change, oldest first."""
 
     def _enqueue(self, request: Request) -> None:
         gap = self._pod.gap_ends
@@ -69,6 +73,22 @@ class Lane:
             self.detector.serve(self.knobs.instances, self.knobs.max_batch_size, self.knobs.preferred_batch_sizes)
         times, named = self._frames.second(number, cameras, rate)
         self.detector.expect(times, named, 1.0 / rate)
+
+    def stretch(self, ages: list[float], seconds: float, share: float, *, disturbed: bool) -> tuple[float, list[float]]:
+        """Return of how many seconds a percentile is, and of which ages: with too few, of earlier windows, too."""
+        if disturbed:
+            self._past = []
+            return seconds, ages
+        if self._past and self._past[-1][2] != self.demand:
+            self._past = []
+        self._past = [*self._past[-PAST:], (seconds, ages, self.demand)]
+        over: list[float] = []
+        whole = 0.0
+        for earlier, found, _ in reversed(self._past):
+            over, whole = over + found, whole + earlier
+            if len(over) >= least(share):
+                break
+        return whole, over
 
     def replace(self, knobs: Knobs, real: Knobs, *, in_place: bool) -> None:
         """Serve with other knobs from now on."""
@@ -245,9 +265,9 @@ class Pod:
         now = self.clock.now
         seconds = now - self._taken
         engines, host = self.device.take_busy()
-        models = {name: self._model(lane, seconds) for name, lane in self.lanes.items()}
         server = self.server
         disturbed, self._disturbed = self._disturbed or self.changing, self.changing
+        models = {name: self._model(lane, seconds, disturbed=disturbed) for name, lane in self.lanes.items()}
         start, self._taken = self._taken, now
         return Window(
             pod=self.name,
@@ -261,7 +281,7 @@ class Pod:
             transport="SharedMemory",
         ), disturbed
 
-    def _model(self, lane: Lane, seconds: float) -> ModelWindow:
+    def _model(self, lane: Lane, seconds: float, *, disturbed: bool) -> ModelWindow:
         batches: dict[int, list[float]] = {}
         images = requests = 0
         queue = request = 0.0
@@ -277,7 +297,9 @@ class Pod:
         lane.counted = [model for model in lane.counted if model is lane.model or model.running or model.waiting]
         detector = lane.detector
         detector.catch_up()
-        ages, offered = detector.ages, detector.offered
+        ages, offered = list(detector.ages), detector.offered
+        share = self.server.limits.percentile / 100.0
+        stretch, over = lane.stretch(ages, seconds, share, disturbed=disturbed)
         found = ModelWindow(
             knobs=lane.knobs,
             demand=lane.demand,
@@ -292,14 +314,15 @@ class Pod:
             queue=queue / max(1, requests),
             request=request / max(1, requests),
             exchange=detector.exchange / detector.exchanges if detector.exchanges else None,
-            latency=percentile(ages, self.server.limits.percentile / 100.0),
+            latency=percentile(over, share),
             median=percentile(ages, 0.5),
-            samples=len(ages),
+            samples=len(over),
+            stretch=stretch,
             ages=buckets(ages),
         )
         detector.offered = detector.skipped = detector.exchanges = 0
         detector.exchange = 0.0
-        ages.clear()
+        detector.ages.clear()
         return found
 
 

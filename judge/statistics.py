@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,27 +14,32 @@ BOUNDS: Final = SHORTEST * 2.0 ** (np.arange(121) / AN_OCTAVE)
 """Upper bounds of the buckets, seconds; what takes longer than the last one counts there."""
 
 
+def least(share: float) -> int:
+    """Return of how many durations one lies above the percentile with a probability of 95 %: 299 for the 99th."""
+    return math.ceil(math.log(0.05) / math.log(share))
+
+
 def buckets(durations: Sequence[float]) -> dict[int, int]:
     """Return how many durations there are by bucket, without the empty ones."""
-    return {bucket: count for bucket, count in enumerate(_counts(durations).tolist()) if count}
-
-
-def _counts(durations: Sequence[float]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
     found = np.searchsorted(BOUNDS, np.asarray(durations, float) - 1e-12)
-    return np.bincount(np.minimum(found, len(BOUNDS) - 1), minlength=len(BOUNDS))
+    counts = np.bincount(np.minimum(found, len(BOUNDS) - 1), minlength=len(BOUNDS))
+    return {bucket: count for bucket, count in enumerate(counts.tolist()) if count}
 
 
 def percentile(durations: Sequence[float], share: float) -> float | None:
-    """Return the duration that `share` (0 to 1) of all do not exceed, exact to the width of a bucket, 9 %.
-
-    None: there are too few to tell. At least one must be expected above it: a 99th percentile needs 100.
-    """
+    """Return the duration that `share` (0 to 1) of all do not exceed, as precise as a bucket, 9 %; None: too few."""
     total = len(durations)
-    if total == 0 or total * (1.0 - share) < 1.0 - 1e-9:
+    if total < least(share):
         return None
-    below = np.cumsum(_counts(durations))
-    rank = share * total
-    bucket = int(np.searchsorted(below, rank))
-    lower = float(BOUNDS[bucket - 1]) if bucket else 0.0
-    before = int(below[bucket - 1]) if bucket else 0
-    return lower + (float(BOUNDS[bucket]) - lower) * (rank - before) / (int(below[bucket]) - before)
+    below, rank = 0, math.ceil(share * total - 1e-9)
+    for bucket, count in buckets(durations).items():
+        below += count
+        if below >= rank:
+            into = 1.0 - (below - rank + 0.5) / count
+            return float(BOUNDS[bucket] * 2.0 ** ((into - 1.0) / AN_OCTAVE))
+    return None
+
+
+def exact(durations: Sequence[float], share: float) -> float:
+    """Return the same as precise as it can be had, of however few; infinite: there are none."""
+    return float(np.quantile(durations, share)) if durations else math.inf

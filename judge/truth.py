@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from edgedetector.tuning.window import Configuration
 from judge.pod import Pod
 from judge.server import Server
-from judge.statistics import percentile
+from judge.statistics import exact
 
 WARM = 2
 """Seconds that are not counted."""
@@ -57,7 +57,7 @@ def load(
         if not patient and any(detectors[name].late > most[name] for name in detectors):
             return Load(kept=False, latency=math.inf, utilization=math.inf, host=math.inf)
     kept = all(detectors[name].late <= most[name] for name in detectors)
-    worst = max(percentile(detector.ages, share) or math.inf for detector in detectors.values())
+    worst = max(exact(detector.ages, share) for detector in detectors.values())
     engines, host = pod.device.take_busy()
     return Load(kept, worst, engines / seconds, host / seconds)
 

@@ -7,7 +7,7 @@ BIN := .venv/bin
 HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export HOME
 
-.PHONY: help demo test check lint quick unit format down kubeconfig golden soak faults weights bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane bench-observation
+.PHONY: help demo test check lint quick unit format down kubeconfig golden soak faults weights bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane bench-observation bench-tuner
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,3 +90,7 @@ bench-dataplane: ## CPU a camera against OpenCV and ffmpeg pipes, batches, perf_
 bench-observation: ## what it costs a pod to be asked for its load, and the operator to make a window of it
 	@hack/bootstrap.sh
 	@PYTHONPATH=operator $(BIN)/python -m bench.observation
+
+bench-tuner: ## the tuner on 200 simulated servers whose best is known; ARGUMENTS="--held-out", "--real" (against a real Triton)
+	@hack/bootstrap.sh
+	@PYTHONPATH=operator $(BIN)/python -m bench.tuner $(ARGUMENTS)

@@ -332,7 +332,7 @@ def test_the_operator_reads_what_the_chart_sets() -> None:
 
 
 def test_every_option_of_the_operator_has_a_value_that_sets_it_or_a_reason_not_to() -> None:
-    constant = {"scrape_busy", "port"}
+    constant = {"scrape_busy", "port", "tuning_probe", "tuning_rest"}
     fields = {field.name for field in dataclasses.fields(options.Options)} - constant
     variables = {name.removeprefix(options.PREFIX).lower() for name in environment(render(values=EVERYTHING))}
     assert variables == fields

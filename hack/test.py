@@ -11,7 +11,7 @@ from demo import IMAGES, prepare_stages
 from stages import ROOT, Runner, Stage, main
 
 # The whole budget grows only by decision: 60 min with cold builds, the checks and the end-to-end tests included.
-BUDGET_SECONDS = 3600.0
+BUDGET_SECONDS = 4800.0
 TEST_IMAGES = ("emulated-triton", "emulated-exporter", "mosquitto")
 
 
@@ -43,7 +43,7 @@ def test() -> int:
             Stage("lint", ["make", "lint"], 120, needs=("images",)),
             Stage("licences", [python, "images/licences.py"], 120, needs=("images",)),
             # Beside compilers a deadline of a unit test may pass by chance: what fails has to pass alone, and is named.
-            Stage("unit tests", units, 600, needs=("images",), show=True),
+            Stage("unit tests", units, 900, needs=("images",), show=True),
             Stage("test images", [python, "images/build.py", *IMAGES, *TEST_IMAGES], 300, needs=("images",)),
         ]
         if own_node:
@@ -53,7 +53,7 @@ def test() -> int:
         runner.run([Stage("API server", _tests("tests/bare", "tests/faults"), 600, show=True)])
         runner.run([Stage("end to end", _tests("tests/e2e"), 2400, show=True)])
         runner.run(
-            [Stage("tritonserver", _tests("-m", "tritonserver and not soak and not weights", "tests/unit"), 400)]
+            [Stage("tritonserver", _tests("-m", "tritonserver and not soak and not weights", "tests/unit"), 700)]
         )
         if own_node and os.environ.get("KEEP") != "1":
             runner.run([Stage("down", ["make", "down"], 120)])

@@ -57,6 +57,7 @@ def namespace(server: Server, *found: str) -> None:
 def detector(name: str, place: str, profile: str = "denglin-ks20") -> Object:
     """An EdgeDetector of both releases' language, with two cameras."""
     spec = json.loads(json.dumps(DENGLIN["spec"])) | {"acceleratorProfile": profile}
+    del spec["tuning"]  # the first release had not all of its fields
     return {**DENGLIN, "metadata": {"name": name, "namespace": place}, "spec": spec}
 
 

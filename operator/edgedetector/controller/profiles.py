@@ -247,7 +247,7 @@ class ProfileReconciler:
         stalled = any(condition.type == conditions.STALLED and condition.is_true for condition in judged)
         for condition in said:
             ready = condition.type == conditions.READY and (stalled or (condition.is_true and before))
-            counted = condition.type == verification.VERIFIED and (before.get("verification") or condition.is_true)
+            counted = condition.type == verification.VERIFIED and "verification" in wanted
             if ready or counted or condition.type == profiles.SHIPPED:
                 logger.info("%s", condition.message, extra=about(resource(obj), reason=condition.reason))
                 await self.shell.tell(obj, condition, warning=not condition.is_true)

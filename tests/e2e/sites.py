@@ -12,6 +12,7 @@ from typing import Any, Final
 import api
 import cluster as driver
 import demo as demo_driver
+from edgedetector import plan
 from edgedetector.api import names
 from edgedetector.cluster import kinds
 from harness import poll
@@ -20,6 +21,8 @@ Object = dict[str, Any]
 
 CAMERA: Final = "camera"
 """A camera without a password: rtsp://camera:8554/vtest and /mirrored, 10 frames a second."""
+STANDING_KINDS: Final = tuple(kind for kind in plan.CHILD_KINDS if kind[1] != "Job")
+"""Kinds of the children that every detector may have: a Job is there for as long as a test of the profile is."""
 KEYFRAME_SECONDS: Final = 1.0
 """Interval of the video's keyframes; see images/encode-videos."""
 

@@ -57,7 +57,7 @@ FIELDS: Final[dict[str, Edit]] = {
 }
 """Kind -> what somebody does to a field of it. A kind that is new to the operator has to be named here."""
 
-EVERY_KIND: Final = {kind for _, kind in (*plan.CHILD_KINDS, *plan.PROFILE_CHILD_KINDS)}
+EVERY_KIND: Final = {kind for _, kind in (*sites.STANDING_KINDS, *plan.PROFILE_CHILD_KINDS)}
 
 # No more than these: a child that is put right too often is taken for one that two controllers fight over.
 
@@ -270,7 +270,7 @@ def hurt_in_every_way(objects: list[Object]) -> None:
     heal("deleted", objects, lambda obj: api.delete(*path_of(obj)), anew=True)
 
 
-@pytest.mark.parametrize("kind", plan.CHILD_KINDS, ids=lambda kind: kind[1])
+@pytest.mark.parametrize("kind", sites.STANDING_KINDS, ids=lambda kind: kind[1])
 def test_a_child_of_a_detector_heals(yard: Kubectl, kind: tuple[str, str]) -> None:
     hurt_in_every_way(api.items(kinds.of(*kind), NAMESPACE, f"{names.LABEL_DETECTOR}=yard"))
 
@@ -342,7 +342,7 @@ def assert_caught_up(yard: Kubectl, second: str) -> None:
         return {owner["uid"] for obj in found for owner in obj["metadata"]["ownerReferences"]}
 
     poll("children of the new second", lambda: owners("second"), lambda found: found == {second})
-    fixed = {kind for _, kind in plan.CHILD_KINDS} - {"HorizontalPodAutoscaler", "PodDisruptionBudget"}
+    fixed = {kind for _, kind in sites.STANDING_KINDS} - {"HorizontalPodAutoscaler", "PodDisruptionBudget"}
     poll("all of them", lambda: of_detector("second"), lambda found: found >= fixed)
     poll("no children of third", lambda: owners("third"), lambda found: not found)
     poll("children of fourth", lambda: of_detector("fourth"), lambda found: found >= fixed)

@@ -22,7 +22,6 @@ import api
 import cluster as driver
 import pause
 import sites
-from edgedetector import plan
 from edgedetector.api import conditions, names
 from edgedetector.cluster import kinds
 from forward import forward
@@ -433,7 +432,7 @@ def test_a_new_image_comes_with_one_device(stories: dict[str, Future[Any]], whic
 
 def test_without_the_operator_a_deleted_detector_is_gone(stories: dict[str, Future[Any]], operator: Kubectl) -> None:
     concurrent.futures.wait(stories.values())
-    everything, selector = (*plan.CHILD_KINDS, ("v1", "Pod")), f"{names.LABEL_DETECTOR}=yard"
+    everything, selector = (*sites.STANDING_KINDS, ("v1", "Pod")), f"{names.LABEL_DETECTOR}=yard"
 
     def left() -> list[str]:
         found = [obj for kind in everything for obj in api.items(kinds.of(*kind), NAMESPACE, selector)]

@@ -14,7 +14,14 @@ from tests.unit.plan import scenarios
 
 from edgedetector.api import names
 from edgedetector.cluster import diff
-from edgedetector.plan import CHILD_KINDS, PROFILE_CHILD_KINDS, Cap, Facts, profile_children
+from edgedetector.plan import (
+    CHILD_KINDS,
+    PROFILE_CHILD_KINDS,
+    Cap,
+    Facts,
+    profile_children,
+    verification_children,
+)
 
 Object = dict[str, Any]
 
@@ -48,6 +55,9 @@ def planned() -> dict[str, list[Object]]:
     found = {path.stem: scenarios.children(scenarios.load(path)) for path in sorted(paths)}
     found["full"] = scenarios.children(scenarios.detector("yard", FULL))
     found["capped"] = scenarios.children(scenarios.detector("yard", FULL), facts=CAPPED)
+    wanted = scenarios.load(scenarios.REPOSITORY / "manifests" / "samples" / "denglin-ks20.yaml")
+    profile = scenarios.PROFILES[wanted.spec.accelerator_profile]
+    found["verification"] = list(verification_children(wanted, profile, scenarios.SETTINGS, "2026-11-23T07:00:00Z"))
     for name, profile in scenarios.PROFILES.items():
         if children := profile_children(profile, scenarios.SETTINGS, CAPPED):
             found[f"exporter-{name}"] = list(children)

@@ -95,7 +95,7 @@ def operator(apiserver: Server, tmp_path: Path) -> Iterator[Path]:
 
 def test_the_maximum_follows_the_replicas_that_find_a_node(apiserver: Server, operator: Path) -> None:
     server = apiserver
-    spec = scenarios.minimal(scaling={"minReplicas": 1, "maxReplicas": 3})
+    spec = scenarios.minimal(scaling={"minReplicas": 1, "maxReplicas": 3}, tuning={"mode": "Off"})
     server.apply(
         {
             "apiVersion": names.API_VERSION,

@@ -98,10 +98,17 @@ def _key(kind: Any, text: str, path: str) -> Any:
 
 def _decode_scalar(kind: Any, value: Any, path: str) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return _float(value, path)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise InvalidDocumentError(f"{path}: expected {kind.__name__}")
     return value
+
+
+def _float(value: int, path: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise InvalidDocumentError(f"{path}: too large") from None
 
 
 def _decode_object(kind: Any, value: Any, path: str) -> Any:

@@ -23,7 +23,7 @@ from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.cluster.ownership import owned_by
 from edgedetector.plan import shared_memory
 from edgedetector.plan.triton_config import Knobs as PlannedKnobs
-from edgedetector.tuning.ledger import Attempt, Ledger
+from edgedetector.tuning.ledger import Attempt, Ledger, sound
 from edgedetector.tuning.record import State
 from edgedetector.tuning.situation import Engine, Goal, Limits, Mode, Situation
 from edgedetector.tuning.window import Configuration, Knobs
@@ -162,7 +162,8 @@ def read(obj: Object | None, detector: EdgeDetector, profile: AcceleratorProfile
     except InvalidDocumentError:
         return None
     models = {model.name for model in detector.spec.models}
-    return ledger if ledger.start == start_of(detector, profile) and ledger.accepted.keys() == models else None
+    counts = ledger.start == start_of(detector, profile) and ledger.accepted.keys() == models
+    return ledger if counts and sound(ledger) else None
 
 
 def remembered(obj: Object | None) -> State:

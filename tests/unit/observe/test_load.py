@@ -69,6 +69,7 @@ async def test_a_pod_tells_its_load(pod: Pod, session: aiohttp.ClientSession) ->
         (200, "{}"),
         (200, "[" * 100_000),
         (200, '{"at": 1, "epoch": "' + "x" * 5_000_000 + '"}'),
+        (200, '{"epoch": "a", "at": 1' + "0" * 400 + "}"),
     ],
 )
 async def test_nonsense_is_no_observation(pod: Pod, session: aiohttp.ClientSession, status: int, text: str) -> None:

@@ -157,7 +157,8 @@ def entered(
     memory
         Bytes of the accelerator that are stated somewhere; None: nowhere.
     capacity
-        As of now; it is taken over with a decision that is about what serves.
+        As of now; it is taken over with a decision that is about what serves, and the first with any, so that the gain
+        is over what tuning began with.
     """
     after = _troubled(_served(ledger, state, decision, now), state.trouble or state.hopeless, now)
     after = replace(
@@ -218,7 +219,7 @@ def _told(before: Ledger, after: Ledger, decision: Decision, now: float, capacit
     if after.converged and not before.converged:
         lines.append(Line(now, CONVERGED, decision.message or "nothing that is safe promises more at this load"))
     about_what_serves = decision.kind in {Kind.KEEP, Kind.REVERT, Kind.RECOMMEND} or after.converged != before.converged
-    if capacity is None or not about_what_serves:
+    if capacity is None or not (about_what_serves or after.capacity is None):
         return replace(after, log=tuple(lines[-LOG:]))
     baseline = after.baseline or capacity.frames
     return replace(after, log=tuple(lines[-LOG:]), capacity=capacity, baseline=baseline)

@@ -63,7 +63,7 @@ async def test_it_ends_tuned_and_the_status_tells_the_story() -> None:
     ]  # fmt: skip
     metrics = world.shell.metrics
     assert metrics.tuning_decisions.labels(Kind.KEEP)._value.get() == 2
-    assert metrics.tuning_gain.labels("site", "yard")._value.get() == pytest.approx(1.5)
+    assert metrics.tuning_gain.labels("site", "yard")._value.get() == pytest.approx(3.0)
 
 
 async def test_the_search_itself_converges_with_nothing_on_trial_and_is_at_rest() -> None:

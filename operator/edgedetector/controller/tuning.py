@@ -27,7 +27,7 @@ from edgedetector.api.edgedetector import KIND
 from edgedetector.api.wire import to_json
 from edgedetector.cluster import converge
 from edgedetector.cluster.ownership import may_take
-from edgedetector.controller import terms
+from edgedetector.controller import keys, terms
 from edgedetector.controller.logs import about, frames
 from edgedetector.controller.queue import backoff
 from edgedetector.controller.shell import reported
@@ -35,7 +35,7 @@ from edgedetector.observe.load import Samples
 from edgedetector.status.view import Standing
 from edgedetector.tuning import ledger as ledgers
 from edgedetector.tuning.capacity import measured
-from edgedetector.tuning.decision import Decision, Kind, ProbeReport, Report
+from edgedetector.tuning.decision import Decision, Kind, Report
 from edgedetector.tuning.diagnosis import diagnose
 from edgedetector.tuning.known import known
 from edgedetector.tuning.record import State, bounded
@@ -84,6 +84,11 @@ class Charge:
     """Its models are served as they should be: what is observed means something."""
     asof: float
     """When the pass began to look, on the loop's monotonic clock."""
+
+    @property
+    def key(self) -> Key:
+        """Whose it is."""
+        return keys.detector(self.detector.namespace, self.detector.name)
 
     @property
     def subject(self) -> tuple[EdgeDetector, AcceleratorProfile]:
@@ -170,6 +175,8 @@ class Tuner:
         watched.ledger = terms.read(watched.record, *charge.subject)
         if watched.ledger is None:
             watched.state = State()
+        gain = watched.ledger.gain if watched.ledger is not None else None
+        self._shell.metrics.tuning_gained(key.namespace, key.name, gain)
 
     def pause(self, key: Key) -> None:
         """Forget all but the record, of a detector that cannot be planned: its pods end a trial by themselves."""
@@ -178,7 +185,7 @@ class Tuner:
     def forget(self, key: Key) -> None:
         """Drop a detector that is gone."""
         self.pause(key)
-        self._shell.metrics.tuning_forget(key.namespace, key.name)
+        self._shell.metrics.tuning_gained(key.namespace, key.name, None)
 
     def standing(self, key: Key) -> Standing:
         """Return what stands in the way of tuning a detector, that no record tells."""
@@ -226,6 +233,7 @@ class Tuner:
         if watched.doubtful:
             self._wake(key)
         elif asked is None:
+            watched.answered = self._clock()  # nobody asks, so that nobody is silent
             if ledger is not None and ledger.attempt is not None:
                 await self._write(key, watched, replace(ledger, attempt=None), replace(watched.state, trial=None))
         elif ledger is None and charge.ready:
@@ -237,7 +245,7 @@ class Tuner:
             self._stand(key, watched, replace(watched.standing, unobserved=silent))
             if report.windows or ledger.attempt is not None:
                 situation = terms.situation(*charge.subject, asked, ledger, len(report.pods))
-                await self._decide(key, watched, report, situation, now)
+                await self._decide(watched, charge, report, situation, now)
         else:
             watched.samples.keep(())
             watched.answered = self._clock()
@@ -265,12 +273,19 @@ class Tuner:
         watched.shown = {pod.pod: window for pod in pods if (window := seen.get(pod.pod) or watched.shown.get(pod.pod))}
         watched.recent.extend(seen.values())
         by_name = {pod.pod: answer for pod, answer in answers.items()}
-        return Report(tuple(pod.pod for pod in pods), windows, probe_report(ledger, by_name, self._time()))
+        return Report(tuple(pod.pod for pod in pods), windows, terms.probe_report(ledger, by_name, self._time()))
 
-    async def _decide(self, key: Key, watched: _Watched, report: Report, situation: Situation, now: float) -> None:
-        charge, ledger, before = watched.charge, watched.ledger, watched.state
+    async def _decide(
+        self, watched: _Watched, charge: Charge, report: Report, situation: Situation, now: float
+    ) -> None:
+        key, ledger, before = charge.key, watched.ledger, watched.state
         compute = functools.partial(self._step, before, report, situation, now)
-        state, decision = await asyncio.get_running_loop().run_in_executor(self._pool, compute)
+        try:
+            state, decision = await asyncio.get_running_loop().run_in_executor(self._pool, compute)
+        except Exception:
+            if watched.failures + 1 >= LASTING and watched.state is before:
+                watched.state = State()  # it may be the memory that cannot be gone on from; what is accepted stays
+            raise
         stays = self._watched.get(key) is watched and watched.charge.subject == charge.subject
         if not stays or watched.state is not before or watched.doubtful or ledger is None:
             return  # a pass has told something else meanwhile
@@ -307,9 +322,7 @@ class Tuner:
         await self._tell(key, detector, before.log if before is not None else (), ledger)
 
     async def _tell(self, key: Key, detector: EdgeDetector, before: tuple[Line, ...], ledger: Ledger) -> None:
-        """Tell of what is new on record: a plain line in the log, an Event, and the gain."""
-        if ledger.gain is not None:
-            self._shell.metrics.tuning_gain.labels(key.namespace, key.name).set(ledger.gain)
+        """Tell of what is new on record: a plain line in the log, and an Event."""
         for line in ledger.log:
             if line not in before:
                 logger.info("%s", line.message, extra=about(key, decision=line.decision))
@@ -346,30 +359,17 @@ class Tuner:
         return self._shell.now().timestamp()
 
 
-def probe_report(ledger: Ledger | None, answers: dict[str, Observation | None], now: float) -> ProbeReport | None:
-    """Return what the pod on trial says of its probe; None: it is gone or does not answer.
-
-    One whose time is over is so wherever its pod is, which ended it by itself.
-    """
-    attempt = ledger.attempt if ledger is not None else None
-    if attempt is None:
-        return None
-    answer = answers.get(attempt.pod)
-    if answer is not None and answer.probe_id == attempt.id:
-        return ProbeReport(attempt.id, answer.probe_outcome)
-    if attempt.outlived(now, terms.SLACK):
-        return ProbeReport(attempt.id, "Expired", "its time is over")
-    return ProbeReport(attempt.id, "") if answer is not None else None
-
-
 def _capacity(watched: _Watched, state: State, pods: int, situation: Situation, now: float) -> Capacity | None:
-    """Return what the pods serve now, and what limits it."""
-    found = measured(watched.shown.values(), state.accepted, pods, now)
-    if found is None:
+    """Return what the pods serve now, and what limits it; None if that cannot be told, which holds up nothing."""
+    spec, profile = watched.charge.detector.spec, watched.charge.profile.spec
+    try:
+        found = measured(watched.shown.values(), state.accepted, pods, now)
+        if found is None:
+            return None
+        limits = diagnose(tuple(watched.recent), situation, known(spec.models, spec.cameras, profile), state.visits)
+    except Exception as error:  # noqa: BLE001 - it is for people alone
+        logger.error("what limits it cannot be told", extra=about(watched.charge.key, traceback=frames(error)))  # noqa: TRY400
         return None
-    spec = watched.charge.detector.spec
-    told = known(spec.models, spec.cameras, watched.charge.profile.spec)
-    limits = diagnose(tuple(watched.recent), situation, told, state.visits)
     return replace(found, limit=limits.limit, message=limits.message)
 
 

@@ -200,6 +200,21 @@ def test_frozen_nothing_is_tried_and_what_was_found_stays() -> None:
     assert (found.probe, found.accepted.models[0].instances) == (None, 3)
 
 
+@pytest.mark.parametrize(
+    "owner",
+    [dataclasses.replace(detector(), frozen=True), detector(tuning={"mode": "Recommend"}), detector()],
+    ids=["frozen", "recommend", "outlived"],
+)
+def test_a_pod_may_be_on_its_way_from_a_trial_whatever_ended_it_until_that_is_noted(owner: EdgeDetector) -> None:
+    tried = plan.serving_config(owner, CPU, knobs=terms._planned({"people": Knobs(4, 8)}, owner)).id
+    over = NOW + 12.0 + terms.SLACK
+    found = trying(owner, over)
+    assert found.probe is None
+    assert tried in found.passing
+    assert found.known[tried] == {"people": Knobs(4, 8)}
+    assert trying(owner, over + terms.CHANGING.total_seconds()).passing == frozenset()
+
+
 def test_a_pod_may_be_on_its_way_for_a_while_and_no_longer() -> None:
     found = dataclasses.replace(ledger(detector(), people=GOOD), changed=NOW, former=({"people": Knobs(2, 8)},))
     (before,) = plan.serving_config(detector(), CPU, knobs=terms._planned({"people": Knobs(2, 8)}, detector())).models

@@ -197,9 +197,10 @@ def served(
 
     usual, ledger = specified(detector), read(record, detector, profile)
     untuned = plan.serving_config(detector, profile, hosts)
-    if ledger is None or detector.spec.tuning.mode == OFF:
-        return Terms(untuned, ledger=ledger, known={untuned.id: usual})
-    wanted, attempt, probe = _accepted(ledger, detector), _attempt(ledger, detector, now), None
+    if ledger is None:
+        return Terms(untuned, known={untuned.id: usual})
+    wanted = usual if detector.spec.tuning.mode == OFF else _accepted(ledger, detector)
+    attempt, probe = _attempt(ledger, detector, now), None
     accepted = config(wanted)
     known: dict[str, Configuration] = {untuned.id: usual}
     known |= {config(former).id: former for former in ledger.former if _fits(former, detector)}

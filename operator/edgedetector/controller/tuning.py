@@ -15,7 +15,7 @@ import asyncio
 import functools
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -27,7 +27,7 @@ from edgedetector.api.edgedetector import KIND
 from edgedetector.api.wire import to_json
 from edgedetector.cluster import converge
 from edgedetector.cluster.ownership import may_take
-from edgedetector.controller import keys, terms
+from edgedetector.controller import terms
 from edgedetector.controller.logs import about, frames
 from edgedetector.controller.queue import backoff
 from edgedetector.controller.shell import reported
@@ -43,8 +43,8 @@ from edgedetector.tuning.record import State, bounded
 if TYPE_CHECKING:
     from edgedetector.api.edgedetector import EdgeDetector
     from edgedetector.api.observation import Observation
-    from edgedetector.api.profile import AcceleratorProfile
     from edgedetector.cluster.client import Object
+    from edgedetector.controller.charge import Charge
     from edgedetector.controller.keys import Key
     from edgedetector.controller.shell import Shell
     from edgedetector.observe.scrape import Target
@@ -67,33 +67,6 @@ RECENT: Final = 30
 PARALLEL: Final = 16
 # Failures in a row from which on the status tells of them.
 LASTING: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """A detector as its last pass found it."""
-
-    detector: EdgeDetector
-    profile: AcceleratorProfile
-    terms: terms.Terms
-    record: Object | None
-    """The live ConfigMap of its record."""
-    pods: frozenset[Target]
-    """Inference pods that can be asked."""
-    ready: bool
-    """Its models are served as they should be: what is observed means something."""
-    asof: float
-    """When the pass began to look, on the loop's monotonic clock."""
-
-    @property
-    def key(self) -> Key:
-        """Whose it is."""
-        return keys.detector(self.detector.namespace, self.detector.name)
-
-    @property
-    def subject(self) -> tuple[EdgeDetector, AcceleratorProfile]:
-        """What a decision is about: made for another one, it is void."""
-        return self.detector, self.profile
 
 
 @dataclass(slots=True)
@@ -235,7 +208,7 @@ class Tuner:
         elif asked is None:
             watched.answered = self._clock()  # nobody asks, so that nobody is silent
             if ledger is not None and ledger.attempt is not None:
-                await self._write(key, watched, replace(ledger, attempt=None), replace(watched.state, trial=None))
+                await self._end_trial(key, watched, ledger)
         elif ledger is None and charge.ready:
             await self._begin(key, watched)
         elif ledger is not None and (charge.ready or ledger.attempt is not None):
@@ -255,6 +228,15 @@ class Tuner:
         text = "tuning begins with what spec.serving says"
         first = ledgers.begun(terms.start_of(*charge.subject), terms.specified(charge.detector), self._time(), text)
         await self._write(key, watched, first, State())
+
+    async def _end_trial(self, key: Key, watched: _Watched, ledger: Ledger) -> None:
+        """End a trial, since nobody asks the search any more."""
+        charge, state = watched.charge, replace(watched.state, trial=None)
+        why = "the detector is suspended" if charge.detector.suspend else "tuning is switched off"
+        decision = Decision(Kind.REVERT, f"the trial is over: {why}")
+        memory = terms.memory(*charge.subject)
+        after = ledgers.entered(ledger, state, decision, self._time(), memory=memory, capacity=None)
+        await self._write(key, watched, after, state)
 
     async def _observe(self, watched: _Watched) -> Report:
         charge, ledger = watched.charge, watched.ledger
@@ -391,8 +373,3 @@ def _reference(detector: EdgeDetector) -> Object:
     """Return what an Event has to know of a detector."""
     metadata = {"name": detector.name, "namespace": detector.namespace, "uid": detector.uid}
     return {"apiVersion": names.API_VERSION, "kind": KIND, "metadata": metadata}
-
-
-def running(pods: Iterable[Target]) -> frozenset[Target]:
-    """Return those of the pods that serve models."""
-    return frozenset(pod for pod in pods if pod.component == names.COMPONENT_TRITON)

@@ -202,8 +202,13 @@ def test_frozen_nothing_is_tried_and_what_was_found_stays() -> None:
 
 @pytest.mark.parametrize(
     "owner",
-    [dataclasses.replace(detector(), frozen=True), detector(tuning={"mode": "Recommend"}), detector()],
-    ids=["frozen", "recommend", "outlived"],
+    [
+        dataclasses.replace(detector(), frozen=True),
+        detector(tuning={"mode": "Recommend"}),
+        detector(tuning={"mode": "Off"}),
+        detector(),
+    ],
+    ids=["frozen", "recommend", "off", "outlived"],
 )
 def test_a_pod_may_be_on_its_way_from_a_trial_whatever_ended_it_until_that_is_noted(owner: EdgeDetector) -> None:
     tried = plan.serving_config(owner, CPU, knobs=terms._planned({"people": Knobs(4, 8)}, owner)).id

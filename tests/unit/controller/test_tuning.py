@@ -185,6 +185,21 @@ async def test_mode_off_serves_what_the_specification_says_and_auto_recalls_what
     assert world.pod.instances == GOAL
 
 
+@pytest.mark.parametrize(
+    ("edit", "why"), [({"tuning": {"mode": "Off"}}, "switched off"), ({"suspend": True}, "suspended")]
+)
+async def test_a_trial_that_nobody_goes_on_with_is_told_to_be_over(edit: dict[str, Any], why: str) -> None:
+    world = await probing(World())
+    world.edit(**edit)
+    await world.run(15)
+    last = world.status["tuning"]["log"][-1]
+    assert (last["decision"], world.pod.instances, ledger(world).attempt) == ("Reverted", 1, None)
+    assert why in last["message"]
+    before = len(world.cluster.writes)
+    await world.run(300)
+    assert world.cluster.writes[before:] == []
+
+
 async def test_mode_recommend_tells_once_and_touches_nothing() -> None:
     world = World(tuning={"mode": "Recommend"})
     await world.run(60)

@@ -203,7 +203,7 @@ def served(
     attempt, probe = _attempt(ledger, detector, now), None
     accepted = config(wanted)
     known: dict[str, Configuration] = {untuned.id: usual}
-    known |= {config(former).id: former for former in ledger.former if _fits(former, detector)}
+    known |= {config(one).id: one for one in (*ledger.former, ledger.accepted) if _fits(one, detector)}
     tried = ledger.attempt
     if tried is not None and _fits(tried.configuration, detector):
         serving = config(tried.configuration)
@@ -223,7 +223,7 @@ def probe_report(ledger: Ledger | None, answers: Mapping[str, Observation | None
         return None
     answer = answers.get(attempt.pod)
     if answer is not None and answer.probe_id == attempt.id:
-        return ProbeReport(attempt.id, words.line(answer.probe_outcome))
+        return ProbeReport(attempt.id, words.line(answer.probe_outcome), words.line(answer.probe_message))
     if attempt.outlived(now, SLACK):
         return ProbeReport(attempt.id, "Expired", "its time is over")
     return ProbeReport(attempt.id, "") if answer is not None else None

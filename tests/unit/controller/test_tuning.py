@@ -438,6 +438,15 @@ async def test_many_detectors_are_spread_over_the_interval() -> None:
         assert 50 <= sum(second <= due < second + 1 for due in dues) <= 150
 
 
+def test_why_a_trial_failed_is_what_its_pod_says_in_one_line() -> None:
+    known = dataclasses.replace(Ledger("", 0.0), attempt=Attempt("p1", "one", {"people": Knobs(2)}, 12.0, 100.0))
+    said = Observation(1.0, "e", probe_id="p1", probe_outcome="Failed", probe_message="out of\nmemory" + "x" * 500)
+    found = terms.probe_report(known, {"one": said}, 105.0)
+    assert found is not None
+    assert found.message.startswith("out of memory")
+    assert len(found.message) <= 400
+
+
 @pytest.mark.parametrize(
     ("said", "outcome"),
     [

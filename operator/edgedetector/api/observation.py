@@ -149,6 +149,8 @@ class Observation:
     """How tensors travel: `SharedMemory`, `Grpc`."""
     probe_id: str = ""
     probe_outcome: str = ""
+    probe_message: str = ""
+    """Why it failed or expired."""
     looks: int = 0
     """Times that the exporter has told the accelerator's utilization."""
     utilizations: float = 0.0

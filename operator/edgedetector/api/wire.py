@@ -91,17 +91,34 @@ def _decode(kind: Any, value: Any, path: str) -> Any:
 
 def _key(kind: Any, text: str, path: str) -> Any:
     try:
-        return kind(text)  # str or int: JSON's own keys are texts
+        return kind(_text(text, path))  # str or int: JSON's own keys are texts
     except ValueError:
         raise InvalidDocumentError(f"{path}.{text}: expected a key of {kind.__name__}") from None
 
 
 def _decode_scalar(kind: Any, value: Any, path: str) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return _float(value, path)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise InvalidDocumentError(f"{path}: expected {kind.__name__}")
+    return _text(value, path) if kind is str else value
+
+
+def _text(value: str, path: str) -> str:
+    """Return a text that can be written: JSON lets a half of a UTF-16 pair stand alone, UTF-8 does not."""
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise InvalidDocumentError(f"{path}: half a character") from None
     return value
+
+
+def _float(value: int, path: str) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise InvalidDocumentError(f"{path}: too large") from None
 
 
 def _decode_object(kind: Any, value: Any, path: str) -> Any:

@@ -18,12 +18,13 @@ from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, held, kinds
 from edgedetector.controller import keys, refresh, replicas, terms, verifying
+from edgedetector.controller.charge import Charge, running
 from edgedetector.controller.holders import HELD, Holders
 from edgedetector.controller.logs import about
 from edgedetector.controller.loop import AwaitsError
 from edgedetector.controller.patience import Patience
 from edgedetector.controller.shell import reported, resource
-from edgedetector.controller.tuning import Charge, Tuner, running
+from edgedetector.controller.tuning import Tuner
 from edgedetector.observe import gather, kubelet, scrape
 from edgedetector.status import compose, document, scaling
 from edgedetector.status import verification as verifications

@@ -67,7 +67,10 @@ class Metrics:
             ),
         )
 
-    def tuning_forget(self, namespace: str, detector: str) -> None:
-        """Drop the figures of a detector that is gone."""
+    def tuning_gained(self, namespace: str, detector: str, ratio: float | None) -> None:
+        """Show the gain of a detector; None: there is none, or it is gone."""
+        if ratio is not None:
+            self.tuning_gain.labels(namespace, detector).set(ratio)
+            return
         with contextlib.suppress(KeyError):
             self.tuning_gain.remove(namespace, detector)

@@ -21,9 +21,11 @@ from edgedetector.api.dataplane import Probe, ServingConfig
 from edgedetector.api.quantities import parse_quantity
 from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.cluster.ownership import owned_by
+from edgedetector.observe import words
 from edgedetector.plan import shared_memory
 from edgedetector.plan.triton_config import Knobs as PlannedKnobs
-from edgedetector.tuning.ledger import Attempt, Ledger
+from edgedetector.tuning.decision import ProbeReport
+from edgedetector.tuning.ledger import Attempt, Ledger, sound
 from edgedetector.tuning.record import State
 from edgedetector.tuning.situation import Engine, Goal, Limits, Mode, Situation
 from edgedetector.tuning.window import Configuration, Knobs
@@ -31,6 +33,7 @@ from edgedetector.tuning.window import Configuration, Knobs
 if TYPE_CHECKING:
     from edgedetector.api.edgedetector import BoundsSpec, EdgeDetector
     from edgedetector.api.models import ModelSpec
+    from edgedetector.api.observation import Observation
     from edgedetector.api.profile import AcceleratorProfile
     from edgedetector.cluster.client import Object
 
@@ -162,7 +165,8 @@ def read(obj: Object | None, detector: EdgeDetector, profile: AcceleratorProfile
     except InvalidDocumentError:
         return None
     models = {model.name for model in detector.spec.models}
-    return ledger if ledger.start == start_of(detector, profile) and ledger.accepted.keys() == models else None
+    counts = ledger.start == start_of(detector, profile) and ledger.accepted.keys() == models
+    return ledger if counts and sound(ledger) else None
 
 
 def remembered(obj: Object | None) -> State:
@@ -193,24 +197,49 @@ def served(
 
     usual, ledger = specified(detector), read(record, detector, profile)
     untuned = plan.serving_config(detector, profile, hosts)
-    if ledger is None or detector.spec.tuning.mode == OFF:
-        return Terms(untuned, ledger=ledger, known={untuned.id: usual})
-    wanted, attempt, probe = _accepted(ledger, detector), _attempt(ledger, detector, now), None
+    if ledger is None:
+        return Terms(untuned, known={untuned.id: usual})
+    wanted = usual if detector.spec.tuning.mode == OFF else _accepted(ledger, detector)
+    attempt, probe = _attempt(ledger, detector, now), None
     accepted = config(wanted)
     known: dict[str, Configuration] = {untuned.id: usual}
-    known |= {config(former).id: former for former in ledger.former if _fits(former, detector)}
-    if attempt is not None:
-        probe = Probe(attempt.id, attempt.pod, attempt.ttl, attempt.renewal, config(attempt.configuration))
-        known[probe.serving.id] = attempt.configuration
+    known |= {config(one).id: one for one in (*ledger.former, ledger.accepted) if _fits(one, detector)}
+    tried = ledger.attempt
+    if tried is not None and _fits(tried.configuration, detector):
+        serving = config(tried.configuration)
+        known[serving.id] = tried.configuration
+        probe = Probe(tried.id, tried.pod, tried.ttl, tried.renewal, serving) if attempt is not None else None
     known[accepted.id] = wanted
-    changing = probe is not None or 0 <= now - ledger.changed < CHANGING.total_seconds()
-    return Terms(accepted, probe, ledger, known, frozenset(known) if changing else frozenset())
+    return Terms(accepted, probe, ledger, known, frozenset(known) if _is_changing(ledger, now) else frozenset())
+
+
+def probe_report(ledger: Ledger | None, answers: Mapping[str, Observation | None], now: float) -> ProbeReport | None:
+    """Return what the pod on trial says of its probe; None: it is gone or does not answer.
+
+    One whose time is over is so wherever its pod is, which ended it by itself.
+    """
+    attempt = ledger.attempt if ledger is not None else None
+    if attempt is None:
+        return None
+    answer = answers.get(attempt.pod)
+    if answer is not None and answer.probe_id == attempt.id:
+        return ProbeReport(attempt.id, words.line(answer.probe_outcome), words.line(answer.probe_message))
+    if attempt.outlived(now, SLACK):
+        return ProbeReport(attempt.id, "Expired", "its time is over")
+    return ProbeReport(attempt.id, "") if answer is not None else None
 
 
 def is_tuned(detector: EdgeDetector, ledger: Ledger | None) -> bool:
     """Tell whether something other than the specification's own knobs is accepted."""
     off = detector.spec.tuning.mode == OFF
     return ledger is not None and not off and _accepted(ledger, detector) != specified(detector)
+
+
+def _is_changing(ledger: Ledger, now: float) -> bool:
+    """Tell whether pods may be on their way: after a change, and from a trial until its end is noted."""
+    tried, patience = ledger.attempt, CHANGING.total_seconds()
+    leaving = tried is not None and not tried.outlived(now, SLACK + patience)
+    return leaving or 0 <= now - ledger.changed < patience
 
 
 def _attempt(ledger: Ledger, detector: EdgeDetector, now: float) -> Attempt | None:

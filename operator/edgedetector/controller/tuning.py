@@ -15,7 +15,7 @@ import asyncio
 import functools
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
@@ -35,7 +35,7 @@ from edgedetector.observe.load import Samples
 from edgedetector.status.view import Standing
 from edgedetector.tuning import ledger as ledgers
 from edgedetector.tuning.capacity import measured
-from edgedetector.tuning.decision import Decision, Kind, ProbeReport, Report
+from edgedetector.tuning.decision import Decision, Kind, Report
 from edgedetector.tuning.diagnosis import diagnose
 from edgedetector.tuning.known import known
 from edgedetector.tuning.record import State, bounded
@@ -43,8 +43,8 @@ from edgedetector.tuning.record import State, bounded
 if TYPE_CHECKING:
     from edgedetector.api.edgedetector import EdgeDetector
     from edgedetector.api.observation import Observation
-    from edgedetector.api.profile import AcceleratorProfile
     from edgedetector.cluster.client import Object
+    from edgedetector.controller.charge import Charge
     from edgedetector.controller.keys import Key
     from edgedetector.controller.shell import Shell
     from edgedetector.observe.scrape import Target
@@ -67,28 +67,6 @@ RECENT: Final = 30
 PARALLEL: Final = 16
 # Failures in a row from which on the status tells of them.
 LASTING: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Charge:
-    """A detector as its last pass found it."""
-
-    detector: EdgeDetector
-    profile: AcceleratorProfile
-    terms: terms.Terms
-    record: Object | None
-    """The live ConfigMap of its record."""
-    pods: frozenset[Target]
-    """Inference pods that can be asked."""
-    ready: bool
-    """Its models are served as they should be: what is observed means something."""
-    asof: float
-    """When the pass began to look, on the loop's monotonic clock."""
-
-    @property
-    def subject(self) -> tuple[EdgeDetector, AcceleratorProfile]:
-        """What a decision is about: made for another one, it is void."""
-        return self.detector, self.profile
 
 
 @dataclass(slots=True)
@@ -170,6 +148,8 @@ class Tuner:
         watched.ledger = terms.read(watched.record, *charge.subject)
         if watched.ledger is None:
             watched.state = State()
+        gain = watched.ledger.gain if watched.ledger is not None else None
+        self._shell.metrics.tuning_gained(key.namespace, key.name, gain)
 
     def pause(self, key: Key) -> None:
         """Forget all but the record, of a detector that cannot be planned: its pods end a trial by themselves."""
@@ -178,7 +158,7 @@ class Tuner:
     def forget(self, key: Key) -> None:
         """Drop a detector that is gone."""
         self.pause(key)
-        self._shell.metrics.tuning_forget(key.namespace, key.name)
+        self._shell.metrics.tuning_gained(key.namespace, key.name, None)
 
     def standing(self, key: Key) -> Standing:
         """Return what stands in the way of tuning a detector, that no record tells."""
@@ -226,8 +206,9 @@ class Tuner:
         if watched.doubtful:
             self._wake(key)
         elif asked is None:
+            watched.answered = self._clock()  # nobody asks, so that nobody is silent
             if ledger is not None and ledger.attempt is not None:
-                await self._write(key, watched, replace(ledger, attempt=None), replace(watched.state, trial=None))
+                await self._end_trial(key, watched, ledger)
         elif ledger is None and charge.ready:
             await self._begin(key, watched)
         elif ledger is not None and (charge.ready or ledger.attempt is not None):
@@ -237,7 +218,7 @@ class Tuner:
             self._stand(key, watched, replace(watched.standing, unobserved=silent))
             if report.windows or ledger.attempt is not None:
                 situation = terms.situation(*charge.subject, asked, ledger, len(report.pods))
-                await self._decide(key, watched, report, situation, now)
+                await self._decide(watched, charge, report, situation, now)
         else:
             watched.samples.keep(())
             watched.answered = self._clock()
@@ -247,6 +228,15 @@ class Tuner:
         text = "tuning begins with what spec.serving says"
         first = ledgers.begun(terms.start_of(*charge.subject), terms.specified(charge.detector), self._time(), text)
         await self._write(key, watched, first, State())
+
+    async def _end_trial(self, key: Key, watched: _Watched, ledger: Ledger) -> None:
+        """End a trial, since nobody asks the search any more."""
+        charge, state = watched.charge, replace(watched.state, trial=None)
+        why = "the detector is suspended" if charge.detector.suspend else "tuning is switched off"
+        decision = Decision(Kind.REVERT, f"the trial is over: {why}")
+        memory = terms.memory(*charge.subject)
+        after = ledgers.entered(ledger, state, decision, self._time(), memory=memory, capacity=None)
+        await self._write(key, watched, after, state)
 
     async def _observe(self, watched: _Watched) -> Report:
         charge, ledger = watched.charge, watched.ledger
@@ -265,12 +255,19 @@ class Tuner:
         watched.shown = {pod.pod: window for pod in pods if (window := seen.get(pod.pod) or watched.shown.get(pod.pod))}
         watched.recent.extend(seen.values())
         by_name = {pod.pod: answer for pod, answer in answers.items()}
-        return Report(tuple(pod.pod for pod in pods), windows, probe_report(ledger, by_name, self._time()))
+        return Report(tuple(pod.pod for pod in pods), windows, terms.probe_report(ledger, by_name, self._time()))
 
-    async def _decide(self, key: Key, watched: _Watched, report: Report, situation: Situation, now: float) -> None:
-        charge, ledger, before = watched.charge, watched.ledger, watched.state
+    async def _decide(
+        self, watched: _Watched, charge: Charge, report: Report, situation: Situation, now: float
+    ) -> None:
+        key, ledger, before = charge.key, watched.ledger, watched.state
         compute = functools.partial(self._step, before, report, situation, now)
-        state, decision = await asyncio.get_running_loop().run_in_executor(self._pool, compute)
+        try:
+            state, decision = await asyncio.get_running_loop().run_in_executor(self._pool, compute)
+        except Exception:
+            if watched.failures + 1 >= LASTING and watched.state is before:
+                watched.state = State()  # it may be the memory that cannot be gone on from; what is accepted stays
+            raise
         stays = self._watched.get(key) is watched and watched.charge.subject == charge.subject
         if not stays or watched.state is not before or watched.doubtful or ledger is None:
             return  # a pass has told something else meanwhile
@@ -307,9 +304,7 @@ class Tuner:
         await self._tell(key, detector, before.log if before is not None else (), ledger)
 
     async def _tell(self, key: Key, detector: EdgeDetector, before: tuple[Line, ...], ledger: Ledger) -> None:
-        """Tell of what is new on record: a plain line in the log, an Event, and the gain."""
-        if ledger.gain is not None:
-            self._shell.metrics.tuning_gain.labels(key.namespace, key.name).set(ledger.gain)
+        """Tell of what is new on record: a plain line in the log, and an Event."""
         for line in ledger.log:
             if line not in before:
                 logger.info("%s", line.message, extra=about(key, decision=line.decision))
@@ -346,30 +341,17 @@ class Tuner:
         return self._shell.now().timestamp()
 
 
-def probe_report(ledger: Ledger | None, answers: dict[str, Observation | None], now: float) -> ProbeReport | None:
-    """Return what the pod on trial says of its probe; None: it is gone or does not answer.
-
-    One whose time is over is so wherever its pod is, which ended it by itself.
-    """
-    attempt = ledger.attempt if ledger is not None else None
-    if attempt is None:
-        return None
-    answer = answers.get(attempt.pod)
-    if answer is not None and answer.probe_id == attempt.id:
-        return ProbeReport(attempt.id, answer.probe_outcome)
-    if attempt.outlived(now, terms.SLACK):
-        return ProbeReport(attempt.id, "Expired", "its time is over")
-    return ProbeReport(attempt.id, "") if answer is not None else None
-
-
 def _capacity(watched: _Watched, state: State, pods: int, situation: Situation, now: float) -> Capacity | None:
-    """Return what the pods serve now, and what limits it."""
-    found = measured(watched.shown.values(), state.accepted, pods, now)
-    if found is None:
+    """Return what the pods serve now, and what limits it; None if that cannot be told, which holds up nothing."""
+    spec, profile = watched.charge.detector.spec, watched.charge.profile.spec
+    try:
+        found = measured(watched.shown.values(), state.accepted, pods, now)
+        if found is None:
+            return None
+        limits = diagnose(tuple(watched.recent), situation, known(spec.models, spec.cameras, profile), state.visits)
+    except Exception as error:  # noqa: BLE001 - it is for people alone
+        logger.error("what limits it cannot be told", extra=about(watched.charge.key, traceback=frames(error)))  # noqa: TRY400
         return None
-    spec = watched.charge.detector.spec
-    told = known(spec.models, spec.cameras, watched.charge.profile.spec)
-    limits = diagnose(tuple(watched.recent), situation, told, state.visits)
     return replace(found, limit=limits.limit, message=limits.message)
 
 
@@ -391,8 +373,3 @@ def _reference(detector: EdgeDetector) -> Object:
     """Return what an Event has to know of a detector."""
     metadata = {"name": detector.name, "namespace": detector.namespace, "uid": detector.uid}
     return {"apiVersion": names.API_VERSION, "kind": KIND, "metadata": metadata}
-
-
-def running(pods: Iterable[Target]) -> frozenset[Target]:
-    """Return those of the pods that serve models."""
-    return frozenset(pod for pod in pods if pod.component == names.COMPONENT_TRITON)

@@ -185,7 +185,8 @@ def intent(obj: Json) -> str:
         for entry in metadata.get("managedFields") or ()
         if entry.get("subresource") == "status"
     )
-    asked = (metadata.get("annotations") or {}).get(names.ANNOTATION_VERIFY)  # no generation tells of an annotation
+    annotations = metadata.get("annotations") or {}  # no generation tells of them
+    asked = [annotations.get(name) for name in (names.ANNOTATION_VERIFY, names.ANNOTATION_TUNING)]
     return json.dumps([metadata.get("generation"), metadata.get("deletionTimestamp"), writers, asked])
 
 

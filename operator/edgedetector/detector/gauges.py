@@ -29,6 +29,8 @@ _DEVICE: Final = 2.0
 _OLD: Final = 15.0
 """Seconds after which an answer of an exporter says nothing any more."""
 _TIMEOUT: Final = 1.0
+_WHOLE: Final = 1.05
+"""A share above which an exporter's figure is none; a little more than 1 is rounding."""
 _LARGEST: Final = 4 << 20
 """Bytes of an answer that are read."""
 
@@ -197,7 +199,8 @@ class Gauges:
 
 def _added(before: Seen, found: dict[str, float]) -> Seen:
     used = found.get("utilization")
-    if used is None:
+    # A "blank" of 2^64, added once, would swallow all that comes after it.
+    if used is None or used > _WHOLE:
         return replace(before, figures=found)
     return Seen(found, before.looks + 1, before.utilizations + max(0.0, used))
 

@@ -37,6 +37,7 @@ class Handover:
         self._in_force: dict[str, int] = {}
         self._told: dict[str, tuple[int, float]] = {}
         self._waiting: dict[str, float] = {}
+        self._due: set[str] = set()
 
     def serves(self, model: str, largest: int) -> None:
         """Take note of the largest batch that Triton takes now; 0: of one image without a batch dimension."""
@@ -61,11 +62,21 @@ class Handover:
                 self._waiting.pop(name, None)
                 return True
             since = self._waiting.setdefault(name, now)
+            self._due.add(name)
             heeded = told[0] <= model.max_batch_size and now - told[1] >= HEED
             if heeded or now - since >= LONGEST:
                 del self._waiting[name]
                 return True
             return False
+
+    def round(self) -> None:
+        """Forget the loads for which nobody has asked since the last round: they were called off.
+
+        A later one would else be let through at once, as one that has waited long enough.
+        """
+        with self._lock:
+            self._waiting = {name: since for name, since in self._waiting.items() if name in self._due}
+            self._due.clear()
 
     @property
     def waiting(self) -> bool:

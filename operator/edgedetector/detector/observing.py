@@ -125,6 +125,7 @@ class Observer:
             transport=self._transport(),
             probe_id=trial.id if trial else "",
             probe_outcome=trial.outcome if trial else "",
+            probe_message=trial.message if trial else "",
             looks=device.looks,
             utilizations=device.utilizations,
         )

@@ -101,6 +101,7 @@ class Serving:
         self._wanted = {model.name: model for model in wanted.models}
         for model in wanted.models:
             self._serve(wanted.id, model)
+        self._handover.round()
         self._unload(keep={model.name for model in wanted.models})
         self._end_failed_trial(accepted, wanted)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from edgedetector.api import observation as api
 from edgedetector.api.observation import BatchCounters, ModelCounters, Observation
+from edgedetector.observe import words
 from edgedetector.tuning.window import BatchTime, Configuration, Knobs, ModelWindow, Window
 
 SHORTEST: Final = 1.0
@@ -53,12 +54,12 @@ def window(
     """
     broken = _broken(before, after, now=now, start=start)
     if broken:
-        return Window(pod=pod, start=start, seconds=0.0, models={}, disturbed=broken)
+        return Window(pod=pod, start=start, seconds=0.0, models={}, disturbed=words.line(broken))
     seconds = after.at - before.at
     if before.epoch != after.epoch:
         failed = {name: _failed(old, new, used) for name, old, new, used in _pairs(before, after, knobs)}
         return Window(pod=pod, start=start, seconds=seconds, models=failed, disturbed=ANEW)
-    disturbed = _disturbed(before, after, knobs)
+    disturbed = words.line(_disturbed(before, after, knobs))
     since = (before, *(() if disturbed else (one for one in earlier if not _demand(one, after))))
     return Window(
         pod=pod,

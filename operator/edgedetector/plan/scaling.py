@@ -83,7 +83,7 @@ def held(scaling: ScalingSpec, asked: int, *, since: datetime | None, converged:
 
     What a better configuration gives costs nothing, a replica costs an accelerator, and tuning under a number of
     replicas that moves compares nothing. Replicas that are there stay. A detector that does not converge is held for
-    `TUNING_LASTS` and no longer.
+    `TUNING_LASTS` and no longer, whatever became of the clock meanwhile.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def held(scaling: ScalingSpec, asked: int, *, since: datetime | None, converged:
     since
         When tuning began; None: it has not yet.
     """
-    over = since is not None and now - since >= TUNING_LASTS
+    over = since is not None and abs(now - since) >= TUNING_LASTS
     stays = max(scaling.min_replicas, asked)
     return None if converged or over or stays >= scaling.max_replicas else stays
 

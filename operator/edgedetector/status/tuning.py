@@ -21,6 +21,7 @@ RECOMMEND: Final = "Recommend"
 # Characters, as the CRD has them.
 MAX_MESSAGE: Final = 1024
 MAX_LINE: Final = 512
+MAX_WORD: Final = 64
 
 _RESUME: Final = "remove the annotation edgedetector.dev/tuning to resume it"
 
@@ -81,7 +82,8 @@ def tuning(view: View) -> Json:
     if ledger is None:
         return {"phase": phase(view)}
     log = [
-        {"time": _time(line.at), "decision": line.decision, "message": line.message[:MAX_LINE]} for line in ledger.log
+        {"time": _time(line.at), "decision": line.decision[:MAX_WORD], "message": line.message[:MAX_LINE]}
+        for line in ledger.log
     ]
     told = {"message": ledger.message[:MAX_MESSAGE], "recommendation": ledger.recommendation[:MAX_MESSAGE], "log": log}
     return {"phase": phase(view), **{name: value for name, value in told.items() if value}}
@@ -92,7 +94,7 @@ def capacity(ledger: Ledger | None) -> Json:
     known: Capacity | None = ledger.capacity if ledger is not None else None
     if known is None:
         return {}
-    found = {"framesPerSecond": f"{known.frames:.0f}", "demand": f"{known.demand:g}", "limit": known.limit}
+    found = {"framesPerSecond": f"{known.frames:.0f}", "demand": f"{known.demand:g}", "limit": known.limit[:MAX_WORD]}
     found["message"] = known.message[:MAX_LINE]
     return {**{name: value for name, value in found.items() if value}, "since": _time(known.at)}
 

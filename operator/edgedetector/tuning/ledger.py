@@ -23,6 +23,14 @@ REPEATED: Final = 600.0
 """Seconds before the particulars of a trouble that stays are told anew."""
 FORMER: Final = 3
 """Configurations before the present one that a pod may still be leaving."""
+TEXT: Final = 1024
+"""Characters of a sentence: what pods say of themselves is in some."""
+LONGEST: Final = 600.0
+"""Seconds of a trial's ttl beyond which it is none of ours: a trial is over in a minute."""
+_END: Final = 253_402_300_800.0
+"""Seconds since the epoch at which the year 10000 begins: a time that cannot be told."""
+_MOST: Final = 1e9
+"""Frames a second that nothing serves."""
 
 BEGUN: Final = "Begun"
 CONVERGED: Final = "Converged"
@@ -118,6 +126,20 @@ class Ledger:
         return self.capacity.frames / self.baseline if self.capacity is not None and self.baseline > 0 else None
 
 
+def sound(ledger: Ledger) -> bool:
+    """Tell whether all figures of a ledger that was read can be: each of them is calculated with, or told."""
+    attempt, capacity = ledger.attempt, ledger.capacity
+    times = [ledger.began, ledger.changed, ledger.settled, ledger.troubled, *(line.at for line in ledger.log)]
+    times += [attempt.renewed] if attempt is not None else []
+    times += [capacity.at] if capacity is not None else []
+    rates = [ledger.baseline, *((capacity.frames, capacity.demand) if capacity is not None else ())]
+    return (
+        all(0 <= time < _END for time in times)
+        and all(0 <= rate < _MOST for rate in rates)
+        and (attempt is None or 0 < attempt.ttl <= LONGEST)
+    )
+
+
 def begun(start: str, accepted: Configuration, now: float, message: str) -> Ledger:
     """Return the ledger of a tuning that begins."""
     return Ledger(start, now, dict(accepted), log=(Line(now, BEGUN, message),))
@@ -135,7 +157,8 @@ def entered(
     memory
         Bytes of the accelerator that are stated somewhere; None: nowhere.
     capacity
-        As of now; it is taken over with a decision that is about what serves.
+        As of now; it is taken over with a decision that is about what serves, and the first with any, so that the gain
+        is over what tuning began with.
     """
     after = _troubled(_served(ledger, state, decision, now), state.trouble or state.hopeless, now)
     after = replace(
@@ -196,7 +219,7 @@ def _told(before: Ledger, after: Ledger, decision: Decision, now: float, capacit
     if after.converged and not before.converged:
         lines.append(Line(now, CONVERGED, decision.message or "nothing that is safe promises more at this load"))
     about_what_serves = decision.kind in {Kind.KEEP, Kind.REVERT, Kind.RECOMMEND} or after.converged != before.converged
-    if capacity is None or not about_what_serves:
+    if capacity is None or not (about_what_serves or after.capacity is None):
         return replace(after, log=tuple(lines[-LOG:]))
     baseline = after.baseline or capacity.frames
     return replace(after, log=tuple(lines[-LOG:]), capacity=capacity, baseline=baseline)

@@ -150,12 +150,14 @@ class State:
     """Start of the last window by pod: one that comes again is not counted again."""
     useful: float = 0.0
     """When a window last said something."""
+    told: float = 0.0
+    """When a window last came at rest, whatever it said."""
     discarded: int = 0
     """Windows that were thrown away: disturbed, or not to be believed."""
     astray: float = 0.0
     """Since when pods serve something other than what is accepted; 0: they do not."""
-    failing: bool = False
-    """Requests failed in the last window at rest."""
+    failed: float = 0.0
+    """When requests last failed at rest."""
     converged: bool = False
     """Nothing that is safe promises to be better: the HPA may raise its maximum."""
     reference: Visit | None = None

@@ -14,7 +14,7 @@ from edgedetector.tuning.evidence import Visit
 from edgedetector.tuning.record import Recommendation, State, noted
 from edgedetector.tuning.situation import Mode, Situation
 from edgedetector.tuning.transitions import Move
-from edgedetector.tuning.trouble import blindness
+from edgedetector.tuning.trouble import SILENCE, blindness
 from edgedetector.tuning.window import LADDER, Window
 
 BASELINE: Final = 30.0
@@ -38,6 +38,9 @@ RETHINK: Final = 120.0
 """Seconds for which a recommendation holds: what it is predicted from changes no quicker."""
 CALM: Final = 30.0
 """Seconds without a move of the degradation ladder before anything is tried: it takes back as slowly."""
+FAILING: Final = 60.0
+"""Seconds without a failed request after which it is tuned again: else a failure now and then would be said, and taken
+back, with each window."""
 REPLACED: Final = 2.0
 """Factor from which nothing that was learnt says anything any more."""
 
@@ -53,13 +56,13 @@ def rested(state: State, report: Report, situation: Situation, now: float) -> Mo
     state = _alarmed(_drifted(_levelled(state, latest), now), situation, now)
     if situation.mode == Mode.FROZEN:
         return _wait(state, "frozen: what is accepted serves until tuning is resumed")
-    trouble = blindness(state, report.windows, now) or _failing(state)
+    trouble = blindness(state, report.windows, now) or _failing(state, now)
     state = replace(state, trouble=trouble or (state.hopeless if state.converged else ""))
     if why := trouble or _not_yet(state, report, latest, now):
         return _wait(state, why)
     if state.converged:
         return _wait(state, f"converged at {sentences.demand(state.demand)}")
-    return _chosen(state, report, situation, now)
+    return _chosen(state, max(window.pod for window in latest), situation, now)
 
 
 def _wait(state: State, why: str) -> Move:
@@ -69,6 +72,10 @@ def _wait(state: State, why: str) -> Move:
 def _learnt(state: State, windows: Sequence[Window], now: float) -> tuple[State, list[Window]]:
     """Take in the windows; return those that tell of what is accepted."""
     told: list[Window] = []
+    if windows:
+        # Nobody asked in between, e.g. since the operator was down or the detector suspended: that is no silence.
+        away = not 0 <= now - state.told <= SILENCE
+        state = replace(state, told=now, useful=now if away else state.useful)
     for window in windows:
         sound = visits.believable(window)
         if sound is not None:
@@ -83,7 +90,8 @@ def _learnt(state: State, windows: Sequence[Window], now: float) -> tuple[State,
         if not in_force or settling or not any(model.batches for model in sound.models.values()):
             continue
         state = replace(state, visits=visits.absorbed(state.visits, sound, now), useful=now)
-        state = replace(state, failing=any(model.failed for model in sound.models.values()))
+        if any(model.failed for model in sound.models.values()):
+            state = replace(state, failed=now)
         told.append(sound)
     if not state.useful:
         state = replace(state, useful=now)  # silence is counted from the first step
@@ -161,10 +169,10 @@ def _drifted(state: State, now: float) -> State:
     return noted(state, now, "Resumed", message)
 
 
-def _failing(state: State) -> str:
-    if not state.failing:
+def _failing(state: State, now: float) -> str:
+    if not (state.failed and 0 <= now - state.failed < FAILING):
         return ""
-    return "requests fail with what is accepted: nothing is tried until they do not; see the condition ModelsReady"
+    return "requests fail with what is accepted: nothing is tried until they do not; see the condition ModelReady"
 
 
 def _not_yet(state: State, report: Report, latest: Sequence[Window], now: float) -> str:
@@ -186,7 +194,7 @@ def _enough(seen: Visit) -> bool:
     return seen.seconds >= BASELINE or (seen.windows >= FEWEST and executions >= ENOUGH and math.isfinite(seen.seconds))
 
 
-def _chosen(state: State, report: Report, situation: Situation, now: float) -> Move:
+def _chosen(state: State, pod: str, situation: Situation, now: float) -> Move:
     known = state.recommendation
     if situation.mode == Mode.RECOMMEND and known is not None and 0 <= now - known.at < RETHINK:
         return state, _recommendation(known)
@@ -202,7 +210,7 @@ def _chosen(state: State, report: Report, situation: Situation, now: float) -> M
         return _recommended(state, choice, sentence, now)
     if choice.aim == Aim.CURE:
         state = replace(state, cured=(*state.cured, sentences.change(state.accepted, choice.configuration))[-8:])
-    return transitions.began(state, choice, max(report.pods), sentence, now)
+    return transitions.began(state, choice, pod, sentence, now)
 
 
 def _nothing(state: State, nothing: Nothing, situation: Situation, now: float) -> Move:

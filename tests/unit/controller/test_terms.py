@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.plan import scenarios
+from tests.unit.status import views
 
 from edgedetector import plan
 from edgedetector.api import names
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.wire import to_json
 from edgedetector.controller import terms
-from edgedetector.tuning.ledger import Attempt, Ledger
+from edgedetector.status import tuning
+from edgedetector.tuning.ledger import Attempt, Capacity, Ledger, Line
 from edgedetector.tuning.record import State
 from edgedetector.tuning.situation import Goal, Mode
 from edgedetector.tuning.window import Knobs
@@ -86,6 +90,39 @@ def test_what_cannot_be_read_is_none(text: str) -> None:
     found = terms.served(owner, CPU, (), obj, NOW)
     assert (found.accepted, found.ledger) == (UNTUNED, None)
     assert terms.remembered(obj) == State()
+
+
+@settings(max_examples=300)
+@given(
+    times=st.one_of(st.lists(each, min_size=6, max_size=6) for each in (st.floats(), st.floats(1, 500))),
+    rates=st.tuples(st.floats(0, 1e9), st.floats(0, 1e9)) | st.tuples(st.floats(), st.floats()),
+    words=st.text(max_size=200),
+)
+def test_whatever_figures_are_on_record_they_can_be_told(
+    times: list[float], rates: tuple[float, float], words: str
+) -> None:
+    owner, (began, changed, settled, at, renewed, ttl) = detector(), times
+    found = dataclasses.replace(
+        ledger(owner, people=GOOD), began=began, changed=changed, settled=settled, log=(Line(at, words, words),),
+        attempt=Attempt("p", "one", {"people": GOOD}, ttl, renewed), capacity=Capacity(*rates, limit=words, at=at),
+    )  # fmt: skip
+    text = record(owner, ledger(owner, people=GOOD))
+    text["data"][names.FILE_RECORD] = to_json(found)
+    read = terms.read(text, owner, CPU)
+    if read is None:
+        return
+    assert datetime.fromtimestamp(read.began, UTC).year < 10_000
+    assert read.attempt is not None
+    assert 0 < read.attempt.ttl <= 600
+    shown = tuning.tuning(dataclasses.replace(views.healthy(), ledger=read))
+    assert all(len(line["time"]) == 20 and len(line["decision"]) <= 64 for line in shown["log"])
+    assert all(len(value) <= 64 for name, value in tuning.capacity(read).items() if name != "message")
+
+
+@pytest.mark.parametrize("began", [1e300, -1e13, math.nan, math.inf])
+def test_a_time_that_no_calendar_has_makes_the_record_none(began: float) -> None:
+    owner = detector()
+    assert served(owner, dataclasses.replace(ledger(owner, people=GOOD), began=began)).ledger is None
 
 
 def test_what_is_accepted_is_served_and_its_knobs_are_known_by_its_id() -> None:
@@ -161,6 +198,27 @@ def test_nothing_is_tried_of_what_may_not_be_touched(change: dict[str, Any]) -> 
 def test_frozen_nothing_is_tried_and_what_was_found_stays() -> None:
     found = trying(dataclasses.replace(detector(), frozen=True))
     assert (found.probe, found.accepted.models[0].instances) == (None, 3)
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        dataclasses.replace(detector(), frozen=True),
+        detector(tuning={"mode": "Recommend"}),
+        detector(tuning={"mode": "Off"}),
+        detector(),
+    ],
+    ids=["frozen", "recommend", "off", "outlived"],
+)
+def test_a_pod_may_be_on_its_way_from_a_trial_whatever_ended_it_until_that_is_noted(owner: EdgeDetector) -> None:
+    tried = plan.serving_config(owner, CPU, knobs=terms._planned({"people": Knobs(4, 8)}, owner)).id
+    over = NOW + 12.0 + terms.SLACK
+    found = trying(owner, over)
+    assert found.probe is None
+    left = plan.serving_config(owner, CPU, knobs=terms._planned({"people": GOOD}, owner)).id
+    assert {tried, left, found.accepted.id} <= found.passing
+    assert found.known[tried] == {"people": Knobs(4, 8)}
+    assert trying(owner, over + terms.CHANGING.total_seconds()).passing == frozenset()
 
 
 def test_a_pod_may_be_on_its_way_for_a_while_and_no_longer() -> None:

@@ -63,7 +63,7 @@ async def test_it_ends_tuned_and_the_status_tells_the_story() -> None:
     ]  # fmt: skip
     metrics = world.shell.metrics
     assert metrics.tuning_decisions.labels(Kind.KEEP)._value.get() == 2
-    assert metrics.tuning_gain.labels("site", "yard")._value.get() == pytest.approx(1.5)
+    assert metrics.tuning_gain.labels("site", "yard")._value.get() == pytest.approx(3.0)
 
 
 async def test_the_search_itself_converges_with_nothing_on_trial_and_is_at_rest() -> None:
@@ -185,6 +185,21 @@ async def test_mode_off_serves_what_the_specification_says_and_auto_recalls_what
     assert world.pod.instances == GOAL
 
 
+@pytest.mark.parametrize(
+    ("edit", "why"), [({"tuning": {"mode": "Off"}}, "switched off"), ({"suspend": True}, "suspended")]
+)
+async def test_a_trial_that_nobody_goes_on_with_is_told_to_be_over(edit: dict[str, Any], why: str) -> None:
+    world = await probing(World())
+    world.edit(**edit)
+    await world.run(15)
+    last = world.status["tuning"]["log"][-1]
+    assert (last["decision"], world.pod.instances, ledger(world).attempt) == ("Reverted", 1, None)
+    assert why in last["message"]
+    before = len(world.cluster.writes)
+    await world.run(300)
+    assert world.cluster.writes[before:] == []
+
+
 async def test_mode_recommend_tells_once_and_touches_nothing() -> None:
     world = World(tuning={"mode": "Recommend"})
     await world.run(60)
@@ -299,6 +314,24 @@ async def test_a_search_that_fails_costs_nothing_but_a_line_in_the_log() -> None
     assert world.accepted() == GOAL
 
 
+async def test_a_memory_that_the_search_cannot_go_on_from_is_forgotten_and_what_is_accepted_is_not() -> None:
+    world = await tuned()
+    text = world.cluster.objects["ConfigMap", "yard-tuning"]["data"]
+    spoilt = dataclasses.replace(from_json(State, text[names.FILE_STATE]), probes=-1, converged=False)
+    text[names.FILE_STATE] = to_json(spoilt)
+
+    def fragile(state: State, *rest: Any) -> tuple[State, Decision]:
+        if state.probes < 0:
+            raise ZeroDivisionError
+        return climb(state, *rest)
+
+    world.step = fragile
+    world.start()
+    await world.run(2 * LONG)
+    assert (world.accepted(), world.pod.instances) == (GOAL, GOAL)
+    assert world.condition(c.TUNING_ACTIVE)["reason"] == c.REASON_CONVERGED
+
+
 async def test_what_a_pass_tells_while_it_is_decided_makes_the_decision_void() -> None:
     """The specification was changed while the search computed."""
     world = World()
@@ -321,6 +354,51 @@ async def test_what_a_pass_tells_while_it_is_decided_makes_the_decision_void() -
     assert ledger(world).attempt is None
     await world.run(LONG)
     assert world.accepted() == GOAL
+
+
+async def test_what_a_pass_tells_while_pods_are_asked_makes_the_decision_void() -> None:
+    world, edited = World(), list[float]()
+    good = world.tuner._ask
+
+    async def late(target: Any) -> Observation | None:
+        found = await good(target)
+        if ledger(world).attempt is None and not edited and world.seconds > 20:
+            edited.append(world.seconds)
+            charge = world.tuner._watched[KEY].charge
+            frozen = dataclasses.replace(charge.detector, frozen=True)
+            world.tuner.watch(KEY, dataclasses.replace(charge, detector=frozen))
+        return found
+
+    def eager(state: State, *rest: Any) -> tuple[State, Decision]:
+        return climb(state, *rest) if edited else (state, Decision(Kind.WAIT))
+
+    world.tuner._ask, world.tuner._step = late, eager
+    while not edited:
+        await world.tick()
+    assert ledger(world).attempt is None
+
+
+async def test_the_gain_is_told_by_a_new_operator_and_not_of_what_began_anew() -> None:
+    def told() -> float | None:
+        return world.shell.metrics.registry.get_sample_value("edgedetector_tuning_gain_ratio", where)
+
+    where = {"namespace": "site", "detector": "yard"}
+    world = await tuned()
+    world.start()
+    await world.run(5)
+    assert told() == pytest.approx(3.0)
+    world.edit(serving={"instances": 2})
+    await world.run(2)
+    assert told() is None
+
+
+async def test_what_limits_it_being_beyond_words_holds_up_no_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(tuning, "diagnose", broken)
+    world = await tuned()
+    assert "capacity" not in world.status
 
 
 async def test_the_autoscaler_may_add_replicas_only_once_tuning_has_converged() -> None:
@@ -360,12 +438,22 @@ async def test_many_detectors_are_spread_over_the_interval() -> None:
         assert 50 <= sum(second <= due < second + 1 for due in dues) <= 150
 
 
+def test_why_a_trial_failed_is_what_its_pod_says_in_one_line() -> None:
+    known = dataclasses.replace(Ledger("", 0.0), attempt=Attempt("p1", "one", {"people": Knobs(2)}, 12.0, 100.0))
+    said = Observation(1.0, "e", probe_id="p1", probe_outcome="Failed", probe_message="out of\nmemory" + "x" * 500)
+    found = terms.probe_report(known, {"one": said}, 105.0)
+    assert found is not None
+    assert found.message.startswith("out of memory")
+    assert len(found.message) <= 400
+
+
 @pytest.mark.parametrize(
     ("said", "outcome"),
     [
         ({"probe_id": "p1", "probe_outcome": "Running"}, "Running"),
         ({"probe_id": "p1", "probe_outcome": "Failed"}, "Failed"),
         ({"probe_id": "p0", "probe_outcome": "Running"}, ""),
+        ({"probe_id": "p1", "probe_outcome": "x" * 500}, "x" * 397 + "..."),
         ({}, ""),
         (None, None),
     ],
@@ -376,8 +464,8 @@ def test_of_a_trial_its_pod_has_the_word_and_time_where_it_says_nothing(
     attempt = Attempt("p1", "one", {"people": Knobs(2)}, ttl=12.0, renewed=100.0)
     known = dataclasses.replace(Ledger("", 0.0), attempt=attempt)
     answers = {"one": Observation(1.0, "e", **said) if said is not None else None}  # type: ignore[arg-type]
-    found = tuning.probe_report(known, answers, 105.0)
+    found = terms.probe_report(known, answers, 105.0)
     assert (found and found.outcome) == outcome
-    later = tuning.probe_report(known, answers, 112.0 + terms.SLACK)
+    later = terms.probe_report(known, answers, 112.0 + terms.SLACK)
     assert later is not None
     assert later.outcome == (outcome or "Expired")

@@ -8,11 +8,24 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedetector.api.dataplane import Accelerator, AcceleratorMetric
-from edgedetector.detector.gauges import Device, Gauges, Queued, Seen, Ticks, busy, figures, queue_share, queued, ticks
+from edgedetector.detector.gauges import (
+    Device,
+    Gauges,
+    Queued,
+    Seen,
+    Ticks,
+    _added,
+    busy,
+    figures,
+    queue_share,
+    queued,
+    ticks,
+)
 
 TEXT = """# HELP nv_inference_queue_duration_us Cumulative inference queuing duration in microseconds
 nv_inference_queue_duration_us{model="a",version="1"} %d
@@ -128,6 +141,16 @@ def test_used_and_free_memory_are_all_of_it_unless_the_exporter_says_how_much_th
 def test_a_figure_that_is_no_number_is_not_known_and_still_one_of_several() -> None:
     assert figures("USED NaN\nFREE 5\nWIDTH +Inf\n", MEMORY) == {"memoryFree": 5120.0}
     assert figures('USED{gpu="0"} NaN\nUSED{gpu="1"} 3\n', MEMORY) == {}
+
+
+@given(told=st.lists(st.floats(allow_nan=False, allow_infinity=False) | st.just(2.0**64) | st.floats(0, 1)))
+def test_whatever_an_exporter_shows_the_mean_of_its_shares_stays_one(told: list[float]) -> None:
+    seen = Seen()
+    for value in told:
+        seen = _added(seen, {"utilization": value})
+    assert 0 <= seen.utilizations <= 1.05 * seen.looks
+    after = _added(seen, {"utilization": 0.5})
+    assert after.utilizations - seen.utilizations == pytest.approx(0.5)
 
 
 def test_an_exporter_is_asked_now_and_then_and_nobody_waits_for_it() -> None:

@@ -106,6 +106,24 @@ def test_through_any_row_of_changes_no_batch_is_above_what_triton_takes(
         assert sent == size
 
 
+def test_a_smaller_batch_that_is_called_off_and_wanted_again_is_waited_for_again(world: World) -> None:
+    world.accept(config(16))
+    world.rounds(2)
+    assert world.serving.asked["people"].max_batch_size == 16
+    for _ in range(2):
+        world.accept(config(4))
+        world.now += 0.25
+        world.serving.round()
+        assert world.served() == config(16).models[0].config, "clients still send 16"
+        assert world.serving._handover.waiting
+        world.accept(config(16))
+        world.now += 0.25
+        world.serving.round()
+        assert not world.serving._handover.waiting, "else Triton is asked four times a second for ever"
+        world.now += LONGEST
+        world.serving.round()
+
+
 def test_the_end_of_a_trial_waits_no_longer_than_clients_may_take(world: World) -> None:
     world.accept(config(16))
     world.rounds(2)

@@ -131,6 +131,13 @@ def test_everything_is_told_that_is_known(tmp_path: Path) -> None:
     assert from_json(Observation, to_json(found)) == found
 
 
+def test_why_a_probe_failed_is_told() -> None:
+    pod = Pod()
+    pod.trial = Trial("probe-1", 0, 0.0, "boot", "Failed", "out of memory")
+    found = pod.observer().observation()
+    assert (found.probe_outcome, found.probe_message) == ("Failed", "out of memory")
+
+
 def test_triton_is_asked_at_most_once_a_second_and_only_when_somebody_asks() -> None:
     pod = Pod()
     observer = pod.observer()

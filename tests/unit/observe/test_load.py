@@ -69,6 +69,9 @@ async def test_a_pod_tells_its_load(pod: Pod, session: aiohttp.ClientSession) ->
         (200, "{}"),
         (200, "[" * 100_000),
         (200, '{"at": 1, "epoch": "' + "x" * 5_000_000 + '"}'),
+        (200, '{"epoch": "a", "at": 1' + "0" * 400 + "}"),
+        (200, '{"at": 1, "epoch": "a", "probeOutcome": "\\ud800"}'),
+        (200, '{"at": 1, "epoch": "a", "stages": {"\\ud800": 1}}'),
     ],
 )
 async def test_nonsense_is_no_observation(pod: Pod, session: aiohttp.ClientSession, status: int, text: str) -> None:

@@ -123,6 +123,16 @@ def test_a_window_has_the_differences() -> None:
     assert model.latency == pytest.approx(bound(50), rel=0.1)
 
 
+def test_what_a_pod_calls_its_things_makes_no_long_story() -> None:
+    for name in ("x" * 100_000, "a\nb"):
+        broken = seen(after=replace(AFTER, stages={**AFTER.stages, name: -1.0}))
+        away = seen(after=replace(AFTER, models=(*AFTER.models, replace(MODEL, name=name))))
+        for found in (broken, away):
+            assert found.disturbed
+            assert len(found.disturbed) <= 400
+            assert "\n" not in found.disturbed
+
+
 STEP = 2 ** (1 / BUCKETS_AN_OCTAVE)
 
 

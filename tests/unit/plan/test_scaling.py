@@ -209,6 +209,12 @@ def test_tuning_holds_nobody_for_ever() -> None:
     assert held(ONE_TO_FOUR, 1, since=NOON, converged=False, now=over) is None
 
 
+def test_tuning_that_began_while_the_clock_was_wrong_holds_nobody_for_years() -> None:
+    """A box without a battery begins at some time, and is put right once it has a network."""
+    assert held(ONE_TO_FOUR, 1, since=NOON + timedelta(days=3650), converged=False, now=NOON) is None
+    assert held(ONE_TO_FOUR, 1, since=NOON + timedelta(seconds=2), converged=False, now=NOON) == 1
+
+
 def test_at_the_maximum_and_with_a_fixed_number_nothing_is_held() -> None:
     assert held(ONE_TO_FOUR, 4, since=NOON, converged=False, now=NOON) is None
     fixed = ScalingSpec(min_replicas=2, max_replicas=2)

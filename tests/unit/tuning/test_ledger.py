@@ -91,12 +91,20 @@ def test_the_particulars_of_a_trouble_that_stays_are_no_news() -> None:
 @pytest.mark.parametrize("kind", [Kind.KEEP, Kind.REVERT, Kind.RECOMMEND])
 def test_capacity_is_taken_over_with_decisions_and_the_first_is_the_baseline(kind: Kind) -> None:
     first, second = Capacity(100.0, 10.0), Capacity(150.0, 10.0)
-    probing = entered(BEGUN, State(accepted=ONE, trial=TRIAL), Decision(Kind.PROBE, "try two"), capacity=first)
-    assert probing.capacity is None
-    known = entered(probing, State(accepted=ONE), Decision(kind, "one", THREE), capacity=first)
+    trying = entered(BEGUN, State(accepted=ONE, trial=TRIAL), Decision(Kind.PROBE, "try two"))
+    known = entered(trying, State(accepted=ONE), Decision(kind, "one", THREE), capacity=first)
     assert (known.capacity, known.gain) == (first, 1.0)
+    probing = entered(known, State(accepted=ONE, trial=TRIAL), Decision(Kind.PROBE, "try two"), capacity=second)
+    assert probing.capacity == first
     again = entered(known, State(accepted=TWO), Decision(Kind.KEEP, "two", TWO), capacity=second)
     assert again.gain == pytest.approx(1.5)
+
+
+def test_the_gain_is_over_what_tuning_began_with() -> None:
+    first, second = Capacity(120.0, 10.0), Capacity(165.0, 10.0)
+    probing = entered(BEGUN, State(accepted=ONE, trial=TRIAL), Decision(Kind.PROBE, "try two"), capacity=first)
+    kept = entered(probing, State(accepted=TWO), Decision(Kind.KEEP, "two", TWO), capacity=second)
+    assert kept.gain == pytest.approx(165 / 120)
 
 
 def test_a_recommendation_is_told_once() -> None:

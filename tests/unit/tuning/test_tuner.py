@@ -421,6 +421,57 @@ def test_requests_that_fail_at_rest_keep_it_from_trying_anything() -> None:
     assert "requests fail" in state.trouble
 
 
+def test_a_failure_now_and_then_is_said_once_and_taken_back_once_a_minute_was_without() -> None:
+    world, state, said = World(ONE), State(), []
+    for number in range(60):
+        world.pass_(10.0)
+        report = world.report(state, 10.0)
+        if number % 3 == 0 and number < 40:
+            report = replace(report, windows=tuple(failing(window) for window in report.windows))
+        state, _ = step(state, report, replace(SMALL, mode=Mode.RECOMMEND), world.now)
+        said.append("requests fail" in state.trouble)
+    assert said == [True] * 45 + [False] * 15
+
+
+def failing(window: Window) -> Window:
+    return replace(window, models={n: replace(m, failed=1) for n, m in window.models.items()})
+
+
+@pytest.mark.parametrize("away", [121.0, 3600.0, 7 * 86400.0])
+def test_a_time_in_which_nobody_asked_is_no_silence(away: float) -> None:
+    """The operator was down, the detector suspended: the first window then may say nothing for a good reason."""
+    world = World(ONE)
+    state, _ = ran(world, SMALL, 300)
+    world.pass_(away)
+    world.disturbed = "the demand for people moved from 0.0 to 40.0 images/s"
+    troubles = []
+    for _ in range(14):
+        world.pass_(10.0)
+        state, _ = step(state, world.report(state, 10.0), SMALL, world.now)
+        troubles.append(bool(state.trouble))
+    assert troubles == [False] * 12 + [True] * 2, "from then on it counts"
+
+
+def test_a_pod_that_tells_nothing_is_not_tried_in() -> None:
+    """A replica of a former release, or one that hangs: its trial would end unseen, and deny what was tried."""
+    world, state = World(ONE, names=("pod-0", "pod-1")), State()
+    while state.trial is None:
+        world.pass_(10.0)
+        report = world.report(state, 10.0)
+        report = replace(report, windows=tuple(window for window in report.windows if window.pod == "pod-0"))
+        state, decision = step(state, report, SMALL, world.now)
+        assert world.now < FIRST + 120
+    assert (state.trial.pod, decision.pod) == ("pod-0", "pod-0")
+
+
+def test_another_objective_takes_back_that_the_former_could_not_be_kept() -> None:
+    world = World(ONE, Device(fixed=0.08))
+    state, _ = ran(world, replace(SMALL, limits=replace(SMALL.limits, latency=0.04)), 200)
+    assert state.hopeless
+    state, _ = one(world, state, replace(SMALL, limits=replace(SMALL.limits, latency=4.0)))
+    assert (state.trouble, state.hopeless) == ("", "")
+
+
 def test_a_clock_without_time_changes_nothing() -> None:
     state, decision = step(State(), Report(("pod-0",)), SMALL, math.nan)
     assert (state, decision.kind) == (State(), Kind.WAIT)

@@ -1,0 +1,50 @@
+"""What a pass over a detector hands to the tuner's loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgedetector.api import names
+from edgedetector.controller import keys
+
+if TYPE_CHECKING:
+    from edgedetector.api.edgedetector import EdgeDetector
+    from edgedetector.api.profile import AcceleratorProfile
+    from edgedetector.cluster.client import Object
+    from edgedetector.controller import terms
+    from edgedetector.controller.keys import Key
+    from edgedetector.observe.scrape import Target
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A detector as its last pass found it."""
+
+    detector: EdgeDetector
+    profile: AcceleratorProfile
+    terms: terms.Terms
+    record: Object | None
+    """The live ConfigMap of its record."""
+    pods: frozenset[Target]
+    """Inference pods that can be asked."""
+    ready: bool
+    """Its models are served as they should be: what is observed means something."""
+    asof: float
+    """When the pass began to look, on the loop's monotonic clock."""
+
+    @property
+    def key(self) -> Key:
+        """Whose it is."""
+        return keys.detector(self.detector.namespace, self.detector.name)
+
+    @property
+    def subject(self) -> tuple[EdgeDetector, AcceleratorProfile]:
+        """What a decision is about: made for another one, it is void."""
+        return self.detector, self.profile
+
+
+def running(pods: Iterable[Target]) -> frozenset[Target]:
+    """Return those of the pods that serve models."""
+    return frozenset(pod for pod in pods if pod.component == names.COMPONENT_TRITON)

@@ -56,7 +56,7 @@ def window(*, knobs=None, **changes):
 # --- provoked cases
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_at_least_95_of_100_provoked_bottlenecks_are_named(capsys):
     counts = Counter((label, said(case)) for label in LABELS for case in cases(label, 25))
 
@@ -74,7 +74,7 @@ def test_each_class_is_named_in_its_first_cases(label):
     assert found == [label] * 3
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_of_two_causes_the_larger_one_comes_first(capsys):
     found = list(mixed_cases(20))
     right = [case for case in found if said(case) is case.label]
@@ -339,7 +339,7 @@ def without_utilisation(case):
     return tuple(replace(window, utilization=None) for window in case.windows)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_missing_utilisation_never_leads_to_a_wrong_class_that_is_sure_of_itself():
     wrong = []
     for label in LABELS:

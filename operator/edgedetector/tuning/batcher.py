@@ -28,10 +28,10 @@ _MOST_REQUESTS: Final = 16
 """On their way at once, whatever the instances (`detector.batching.capacity`)."""
 _REQUESTS_PER_INSTANCE: Final = 2
 """`detector.batching.REQUESTS_PER_INSTANCE`: Triton takes up to 2 x instances batches out of its queue."""
-LOADS: Final = (0.15, 0.35, 0.55, 0.7, 0.8, 0.88, 0.95, 1.02)
-"""Shares of what a server can do at most, at which its latency is looked at."""
-FEW_LOADS: Final = (0.2, 0.45, 0.7, 0.9)
-"""The same where the figure is an end of an interval."""
+LOADS: Final = 1.02
+"""Of what a server can do at most, the highest load that is looked at."""
+HALVINGS: Final = 6
+"""Of the loads that are looked at: to 1.6 %."""
 _SERVED: Final = 0.01
 """Share of the frames that may be superseded where a demand still counts as served."""
 INTERVAL: Final = 0.2
@@ -93,6 +93,12 @@ class Passage:
     """Share of the frames that newer ones superseded."""
     execution: float = 0.0
     """Mean duration."""
+    device: float = 0.0
+    """Share of the time that the device is at work, 0 to 1."""
+    mean: float = 0.0
+    """Latency."""
+    request: float = 1.0
+    """Images in the request that a frame is in, mean over the frames."""
 
 
 def requests_at_once(instances: int) -> int:
@@ -118,30 +124,32 @@ def passage(server: Server, rate: float, percentile: int = 99, frames: int = FRA
         min(1.0, run.working / (server.instances * run.end)),
         run.skipped / len(run.arrivals),
         run.working / run.executions,
+        min(1.0, run.device / run.end),
+        sum(counted) / len(counted),
+        run.together / len(run.latencies),
     )
 
 
-def capacity(server: Server, bound: float, percentile: int = 99, loads: Sequence[float] = LOADS) -> float:
+def capacity(server: Server, bound: float, percentile: int = 99, frames: int = FRAMES) -> float:
     """Return the highest demand, images a second, at which the percentile of the latency keeps to `bound` seconds.
 
-    A demand of which a noticeable part is superseded is not served, however quick the rest is. Bisection among `loads`,
-    then interpolation on the logarithm of the latency, so that the figure has no steps.
+    A demand of which a noticeable part is superseded is not served, however quick the rest is. Bisection, then
+    interpolation on the logarithm of the latency, so that the figure has no steps.
     """
-    frames = FRAMES // 2 if len(loads) > len(FEW_LOADS) else FRAMES // 3
-    rates = [0.0, *(load * server.saturated for load in loads)]
-    latency = {0: passage(server, 0.0, percentile).latency}
-    if latency[0] > bound:
+    low, high = 0.0, LOADS * server.saturated
+    quick = slow = passage(server, 0.0, percentile).latency
+    if quick > bound:
         return 0.0
-    low, high = 0, len(rates)
-    while high - low > 1:
-        middle = (low + high) // 2
-        there = passage(server, rates[middle], percentile, frames)
-        latency[middle] = there.latency
-        low, high = (low, middle) if there.latency > bound or there.skipped > _SERVED else (middle, high)
-    if high == len(rates) or latency[high] <= bound:
-        return rates[low]
-    part = math.log(bound / latency[low]) / math.log(latency[high] / latency[low])
-    return rates[low] + (rates[high] - rates[low]) * part
+    for _ in range(HALVINGS):
+        rate = (low + high) / 2
+        there = passage(server, rate, percentile, frames)
+        if there.latency > bound or there.skipped > _SERVED:
+            high, slow = rate, there.latency
+        else:
+            low, quick = rate, there.latency
+    if slow <= bound:
+        return low
+    return low + (high - low) * math.log(bound / quick) / math.log(slow / quick)
 
 
 @lru_cache(maxsize=256)
@@ -178,7 +186,8 @@ class _Run:
         self.arrivals = arrivals
         self.latencies: list[float] = []
         self.executions = self.skipped = 0
-        self.working = self.end = 0.0
+        self.together = 0  # over all frames, those in their request
+        self.working = self.device = self.end = 0.0
         self._server = server
         self._room = requests_at_once(server.instances)
         self._most = server.largest
@@ -188,7 +197,7 @@ class _Run:
         self._idle = server.instances
         self._flying = 0
         self._batches: deque[_Batch] = deque()  # prepared, not yet taken; the last one may grow
-        self._device = 0.0  # when the device is free
+        self._free = 0.0  # when the device is free
 
     def go(self) -> None:
         """Serve all frames."""
@@ -244,7 +253,8 @@ class _Run:
         server, size = self._server, batch.size - 1
         alone = server.alone[size] * (1.0 + server.contention * (server.instances - self._idle))
         self._idle -= 1
-        self._device = end = max(self._device, now + server.apart[size]) + alone
+        self._free = end = max(self._free, now + server.apart[size]) + alone
+        self.device += alone
         for request in batch.requests:
             self._at(end + server.way / 2, self._answered, request)
         self._at(end + server.gap, self._freed)
@@ -258,6 +268,7 @@ class _Run:
 
     def _answered(self, now: float, frames: tuple[int, int]) -> None:
         self._flying -= 1
+        self.together += (frames[1] - frames[0]) ** 2
         self.latencies += [now - arrived for arrived in self.arrivals[frames[0] : frames[1]]]
         self._send(now)
 

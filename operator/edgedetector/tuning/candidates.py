@@ -15,10 +15,13 @@ from edgedetector.tuning.curve import Curve, Curves
 from edgedetector.tuning.situation import Engine, Goal, Limits, Situation
 from edgedetector.tuning.window import Configuration, Knobs
 
-DELAYS: Final = (0, 100, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
+DELAYS: Final = (0, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 """Microseconds."""
-_FEW_DELAYS: Final = (0, 1000)
-"""Where a delay can hardly help: our client forms batches while the server is busy."""
+_FEW_DELAYS: Final = (0, 2000, 5000)
+"""Where capacity is wanted: our client forms batches while the server is busy, so that a delay only helps to keep the
+accelerator's headroom at the present demand."""
+_USUAL: Final = frozenset(factor << exponent for exponent in range(8) for factor in (1, 3))
+"""Largest batches: each a third to a half above the one before."""
 
 
 def candidates(present: Configuration, situation: Situation, curves: Curves) -> Iterator[Configuration]:
@@ -83,13 +86,12 @@ def _options(now: Knobs, engine: Engine, situation: Situation, curve: Curve) -> 
 
 
 def _sizes(now: Knobs, engine: Engine, curve: Curve) -> Sequence[int]:
-    """Return largest batches: powers of two, the compiled one, stated ones, and what is measured as a dip."""
+    """Return largest batches: usual ones, the compiled one, stated ones, and what is measured as a dip."""
     if engine.largest_batch <= 0:
         return (0,)
     if engine.fixed_batch:
         return (now.max_batch_size,)
-    powers = {1 << exponent for exponent in range(engine.largest_batch.bit_length())}
-    sizes = powers | {engine.largest_batch} | set(engine.preferred) | set(curve.dips())
+    sizes = _USUAL | {engine.largest_batch} | set(engine.preferred) | set(curve.dips())
     return sorted(size for size in sizes if 1 <= size <= engine.largest_batch)
 
 

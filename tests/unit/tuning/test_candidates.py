@@ -93,7 +93,7 @@ def test_only_where_efficiency_is_wanted_long_delays_are_offered() -> None:
         )
         for goal in Goal
     }
-    assert longest == {Goal.EFFICIENCY: 50_000, Goal.THROUGHPUT: 1000, Goal.LATENCY: 0}
+    assert longest == {Goal.EFFICIENCY: 50_000, Goal.THROUGHPUT: 5000, Goal.LATENCY: 0}
 
 
 def test_a_fixed_batch_stays() -> None:

@@ -106,6 +106,13 @@ def test_a_saturated_visit_bounds_its_configuration() -> None:
     assert found.served < 1.1 * model.rate
 
 
+def test_a_demand_that_only_just_rose_does_not_bound_an_idle_configuration() -> None:
+    visit = Truth().visit(use=0.5)
+    model = visit.models[MODEL]
+    risen = replace(visit, models={MODEL: replace(model, demand=1.4 * model.rate)})
+    assert of(Knobs(1, 1), [risen], situation(latency=LOOSE)).capacity.mean > 1.3 * model.rate
+
+
 def test_nothing_is_known_without_visits() -> None:
     found = told(Knobs(1, 1), [], situation())
     assert found.models[MODEL].latency.high == NEVER

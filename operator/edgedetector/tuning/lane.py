@@ -113,8 +113,8 @@ def outcome(model: Lane, visits: Sequence[Visit], situation: Situation, *, rough
     percentile, bound = situation.limits.percentile, situation.limits.latency
     worlds = _worlds(model)
     anchor = _anchor(model, visits, situation)
-    corrections = [anchor.correction(model, world, percentile) for world in worlds]
     frames = ROUGH if rough else batcher.FRAMES
+    corrections = [anchor.correction(model, world, percentile, frames) for world in worlds]
     passages = [batcher.passage(_server(model, world), model.demand, percentile, frames) for world in worlds]
     asked = list(zip(worlds, corrections, strict=True))
     if rough:  # Only as expected, and not where nobody asks for it.
@@ -314,13 +314,13 @@ class _Anchor:
     seen: ModelVisit | None = None
     batch: int = 1
 
-    def correction(self, model: Lane, world: _World, percentile: int) -> _Correction:
+    def correction(self, model: Lane, world: _World, percentile: int, frames: int = batcher.FRAMES) -> _Correction:
         """Return how the batcher model is to be corrected in a world."""
         seen = self.seen
         if seen is None or seen.latency is None:
             return _Correction(extra=_OVERHEAD)
         there = _server(replace(model, knobs=seen.knobs, batch=self.batch), world)
-        expected = batcher.passage(there, seen.rate, percentile).latency
+        expected = batcher.passage(there, seen.rate, percentile, frames).latency
         factor = min(_MOST_FACTOR, max(1 / _MOST_FACTOR, seen.latency.mean / expected))
         measured = (seen.latency.high - seen.latency.low) / (2 * seen.latency.mean)
         return _Correction(factor, max(0.0, seen.latency.mean - factor * expected), math.hypot(_OFF, measured))

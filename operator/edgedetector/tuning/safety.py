@@ -18,9 +18,9 @@ from edgedetector.tuning.window import Knobs
 MARGIN: Final = 0.9
 """Share of the latency limit that the upper end may take: what is uncertain of costs and measurement is in that end,
 one tenth is for a load that moves during a probe."""
-SLOWER: Final = 0.8
-"""Share that the latency is expected to take at most where that is more than now: a neighbour or a burst that now
-would do no harm is not to break the objective later."""
+SLOWER: Final = 0.65
+"""Share of the limit that the latency is expected to take at most where that is more than now: somebody else on the
+device who makes executions half as long again, and does no harm now, is not to break the objective later."""
 _BETTER: Final = 0.97
 """Share of the present latency below which a step counts as an improvement of a broken objective."""
 _NOT_WORSE: Final = 1.02
@@ -46,8 +46,10 @@ def refusal(prediction: Prediction, present: Prediction, situation: Situation) -
         return "the latency limit is no positive number"
     for name, model in prediction.models.items():
         now = present.models.get(name)
+        # What stays as it is does not hinder another model's step.
+        stays = now is not None and model.knobs == now.knobs and len(prediction.models) > 1
         found = (
-            _outside(name, model.knobs, situation)
+            ("" if stays else _outside(name, model.knobs, situation))
             or _slow(name, model, now, situation.limits)
             or _tight(name, model, now)
         )
@@ -92,6 +94,8 @@ def _slow(name: str, model: ModelPrediction, now: ModelPrediction | None, limits
         return ""
     if now is not None and _relieves(model, now, limits):
         return ""
+    if now is not None and model.knobs == now.knobs and now.latency.mean > limits.latency and not slower:
+        return ""  # Another model's step leaves it as it is.
     if now is not None and model.latency.high <= min(limits.latency, now.latency.mean):
         return ""  # Within the limit and surely no slower than now, which is near the limit by itself.
     return (

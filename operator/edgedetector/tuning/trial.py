@@ -18,6 +18,7 @@ from edgedetector.tuning.evidence import ModelVisit, Prediction, Range, Visit
 from edgedetector.tuning.gain import WORTH, gain, grounded, half_width, measured_gain, saturated
 from edgedetector.tuning.prediction import predict
 from edgedetector.tuning.record import State, Trial
+from edgedetector.tuning.safety import SLOWER
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import LADDER, ModelWindow, Window
 
@@ -40,9 +41,6 @@ SAMPLES: Final = 20
 """Results below which a window's percentile is the slowest of a few and not enough for an end at once."""
 IN_A_ROW: Final = 2
 """Windows that are enough where the breach is less clear."""
-ROOM: Final = 0.8
-"""Share of the latency limit that may be used by what is slower than the base: who gives latency for something else
-must leave room for bursts and neighbours that the trial did not see."""
 SLIGHT: Final = 0.01
 """Relative. Gain to be expected that is enough when a trial can show no more, if more was predicted: not worse. And by
 how much a share may be above its limit and count as on it."""
@@ -160,7 +158,7 @@ def _keeps(name: str, seen: Visit, base: Visit, prediction: Prediction, limit: f
     if before is not None and before.mean > limit and latency.mean <= before.mean:
         return True
     slower = before is None or latency.mean > before.mean * (1 + SLIGHT)
-    return (latency.high if surely else latency.mean) <= limit and not (slower and latency.mean > ROOM * limit)
+    return (latency.high if surely else latency.mean) <= limit and not (slower and latency.mean > SLOWER * limit)
 
 
 def _evidence(state: State, trial: Trial, base: Visit) -> tuple[Visit, ...]:
@@ -202,10 +200,11 @@ def _at_the_end(
 
     Probably: its range lies so that zero is less than half of it below the mean, which is five to one.
     """
-    good = measured.mean > max(SLIGHT, -measured.low) and keeps_objective(
-        one[1], other[1], one[0], situation, surely=False
-    )
-    return Verdict(End.KEEP if good else End.NO_GAIN, f"{_surely(measured)}, and more windows would not tell")
+    if measured.mean <= max(SLIGHT, -measured.low):
+        return Verdict(End.NO_GAIN, f"{_surely(measured)}, and more windows would not tell")
+    if not keeps_objective(one[1], other[1], one[0], situation, surely=False):
+        return Verdict(End.NO_GAIN, f"{_surely(measured)}, but it leaves too little room below the latency limit")
+    return Verdict(End.KEEP, f"{_surely(measured)}, and more windows would not tell")
 
 
 def _takes_the_reserve(seen: Visit, base: Visit, situation: Situation) -> str:

@@ -49,6 +49,6 @@ def test_what_became_slower_is_kept_only_with_room_below_the_limit() -> None:
     base = shown(TRUTH.visit(ALONE, use=0.6, latency=0.030))
     ends = {
         seconds: verdict(base, shown(TRUTH.visit(TWO, use=0.3, latency=seconds, ended=EPOCH + 60))).end
-        for seconds in (0.035, 0.045)
+        for seconds in (0.032, 0.040)
     }
-    assert ends == {0.035: End.KEEP, 0.045: End.NO_GAIN}
+    assert ends == {0.032: End.KEEP, 0.040: End.NO_GAIN}

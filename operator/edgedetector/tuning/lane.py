@@ -11,21 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from edgedetector.tuning import batcher, resources, sharing
-from edgedetector.tuning.batcher import Passage, Server
+from edgedetector.tuning import batcher, resources
+from edgedetector.tuning.batcher import Passage
 from edgedetector.tuning.curve import Curve, Curves
 from edgedetector.tuning.evidence import ModelPrediction, ModelVisit, Range, Visit
-from edgedetector.tuning.sharing import Sharing, known
+from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.visits import mean_age
-from edgedetector.tuning.window import Configuration, Knobs
+from edgedetector.tuning.window import Configuration
+from edgedetector.tuning.worlds import PREPARE, WAY, Lane, World, expected, server, worlds
 
 NEVER: Final = 3600.0
 """Seconds that stand for a latency of which nothing is known; finite, so that it can be written as JSON."""
 ANY: Final = 1e6
 """Images a second that stand for a capacity of which nothing is known."""
-_GAP: Final = 0.0003
-"""Seconds between two executions of an instance, in Triton: 0.4 ms on a slow host, less on others."""
 _OVERHEAD: Final = 0.002
 """Seconds that a frame needs outside of Triton and the queue before it (boxes), where no visit shows it."""
 _UNSEEN: Final = 0.15
@@ -34,10 +33,6 @@ _MOST_FACTOR: Final = 1.4
 """Between a measured latency and the batcher model's; what is above that is a time that everything takes longer."""
 ROUGH: Final = 240
 """Frames of a run where only an order is wanted."""
-_PREPARE: Final = 0.001
-"""Seconds that the detector needs for an image before its request is sent (docs/results/dataplane.md)."""
-_WAY: Final = 0.0006
-"""Seconds of a request between detector and Triton, both ways, where no visit shows it (through shared memory)."""
 _LONGEST_WAY: Final = 0.05
 """Seconds; what is longer is no way but a fault."""
 _LONGEST_PREPARE: Final = 0.01
@@ -47,8 +42,6 @@ _OFF: Final = 0.05
 """Relative error of a capacity though all costs are known: phases of the cameras, what the batcher model leaves out."""
 _ROUNDS: Final = 3
 """Of the search for what several models can do at once."""
-_LEFT: Final = 0.05
-"""Share of the device's time that other models leave at least."""
 _CALM: Final = 0.7
 """Share of the time that instances are at work, up to which frames hardly wait for them."""
 _FULL: Final = 0.9
@@ -59,23 +52,6 @@ _ALIKE: Final = 0.15
 """Relative difference of two demands at which a measurement of one still holds for the other."""
 _NOISE: Final = 0.08
 """Relative error of a percentile over the windows of a visit (30 s windows: 38 to 44 ms at the same load)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """One model of a configuration, as it is at the present demand."""
-
-    name: str
-    knobs: Knobs
-    curve: Curve
-    demand: float
-    taken: float = 0.0
-    """Share of the device's time that the other models take."""
-    way: float = _WAY
-    prepare: float = _PREPARE
-    interval: float = batcher.INTERVAL
-    batch: int = 1
-    """Images in a batch at most."""
 
 
 def lanes(configuration: Configuration, curves: Curves, visits: Sequence[Visit], cameras: int) -> list[Lane]:
@@ -111,18 +87,18 @@ def outcome(model: Lane, visits: Sequence[Visit], situation: Situation, *, rough
     if not model.curve.costs:
         return _nothing(model)
     percentile, bound = situation.limits.percentile, situation.limits.latency
-    worlds = _worlds(model)
+    ends = worlds(model)
     anchor = _anchor(model, visits, situation)
     frames = ROUGH if rough else batcher.FRAMES
-    corrections = [anchor.correction(model, world, percentile, frames) for world in worlds]
-    passages = [batcher.passage(_server(model, world), model.demand, percentile, frames) for world in worlds]
-    asked = list(zip(worlds, corrections, strict=True))
+    corrections = [anchor.correction(model, world, percentile, frames) for world in ends]
+    passages = [batcher.passage(server(model, world), model.demand, percentile, frames) for world in ends]
+    asked = list(zip(ends, corrections, strict=True))
     if rough:  # Only as expected, and not where nobody asks for it.
         asked = asked[1:2] if situation.goal is Goal.THROUGHPUT else []
     most = [
-        batcher.capacity(_server(model, world), correction.bound(bound), percentile, frames)
+        batcher.capacity(server(model, world), correction.bound(bound), percentile, frames)
         for world, correction in asked
-    ] or [_server(model, worlds[1]).saturated]
+    ] or [server(model, ends[1]).saturated]
     return _drawn(model, visits, situation, passages=passages, corrections=corrections, most=most)
 
 
@@ -149,7 +125,7 @@ def _drawn(
         batch=there.batch,
         knobs=model.knobs,
         demand=model.demand,
-        served=min(model.demand * (1.0 - there.skipped), _server(model, _expected(model)).saturated),
+        served=min(model.demand * (1.0 - there.skipped), server(model, expected(model)).saturated),
         device=there.device * (1.0 - model.taken),
     )
 
@@ -159,7 +135,7 @@ def worked(model: Lane, seen: ModelVisit, cameras: int) -> float:
     if not model.curve.costs or not known(seen.rate):
         return 0.0
     then = replace(model, knobs=seen.knobs, batch=resources.batch(seen.knobs, cameras))
-    return batcher.passage(_server(then, _expected(then)), seen.rate).device * (1.0 - model.taken)
+    return batcher.passage(server(then, expected(then)), seen.rate).device * (1.0 - model.taken)
 
 
 def _nothing(model: Lane) -> ModelPrediction:
@@ -190,7 +166,7 @@ def jointly(
     percentile = limits.percentile
     bounds = {
         model.name: _anchor(model, visits, situation)
-        .correction(model, _expected(model), percentile)
+        .correction(model, expected(model), percentile)
         .bound(limits.latency)
         for model in models
     }
@@ -198,7 +174,7 @@ def jointly(
     for _ in range(rounds):
         loaded = [replace(model, taken=min(1.0, model.taken * factor)) for model in models]
         most = min(
-            batcher.capacity(_server(model, _expected(model)), bounds[model.name], percentile, frames) / model.demand
+            batcher.capacity(server(model, expected(model)), bounds[model.name], percentile, frames) / model.demand
             for model in loaded
         )
         factor = math.sqrt(factor * most)
@@ -213,76 +189,6 @@ def _scaled(value: Range, mean: float) -> Range:
     if value.mean <= 0.0:
         return Range(0.0, mean, max(mean, value.high))
     return Range(value.low / value.mean * mean, mean, value.high / value.mean * mean)
-
-
-@dataclass(frozen=True, slots=True)
-class _World:
-    """What may be true of a server: sharing, and costs by `part` of the way at the `end` of their intervals."""
-
-    sharing: Sharing
-    end: str = "mean"
-    part: float = 0.0
-
-
-def _expected(model: Lane) -> _World:
-    return _World(model.curve.shared(model.knobs.instances))
-
-
-def _worlds(model: Lane) -> list[_World]:
-    """Return the world with costs as low as they may be, the expected one, and that with costs as high.
-
-    What is not known of part, contention and costs are independent errors: their logarithms add in quadrature, so that
-    none goes to its end where all are wide.
-    """
-    return [_end(model, "low"), _expected(model), _end(model, "high")]
-
-
-def _end(model: Lane, end: str) -> _World:
-    mean = _expected(model).sharing
-    part, contention = model.curve.part, model.curve.contention(model.knobs.instances)
-    # Which end of these two is the slow one: after visits to several instances only, little sharing means that
-    # executions alone take long.
-    parts = [_World(replace(mean, part=value)) for value in (part.low, part.high)]
-    contentions = [_World(replace(mean, contention=value)) for value in (contention.low, contention.high)]
-
-    def most(world: _World) -> float:
-        return _server(model, world).saturated
-
-    choose = max if end == "low" else min
-    ends = [choose(parts, key=most), choose(contentions, key=most), _World(mean, end, 1.0)]
-    off = [abs(math.log(most(world) / most(_World(mean)))) for world in ends]
-    way = math.hypot(*off) / sum(off) if sum(off) > 0.0 else 1.0
-    return _World(
-        Sharing(
-            mean.part + way * (ends[0].sharing.part - mean.part),
-            mean.contention + way * (ends[1].sharing.contention - mean.contention),
-        ),
-        end,
-        way,
-    )
-
-
-def _server(model: Lane, world: _World) -> Server:
-    """Return what the batcher model serves with, in a world."""
-    knobs, curve, shared = model.knobs, model.curve, world.sharing
-    parts = []
-    for size in range(1, model.batch + 1):
-        mean = curve.alone(size, shared)
-        seconds = mean * (curve.alone(size, shared, world.end) / mean) ** world.part if world.part else mean
-        parts.append(sharing.split(seconds, shared.part))
-    left = max(_LEFT, 1.0 - model.taken)
-    return Server(
-        instances=max(1, knobs.instances),
-        apart=tuple(apart for apart, _ in parts),
-        alone=tuple(alone / left for _, alone in parts),
-        contention=shared.contention,
-        delay=max(0, knobs.max_queue_delay_microseconds) / 1e6,
-        preferred=tuple(knobs.preferred_batch_sizes),
-        gap=_GAP,
-        prepare=model.prepare,
-        way=model.way,
-        interval=model.interval,
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,16 +220,16 @@ class _Anchor:
     seen: ModelVisit | None = None
     batch: int = 1
 
-    def correction(self, model: Lane, world: _World, percentile: int, frames: int = batcher.FRAMES) -> _Correction:
+    def correction(self, model: Lane, world: World, percentile: int, frames: int = batcher.FRAMES) -> _Correction:
         """Return how the batcher model is to be corrected in a world."""
         seen = self.seen
         if seen is None or seen.latency is None:
             return _Correction(extra=_OVERHEAD)
-        there = _server(replace(model, knobs=seen.knobs, batch=self.batch), world)
-        expected = batcher.passage(there, seen.rate, percentile, frames).latency
-        factor = min(_MOST_FACTOR, max(1 / _MOST_FACTOR, seen.latency.mean / expected))
+        there = server(replace(model, knobs=seen.knobs, batch=self.batch), world)
+        told = batcher.passage(there, seen.rate, percentile, frames).latency
+        factor = min(_MOST_FACTOR, max(1 / _MOST_FACTOR, seen.latency.mean / told))
         measured = (seen.latency.high - seen.latency.low) / (2 * seen.latency.mean)
-        return _Correction(factor, max(0.0, seen.latency.mean - factor * expected), math.hypot(_OFF, measured))
+        return _Correction(factor, max(0.0, seen.latency.mean - factor * told), math.hypot(_OFF, measured))
 
 
 def _anchor(model: Lane, visits: Sequence[Visit], situation: Situation) -> _Anchor:
@@ -408,7 +314,7 @@ def _way(name: str, visits: Sequence[Visit]) -> float:
         for visit in visits
         if name in visit.models and known(visit.models[name].exchange) and known(visit.models[name].request)
     ]
-    return min(max(ways[-1], 0.0), _LONGEST_WAY) if ways else _WAY
+    return min(max(ways[-1], 0.0), _LONGEST_WAY) if ways else WAY
 
 
 def _prepare(model: Lane, visits: Sequence[Visit], cameras: int) -> float:
@@ -424,9 +330,9 @@ def _prepare(model: Lane, visits: Sequence[Visit], cameras: int) -> float:
         if seen.busy > _CALM or seen.knobs.instances > 1 or seen.knobs.max_queue_delay_microseconds > 0:
             continue
         then = replace(model, knobs=seen.knobs, batch=resources.batch(seen.knobs, cameras), prepare=0.0)
-        there = batcher.passage(_server(then, _expected(then)), seen.rate)
+        there = batcher.passage(server(then, expected(then)), seen.rate)
         return min(max((age - there.mean) / there.request, 0.0), _LONGEST_PREPARE)
-    return _PREPARE
+    return PREPARE
 
 
 def _demand(seen: ModelVisit | None) -> float:

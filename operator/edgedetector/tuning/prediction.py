@@ -13,10 +13,11 @@ from typing import Final
 from edgedetector.tuning import footprint, resources
 from edgedetector.tuning.curve import Curves
 from edgedetector.tuning.evidence import ModelPrediction, Prediction, Range, Visit
-from edgedetector.tuning.lane import Lane, jointly, lanes, outcome, worked
+from edgedetector.tuning.lane import jointly, lanes, outcome, worked
 from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import Configuration
+from edgedetector.tuning.worlds import Lane
 
 _TIE: Final = 0.002
 """Relative gain that a further instance, or a doubled batch, must give at least to be the better one."""

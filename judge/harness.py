@@ -292,7 +292,9 @@ class _Objective:
             return
         slow = max(_slow(self._counts[name], found) for name, found in self._count().items())
         self.windows += 1
-        if slow > self._allowed() and self._start_keeps():
+        # A pod that has served nothing but the start explores nothing, whatever a second start's luck may be.
+        explored = bool(self._pod.changes) or self._pod.changing
+        if slow > self._allowed() and explored and self._start_keeps():
             self.broken.append(Broken(self._began, self._pod.serving, self._when, slow))
         self._began, self._counts, self._when = self._pod.clock.now, self._count(), "kept"
 

@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from heapq import heappop, heappush, heapreplace
-from typing import Final
+from heapq import heappop, heappush
+from typing import Any, Final
 
 FRAMES: Final = 600
 """Of a run, after the first ones, that find an empty server."""
@@ -27,10 +28,10 @@ _MOST_REQUESTS: Final = 16
 """On their way at once, whatever the instances (`detector.batching.capacity`)."""
 _REQUESTS_PER_INSTANCE: Final = 2
 """`detector.batching.REQUESTS_PER_INSTANCE`: Triton takes up to 2 x instances batches out of its queue."""
-LOADS: Final = (0.15, 0.35, 0.55, 0.7, 0.8, 0.88, 0.95, 1.02)
-"""Shares of what a server can do at most, at which its latency is looked at."""
-FEW_LOADS: Final = (0.2, 0.45, 0.7, 0.9)
-"""The same where the figure is an end of an interval."""
+LOADS: Final = 1.02
+"""Of what a server can do at most, the highest load that is looked at."""
+HALVINGS: Final = 6
+"""Of the loads that are looked at: to 1.6 %."""
 _SERVED: Final = 0.01
 """Share of the frames that may be superseded where a demand still counts as served."""
 INTERVAL: Final = 0.2
@@ -92,6 +93,12 @@ class Passage:
     """Share of the frames that newer ones superseded."""
     execution: float = 0.0
     """Mean duration."""
+    device: float = 0.0
+    """Share of the time that the device is at work, 0 to 1."""
+    mean: float = 0.0
+    """Latency."""
+    request: float = 1.0
+    """Images in the request that a frame is in, mean over the frames."""
 
 
 def requests_at_once(instances: int) -> int:
@@ -108,39 +115,41 @@ def passage(server: Server, rate: float, percentile: int = 99, frames: int = FRA
         return Passage(server.prepare + server.way + held + execution, 1.0, 0.0, execution=execution)
     cameras = round(min(_MOST_CAMERAS, max(1.0, rate * server.interval))) if math.isfinite(server.interval) else 0
     run = _Run(server, [at / rate for at in _arrivals(frames + _WARM, cameras)])
-    run.go(server.interval)
+    run.go()
     counted = sorted(run.latencies[_WARM:] or run.latencies)
     rank = min(len(counted) - 1, math.ceil(len(counted) * percentile / 100.0) - 1)
     return Passage(
         counted[max(0, rank)],
         len(run.latencies) / run.executions,
         min(1.0, run.working / (server.instances * run.end)),
-        1.0 - len(run.latencies) / len(run.arrivals),
+        run.skipped / len(run.arrivals),
         run.working / run.executions,
+        min(1.0, run.device / run.end),
+        sum(counted) / len(counted),
+        run.together / len(run.latencies),
     )
 
 
-def capacity(server: Server, bound: float, percentile: int = 99, loads: Sequence[float] = LOADS) -> float:
+def capacity(server: Server, bound: float, percentile: int = 99, frames: int = FRAMES) -> float:
     """Return the highest demand, images a second, at which the percentile of the latency keeps to `bound` seconds.
 
-    A demand of which a noticeable part is superseded is not served, however quick the rest is. Bisection among `loads`,
-    then interpolation on the logarithm of the latency, so that the figure has no steps.
+    A demand of which a noticeable part is superseded is not served, however quick the rest is. Bisection, then
+    interpolation on the logarithm of the latency, so that the figure has no steps.
     """
-    frames = FRAMES // 2 if len(loads) > len(FEW_LOADS) else FRAMES // 3
-    rates = [0.0, *(load * server.saturated for load in loads)]
-    latency = {0: passage(server, 0.0, percentile).latency}
-    if latency[0] > bound:
+    low, high = 0.0, LOADS * server.saturated
+    quick = slow = passage(server, 0.0, percentile).latency
+    if quick > bound:
         return 0.0
-    low, high = 0, len(rates)
-    while high - low > 1:
-        middle = (low + high) // 2
-        there = passage(server, rates[middle], percentile, frames)
-        latency[middle] = there.latency
-        low, high = (low, middle) if there.latency > bound or there.skipped > _SERVED else (middle, high)
-    if high == len(rates) or latency[high] <= bound:
-        return rates[low]
-    part = math.log(bound / latency[low]) / math.log(latency[high] / latency[low])
-    return rates[low] + (rates[high] - rates[low]) * part
+    for _ in range(HALVINGS):
+        rate = (low + high) / 2
+        there = passage(server, rate, percentile, frames)
+        if there.latency > bound or there.skipped > _SERVED:
+            high, slow = rate, there.latency
+        else:
+            low, quick = rate, there.latency
+    if slow <= bound:
+        return low
+    return low + (high - low) * math.log(bound / quick) / math.log(slow / quick)
 
 
 @lru_cache(maxsize=256)
@@ -171,79 +180,105 @@ def _uniform(count: int) -> list[float]:
 
 
 class _Run:
-    """Frames on their way. Batches are resolved one after the other, in the order in which they begin."""
+    """Frames on their way, event by event: detector, Triton's queue of prepared batches, instances, device."""
 
-    def __init__(self, server: Server, arrivals: list[float]) -> None:
+    def __init__(self, server: Server, arrivals: Sequence[float]) -> None:
         self.arrivals = arrivals
         self.latencies: list[float] = []
-        self.executions = 0
-        self.working = 0.0
-        self.end = 0.0
+        self.executions = self.skipped = 0
+        self.together = 0  # over all frames, those in their request
+        self.working = self.device = self.end = 0.0
         self._server = server
         self._room = requests_at_once(server.instances)
-        self._largest = server.largest
+        self._most = server.largest
         self._enough = {size for size in server.preferred if size <= server.largest} | {server.largest}
-        self._free = [0.0] * server.instances  # when each instance is free, a heap
-        self._flying: list[float] = []  # when each request on its way is answered, a heap
-        self._device = 0.0  # when the device is free
-        self._sent = 0.0  # when the last request was sent
+        self._events: list[tuple[float, int, Callable[[float, Any], None], Any]] = []
+        self._number = self._first = 0  # of events; of the oldest frame that was not sent
+        self._idle = server.instances
+        self._flying = 0
+        self._batches: deque[_Batch] = deque()  # prepared, not yet taken; the last one may grow
+        self._free = 0.0  # when the device is free
 
-    def go(self, interval: float) -> None:
-        """Serve all frames but those that wait for more than `interval` seconds."""
-        index, count, arrivals = 0, len(self.arrivals), self.arrivals
-        while index < count:
-            at = self._slot(arrivals[index], self._room)
-            while index < count and arrivals[index] < at - interval:
-                index += 1
-            if index < count:
-                arrived = arrivals[index]
-                index = self._batch(index, max(arrived, at))
+    def go(self) -> None:
+        """Serve all frames."""
+        events, arrivals, count, room = self._events, self.arrivals, len(self.arrivals), self._room
+        while True:
+            due = arrivals[self._first] if self._flying < room and self._first < count else math.inf
+            if events and events[0][0] <= due:
+                at, _, call, what = heappop(events)
+                call(at, what)
+            elif due < math.inf:
+                self._send(due)
+            else:
+                return
 
-    def _slot(self, at: float, room: int) -> float:
-        """Return when a request can be sent, from `at` on, if `room` may be on their way."""
-        flying = self._flying
-        at = max(at, self._sent)
-        while flying and flying[0] <= at:
-            heappop(flying)
-        while flying and len(flying) >= room:
-            at = heappop(flying)
-        self._sent = at
-        return at if room > 0 else math.inf
+    def _at(self, when: float, call: Callable[[float, Any], None], what: Any = None) -> None:
+        self._number += 1
+        heappush(self._events, (when, self._number, call, what))
 
-    def _batch(self, index: int, at: float) -> int:
-        """Form and execute a batch whose first request is sent at `at`; return the index after its last frame."""
-        server, arrivals, largest = self._server, self.arrivals, self._largest
-        prepare, half, count = server.prepare, server.way / 2, len(self.arrivals)
-        after = bisect_right(arrivals, at, index + 1, min(count, index + largest))
-        requests, there = 1, at + prepare * (after - index) + half
-        leaves = max(there + server.delay, self._free[0])
-        while after - index not in self._enough and after < count and arrivals[after] < leaves:
-            at = self._slot(arrivals[after], self._room - requests)
-            following = bisect_right(arrivals, at, after + 1, min(count, after + largest)) if at < leaves else after
-            arrives = at + prepare * (following - after) + half
-            if arrives >= leaves:
-                break
-            if following - index > largest:  # It does not fit: what there is leaves.
-                leaves = max(arrives, there)
-                break
-            after, requests, there = following, requests + 1, max(there, arrives)
-        if after - index in self._enough:
-            leaves = there
-        self._execute(index, after, requests, leaves)
-        return after
+    def _send(self, now: float) -> None:
+        """Send what waits, as the detector does: each request with as many frames as there are, up to the largest."""
+        server, arrivals, first = self._server, self.arrivals, self._first
+        last = bisect_right(arrivals, now, first)
+        while self._flying < self._room and first < last:
+            while first < last and arrivals[first] < now - server.interval:
+                first, self.skipped = first + 1, self.skipped + 1
+            size = min(self._most, last - first)
+            if size:
+                self._flying += 1
+                self._at(now + server.prepare * size + server.way / 2, self._arrived, (first, first + size))
+            first += size
+        self._first = first
 
-    def _execute(self, index: int, after: int, requests: int, leaves: float) -> None:
-        server, free = self._server, self._free
-        size = after - index - 1
-        start = max(free[0], leaves)
-        ready, alone = start + server.apart[size], server.alone[size]
-        if server.contention:
-            alone *= 1.0 + server.contention * sum(1 for end in free if end - server.gap > start)
-        end = self._device = self.end = (max(self._device, ready)) + alone
-        heapreplace(free, end + server.gap)
-        answered = end + server.way / 2
-        for _ in range(requests):
-            heappush(self._flying, answered)
-        self.latencies += [answered - arrived for arrived in self.arrivals[index:after]]
+    def _arrived(self, now: float, frames: tuple[int, int]) -> None:
+        """Join the newest batch that is not yet taken, or begin one."""
+        size, delay, batches = frames[1] - frames[0], self._server.delay, self._batches
+        if not batches or batches[-1].size + size > self._most:
+            batches.append(_Batch(now + delay))
+            if delay > 0.0:
+                self._at(now + delay, self._take)
+        batch = batches[-1]
+        batch.requests.append(frames)
+        batch.size += size
+        if batch.size in self._enough:
+            batch.leaves = now
+        self._take(now)
+
+    def _take(self, now: float, _: object = None) -> None:
+        """Let idle instances begin what waits for nobody any more."""
+        while self._idle and self._batches and self._batches[0].leaves <= now:
+            self._begin(now, self._batches.popleft())
+
+    def _begin(self, now: float, batch: _Batch) -> None:
+        server, size = self._server, batch.size - 1
+        alone = server.alone[size] * (1.0 + server.contention * (server.instances - self._idle))
+        self._idle -= 1
+        self._free = end = max(self._free, now + server.apart[size]) + alone
+        self.device += alone
+        for request in batch.requests:
+            self._at(end + server.way / 2, self._answered, request)
+        self._at(end + server.gap, self._freed)
         self.executions += 1
-        self.working += end - start
+        self.working += end - now
+        self.end = end
+
+    def _freed(self, now: float, _: object) -> None:
+        self._idle += 1
+        self._take(now)
+
+    def _answered(self, now: float, frames: tuple[int, int]) -> None:
+        self._flying -= 1
+        self.together += (frames[1] - frames[0]) ** 2
+        self.latencies += [now - arrived for arrived in self.arrivals[frames[0] : frames[1]]]
+        self._send(now)
+
+
+class _Batch:
+    """Requests that Triton executes together."""
+
+    __slots__ = ("leaves", "requests", "size")
+
+    def __init__(self, leaves: float) -> None:
+        self.leaves = leaves
+        self.requests: list[tuple[int, int]] = []
+        self.size = 0

@@ -15,16 +15,20 @@ from edgedetector.tuning.curve import Curve, Curves
 from edgedetector.tuning.situation import Engine, Goal, Limits, Situation
 from edgedetector.tuning.window import Configuration, Knobs
 
-DELAYS: Final = (0, 100, 500, 1000, 2000, 5000, 10_000, 20_000, 50_000)
+DELAYS: Final = (0, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 """Microseconds."""
-_FEW_DELAYS: Final = (0, 1000)
-"""Where a delay can hardly help: our client forms batches while the server is busy."""
+_FEW_DELAYS: Final = (0, 2000, 5000)
+"""Where capacity is wanted: our client forms batches while the server is busy, so that a delay only helps to keep the
+accelerator's headroom at the present demand."""
+_USUAL: Final = frozenset(factor << exponent for exponent in range(8) for factor in (1, 3))
+"""Largest batches: each a third to a half above the one before."""
 
 
 def candidates(present: Configuration, situation: Situation, curves: Curves) -> Iterator[Configuration]:
     """Yield the configurations that are worth a prediction, without the present one; every one keeps the bounds.
 
-    One model at a time differs from the present configuration; of several models also one gives an instance to another.
+    One model at a time differs from the present configuration; of several models also all alike, and one that gives an
+    instance to another.
     """
     seen = {_key(present)}
     for configuration in _all(present, situation, curves):
@@ -54,9 +58,24 @@ def _all(present: Configuration, situation: Situation, curves: Curves) -> Iterat
     for name in names:
         for knobs in options[name]:
             yield {**present, name: knobs}
+    if len(names) > 1:
+        yield from _together(present, names, situation)
     for giver, taker in product(names, names):
         if giver != taker:
             yield from _handed_over(present, giver, taker, situation)
+
+
+def _together(present: Configuration, names: Sequence[str], situation: Situation) -> Iterator[Configuration]:
+    """Yield all models changed alike: where each of them is what limits, a change of one alone gains nothing."""
+    limits = situation.limits
+    for count, size in product(range(max(1, limits.min_instances), limits.max_instances + 1), sorted(_USUAL)):
+        alike = {
+            name: present[name]
+            if situation.engines[name].fixed_batch
+            else within(Knobs(count, size), situation.engines[name], limits)
+            for name in names
+        }
+        yield {**present, **alike}
 
 
 def _options(now: Knobs, engine: Engine, situation: Situation, curve: Curve) -> Iterator[Knobs]:
@@ -71,25 +90,35 @@ def _options(now: Knobs, engine: Engine, situation: Situation, curve: Curve) -> 
     for count in counts:
         yield Knobs(count, base.max_batch_size, base.preferred_batch_sizes, base.max_queue_delay_microseconds)
     for delay in delays:
-        yield Knobs(base.instances, base.max_batch_size, base.preferred_batch_sizes, delay)
+        if _foreseen(base.max_batch_size, delay, base, curve):
+            yield Knobs(base.instances, base.max_batch_size, base.preferred_batch_sizes, delay)
     preferred = tuple(sorted({*engine.preferred, *curve.dips()}))
     for count, size, delay in product(counts, sizes, delays):
         if size <= 1 and delay > 0:
             continue  # Nothing to wait for.
+        if not _foreseen(size, delay, base, curve):
+            continue
         yield Knobs(count, size, (), delay)
         hints = tuple(hint for hint in preferred if 1 < hint <= size)
         if hints and delay > 0:
             yield Knobs(count, size, hints, delay)
 
 
+def _foreseen(size: int, delay: int, now: Knobs, curve: Curve) -> bool:
+    """Return whether a delay joins no larger batches than were seen.
+
+    It makes them come up at the present load, and of what was never seen a cliff may break the objective at once.
+    """
+    return delay <= now.max_queue_delay_microseconds or not curve.measured or size <= curve.measured[-1]
+
+
 def _sizes(now: Knobs, engine: Engine, curve: Curve) -> Sequence[int]:
-    """Return largest batches: powers of two, the compiled one, stated ones, and what is measured as a dip."""
+    """Return largest batches: usual ones, the compiled one, stated ones, and what is measured as a dip."""
     if engine.largest_batch <= 0:
         return (0,)
     if engine.fixed_batch:
         return (now.max_batch_size,)
-    powers = {1 << exponent for exponent in range(engine.largest_batch.bit_length())}
-    sizes = powers | {engine.largest_batch} | set(engine.preferred) | set(curve.dips())
+    sizes = _USUAL | {engine.largest_batch} | set(engine.preferred) | set(curve.dips())
     return sorted(size for size in sizes if 1 <= size <= engine.largest_batch)
 
 

@@ -1,13 +1,13 @@
-"""Which configuration is tried next, if any: the predicted-safe one that is expected to gain most. Pure.
+"""Which configuration is tried next, if any: of those that are predicted to be safe the one that gains most. Pure.
 
-The expected improvement weighs how much a configuration may gain by how likely that is, so that of two with equal
-expectation the less certain one is tried, from which more is learnt.
+All are ranked by a short look at what is expected of them; then, best first, a full prediction says which are safe,
+until those that follow cannot be better.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
@@ -17,8 +17,8 @@ from edgedetector.tuning import memory, sentences, visits
 from edgedetector.tuning.candidates import candidates
 from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelVisit, Prediction, Range
-from edgedetector.tuning.gain import WORTH, Hope, gain, saturated
-from edgedetector.tuning.prediction import predict
+from edgedetector.tuning.gain import WORTH, gain, saturated
+from edgedetector.tuning.prediction import better, predict
 from edgedetector.tuning.record import State, key
 from edgedetector.tuning.safety import refusal
 from edgedetector.tuning.situation import Goal, Situation
@@ -26,9 +26,15 @@ from edgedetector.tuning.window import Configuration, Knobs
 
 MOST: Final = 4000
 """Candidates that are looked at: bounds the time of a step."""
-LIKELY: Final = 0.45
-"""Probability of a gain that is worth it, below which a trial is not: most of what is promised by the upper end alone
-could not be shown by a trial either, since the load does not reach what it depends on."""
+PROMISE: Final = 0.05
+"""Gain in capacity below which nothing is tried: where the load does not reach it, a capacity is simulated, and that is
+off by as much though all costs are known."""
+SHORT: Final = 0.6
+"""Share of the accelerator's limit from which its headroom may be what hinders: below, no delay need be thought of."""
+LOOKED_AT: Final = 12
+"""Candidates that are predicted in full: bounds the time of a step."""
+BLUR: Final = 0.10
+"""Relative error of a short look: what follows by more than this is not looked at once something safe is found."""
 RELIEF: Final = 0.9
 """Share of the present latency that a rescue must be predicted to come down to, where not to the limit itself."""
 TIE: Final = 0.01
@@ -85,17 +91,83 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     present = expect(state.accepted)
     if cure := _cure(situation, present, [(c, expect(c)) for c in _shorter(state, situation, now)]):
         return cure
+    by = _wanted(state, situation)
     offered = islice(candidates(state.accepted, situation, curves), MOST)
     allowed = [c for c in offered if allowable(c, state, situation, now)]
-    if (recalled := _recalled(state, situation, now)) is not None and recalled not in allowed:
-        allowed.append(recalled)
-    expectations = [(c, expect(c)) for c in allowed]
-    safe = [(c, p) for c, p in expectations if not refusal(p, present, situation)]
+    if situation.goal is Goal.THROUGHPUT and not _short(present, situation):
+        allowed = [c for c in allowed if not _waits(c, state.accepted)]
+    recalled = _recalled(state, situation, now)
+    if recalled is not None:
+        allowed = [recalled, *(c for c in allowed if c != recalled)]
+
+    def glance(configuration: Configuration) -> Prediction:
+        return predict(configuration, curves, state.visits, situation, state.accepted, rough=True)
+
+    looked = _looked_at(allowed, by, present, recalled, glance=glance, expect=expect)
+    safe = [(c, p) for c, p in looked if not refusal(p, present, situation)]
     if broken(state, situation):
         return _rescue(state, situation, present, safe) or Nothing(
-            present, _hopeless(state, situation, expectations, present)
+            present, _hopeless(state, situation, looked, present)
         )
     return _most_promising(situation, present, safe, recalled) or Nothing(present)
+
+
+def _short(present: Prediction, situation: Situation) -> bool:
+    """Whether the accelerator's headroom may be short, which a delay gives some of."""
+    used = present.utilization
+    return used is not None and used.mean >= SHORT * situation.limits.accelerator
+
+
+def _waits(configuration: Configuration, accepted: Configuration) -> bool:
+    """Whether a configuration waits in the queue for longer than the accepted one."""
+    return any(
+        knobs.max_queue_delay_microseconds > accepted[name].max_queue_delay_microseconds
+        for name, knobs in configuration.items()
+    )
+
+
+def _wanted(state: State, situation: Situation) -> Situation:
+    """Return the situation with the goal by which candidates are ranked now."""
+    if not broken(state, situation):
+        return situation
+    return replace(situation, goal=Goal.THROUGHPUT if _lacks(state) else Goal.LATENCY)
+
+
+def _lacks(state: State) -> bool:
+    """Whether capacity is what the accepted configuration lacks."""
+    seen = visits.of(state.visits, state.accepted)
+    return seen is not None and any(saturated(model) for model in seen.models.values())
+
+
+def _looked_at(
+    allowed: Sequence[Configuration],
+    by: Situation,
+    present: Prediction,
+    recalled: Configuration | None,
+    *,
+    glance: Callable[[Configuration], Prediction],
+    expect: Callable[[Configuration], Prediction],
+) -> list[tuple[Configuration, Prediction]]:
+    """Return full predictions of those that promise most, as far as they can be what is chosen."""
+    if not allowed:
+        return []
+    base = glance(present.configuration)
+    glances = [(c, glance(c)) for c in allowed]
+    # What is not safe at a short look need not be looked at.
+    gains = [(better(p, base, by), -index) for index, (_, p) in enumerate(glances) if not refusal(p, present, by)]
+    ranked = [(value, allowed[-index]) for value, index in sorted(gains, reverse=True)]
+    found: list[tuple[Configuration, Prediction]] = [(recalled, expect(recalled))] if recalled is not None else []
+    best = WORTH
+    for value, configuration in ranked[:LOOKED_AT]:
+        if value < best - BLUR:
+            break
+        if configuration == recalled:
+            continue
+        prediction = expect(configuration)
+        found.append((configuration, prediction))
+        if not refusal(prediction, present, by):
+            best = max(best, better(prediction, present, by))
+    return found
 
 
 def allowable(configuration: Configuration, state: State, situation: Situation, now: float) -> bool:
@@ -155,9 +227,10 @@ def _most_promising(
     recalled: Configuration | None,
 ) -> Choice | None:
     choices = [Choice(Aim.GAIN, c, p, present, gain(p, present, situation)) for c, p in safe]
-    promising = [choice for choice in choices if _promises(choice)]
+    worth = PROMISE if situation.goal is Goal.THROUGHPUT else WORTH
+    promising = [choice for choice in choices if choice.gain.mean >= worth]
     # What was the best at this traffic before comes first; then ties go to the one that needs least.
-    return _best(promising, lambda one: Hope.of(one.gain).improvement, recalled)
+    return _best(promising, lambda one: one.gain.mean, recalled)
 
 
 def _best(choices: list[Choice], worth: Callable[[Choice], float], recalled: Configuration | None) -> Choice | None:
@@ -169,11 +242,6 @@ def _best(choices: list[Choice], worth: Callable[[Choice], float], recalled: Con
     values = [worth(choice) for choice in choices]
     equals = [choice for choice, value in zip(choices, values, strict=True) if value >= max(values) - TIE]
     return max(equals, key=lambda one: _modesty(one.configuration))
-
-
-def _promises(choice: Choice) -> bool:
-    hope = Hope.of(choice.gain)
-    return choice.gain.high >= WORTH and hope.likely >= LIKELY and hope.improvement >= WORTH
 
 
 def _modesty(configuration: Configuration) -> tuple[int, int, int, str]:
@@ -202,8 +270,8 @@ def _cure(situation: Situation, present: Prediction, options: list[tuple[Configu
         for c, p in options
         if not refusal(p, present, situation) and gain(p, present, by_throughput).mean > -WORTH
     ]
-    better = [choice for choice in choices if choice.gain.mean >= WORTH]
-    return _best(better, lambda one: one.gain.mean, None)
+    worthy = [choice for choice in choices if choice.gain.mean >= WORTH]
+    return _best(worthy, lambda one: one.gain.mean, None)
 
 
 def _shorter(state: State, situation: Situation, now: float) -> Iterator[Configuration]:
@@ -238,9 +306,7 @@ def _rescue(
     state: State, situation: Situation, present: Prediction, safe: list[tuple[Configuration, Prediction]]
 ) -> Choice | None:
     """Return what keeps the objective best: by capacity where that is what lacks, else by latency."""
-    seen = visits.of(state.visits, state.accepted)
-    lacks = seen is not None and any(saturated(model) for model in seen.models.values())
-    by = replace(situation, goal=Goal.THROUGHPUT if lacks else Goal.LATENCY)
+    lacks, by = _lacks(state), _wanted(state, situation)
     choices = [
         Choice(Aim.RESCUE, c, p, present, gain(p, present, by))
         for c, p in safe

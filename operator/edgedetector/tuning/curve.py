@@ -7,21 +7,22 @@ through them; where nothing was measured, intervals say how little is known.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from edgedetector.tuning import sharing
 from edgedetector.tuning.evidence import Range, Visit
 from edgedetector.tuning.posterior import Point, Prior, estimate
-from edgedetector.tuning.sharing import Company, known
+from edgedetector.tuning.sharing import Company, Sharing, known
 from edgedetector.tuning.situation import Engine
 
-SIZE_PRIOR: Final = Prior(mode=0.5, below=0.3, above=0.25, most=1.0)
-"""Share of a single image's time that each further image costs: tau + alpha * b with alpha at most all of it."""
+SIZE_PRIOR: Final = Prior(mode=0.55, below=0.3, above=0.25, most=1.0)
+"""Share of a single image's time that each further image costs: tau + alpha * b with alpha at most all of it. Small
+accelerators are rather full with one image (docs/results: 4 + 2b ms is friendly, 0.33)."""
 _SYSTEMATIC: Final = 0.02
 """Relative error of a mean duration however many executions it is of: throttling, neighbours, Triton's own work."""
-_SPREAD: Final = 0.25
+_SPREAD: Final = 0.1
 """Assumed coefficient of variation of one execution; Triton tells only the mean."""
 _OFF_LINE: Final = 0.15
 """Relative standard deviation of real costs about the line (optimisation profiles, kernels chosen by size)."""
@@ -36,7 +37,7 @@ _UNKNOWN: Final = Range(1e-4, 0.02, 60.0)
 """Seconds of an execution of which nothing is known."""
 _SHORTEST, _LONGEST = 1e-6, 600.0
 """Seconds of an execution that can be believed."""
-_MOST_INSTANCES: Final = 16
+_MOST_INSTANCES: Final = 8
 _TWO_SIDED: Final = 1.96
 _DIP: Final = 0.92
 """An image in a size that costs less than this share of one in the next measured size is a dip."""
@@ -69,8 +70,10 @@ class Curve:
 
     costs: tuple[Cost, ...] = ()
     """By batch size from 1; empty: nothing is known."""
-    serials: tuple[Range, ...] = ()
-    """Serial share of an execution, by the number of instances from 1."""
+    part: Range = sharing.UNTOLD
+    """Of an execution, in which it has the device for itself."""
+    contentions: tuple[Range, ...] = ()
+    """What each further execution at work adds to that part, by the number of instances from 1."""
     measured: tuple[int, ...] = ()
     """Sizes, ascending."""
 
@@ -79,28 +82,40 @@ class Curve:
         """The largest size that is known or may be used."""
         return len(self.costs)
 
-    def serial(self, instances: int) -> Range:
-        """Return the serial share with as many instances."""
-        return self.serials[min(max(1, instances), len(self.serials)) - 1]
+    def contention(self, instances: int) -> Range:
+        """Return the contention with as many instances."""
+        return self.contentions[min(max(1, instances), len(self.contentions)) - 1]
+
+    def shared(self, instances: int) -> Sharing:
+        """Return how as many instances are expected to share the device."""
+        return Sharing(self.part.mean, self.contention(instances).mean)
+
+    def _ends(self, instances: int) -> tuple[Sharing, Sharing, Sharing]:
+        found = self.contention(instances)
+        return (
+            Sharing(self.part.low, found.low),
+            Sharing(self.part.mean, found.mean),
+            Sharing(self.part.high, found.high),
+        )
 
     def seconds(self, size: int, beside: Company = sharing.ALONE) -> Range:
         """Return how long a batch of `size` images takes in some company."""
         if not self.costs or size < 1:
             return _UNKNOWN
-        cost, serial = self.costs[min(size, self.largest) - 1], self.serial(beside.instances)
+        cost = self.costs[min(size, self.largest) - 1]
         ratios = [
             sharing.stretch(value, beside) / sharing.stretch(value, cost.beside)
-            for value in (serial.low, serial.mean, serial.high)
+            for value in self._ends(beside.instances)
         ]
         return Range(
             math.exp(cost.low) * min(ratios), math.exp(cost.mean) * ratios[1], math.exp(cost.high) * max(ratios)
         )
 
-    def alone(self, size: int, serial: float, end: str = "mean") -> float:
-        """Return the seconds of a batch with nothing else at work, if the serial share is `serial`."""
+    def alone(self, size: int, shared: Sharing, end: str = "mean") -> float:
+        """Return the seconds of a batch with nothing else at work, if the device is shared like that."""
         cost = self.costs[min(size, self.largest) - 1]
         log: float = getattr(cost, end)
-        return math.exp(log) / sharing.stretch(serial, cost.beside)
+        return math.exp(log) / sharing.stretch(shared, cost.beside)
 
     def per_image(self, size: int) -> float:
         """Return the mean seconds an image in a batch of `size`, alone."""
@@ -150,11 +165,13 @@ def _curve(name: str, visits: Sequence[Visit], engine: Engine, latest: float) ->
     ]
     if not seen:
         return Curve()
-    usual = sharing.prior(name, visits)
-    serials = tuple(_serial(seen, count, usual) for count in range(1, _MOST_INSTANCES + 1))
+    part = sharing.part(name, visits)
+    misfit = _misfit(name, visits, part, seen, largest)
+    contentions = tuple(_contention(seen, count, part.mean, misfit) for count in range(1, _MOST_INSTANCES + 1))
     sizes = sorted({entry.size for entry in seen})
-    costs = _padded(_costs(seen, serials, largest), engine.preferred, set(sizes))
-    return Curve(costs, serials, tuple(sizes))
+    ends = _Ends(part, contentions)
+    costs = _padded(_costs(seen, ends, largest), engine.preferred, set(sizes))
+    return Curve(costs, part, contentions, tuple(sizes))
 
 
 def _entries(name: str, visit: Visit, latest: float) -> Iterator[Seen]:
@@ -168,14 +185,36 @@ def _entries(name: str, visit: Visit, latest: float) -> Iterator[Seen]:
             yield Seen(size, beside, math.log(batch.seconds), variance)
 
 
-def _serial(seen: Sequence[Seen], instances: int, usual: Prior) -> Range:
-    """Return the serial share with as many instances; visits with about as many count most."""
-    if len({entry.beside for entry in seen}) <= 1:
-        return estimate((), usual, _log_stretch)
-    points = [
-        Point(entry.beside, entry.log, entry.variance + _away(entry.beside, instances), entry.size) for entry in seen
-    ]
-    return estimate(points, usual, _log_stretch)
+def _misfit(
+    name: str, visits: Sequence[Visit], part: Range, seen: Sequence[Seen], largest: int
+) -> Callable[[float], float]:
+    """Return how badly a contention fits utilisation, beside what executions cost that had no company."""
+    solo = [entry for entry in seen if entry.beside.others <= 0.0]
+    if not solo:
+        return lambda _: 0.0
+    costs = _costs(solo, _Ends(part, (Range(0.0, 0.0, 0.0),)), largest)
+
+    def alone(size: int) -> Range:
+        cost = costs[min(size, largest) - 1]
+        return Range(math.exp(cost.low), math.exp(cost.mean), math.exp(cost.high))
+
+    return sharing.misfit(name, visits, part.mean, alone)
+
+
+def _contention(seen: Sequence[Seen], instances: int, part: float, misfit: Callable[[float], float]) -> Range:
+    """Return the contention with as many instances; visits with about as many count most."""
+    points = []
+    if len({entry.beside for entry in seen}) > 1:
+        points = [
+            Point(entry.beside, entry.log, entry.variance + _away(entry.beside, instances), entry.size)
+            for entry in seen
+        ]
+    return estimate(
+        points,
+        sharing.CONTENTION,
+        lambda value, beside: math.log(sharing.stretch(Sharing(part, value), beside)),
+        misfit,
+    )
 
 
 def _away(beside: Company, instances: int) -> float:
@@ -184,25 +223,38 @@ def _away(beside: Company, instances: int) -> float:
     return apart**2 + beside.doubt**2
 
 
-def _log_stretch(serial: float, beside: Company) -> float:
-    return math.log(sharing.stretch(serial, beside))
+@dataclass(frozen=True, slots=True)
+class _Ends:
+    """What is known of sharing while costs are learnt."""
+
+    part: Range
+    contentions: tuple[Range, ...]
+
+    def stretches(self, instances: int, beside: Company) -> list[float]:
+        """Return the logarithms of how much company lengthens executions: at least, as expected, at most."""
+        found = self.contentions[min(instances, len(self.contentions)) - 1]
+        pairs = zip((self.part.low, self.part.mean, self.part.high), (found.low, found.mean, found.high), strict=True)
+        return [math.log(sharing.stretch(Sharing(*pair), beside)) for pair in pairs]
 
 
 def _log_line(steepness: float, size: int) -> float:
     return math.log1p(steepness * (size - 1))
 
 
-def _costs(seen: Sequence[Seen], serials: tuple[Range, ...], largest: int) -> tuple[Cost, ...]:
+def _costs(seen: Sequence[Seen], ends: _Ends, largest: int) -> tuple[Cost, ...]:
     """Return costs for sizes 1 to `largest`: measured ones, and the others between and beyond them."""
     pooled = {
-        size: _pooled([entry for entry in seen if entry.size == size], serials)
+        size: _pooled([entry for entry in seen if entry.size == size], ends)
         for size in sorted({entry.size for entry in seen})
     }
-    alone = {size: _moved(entry, sharing.ALONE, serials) for size, entry in pooled.items()}
+    alone = {size: _moved(entry, sharing.ALONE, ends) for size, entry in pooled.items()}
     # Sizes are compared only where both were seen in the same company: what sharing does is less certain.
     companies = {entry.beside: number for number, entry in enumerate(seen)}
     points = [
-        Point(entry.size, entry.log, entry.variance + _OFF_LINE**2 / 4, companies[entry.beside]) for entry in seen
+        Point(
+            entry.size, entry.log, entry.variance + (entry.beside.doubt**2 + _OFF_LINE**2) / 4, companies[entry.beside]
+        )
+        for entry in seen
     ]
     steepness = estimate(points, SIZE_PRIOR, _log_line)
     anchors = _anchors(pooled, alone, steepness.mean)
@@ -225,22 +277,20 @@ def _padded(costs: tuple[Cost, ...], compiled: tuple[int, ...], measured: set[in
     return tuple(found)
 
 
-def _moved(entry: Seen, beside: Company, serials: tuple[Range, ...]) -> Seen:
+def _moved(entry: Seen, beside: Company, ends: _Ends) -> Seen:
     """Return a measurement as it would be in other company, less certain by what is not known of sharing."""
-    serial = serials[min(max(entry.beside.instances, beside.instances), len(serials)) - 1]
-    low, mean, high = (
-        _log_stretch(value, beside) - _log_stretch(value, entry.beside)
-        for value in (serial.low, serial.mean, serial.high)
-    )
-    doubt = (high - low) / (2 * _TWO_SIDED)
+    instances = max(entry.beside.instances, beside.instances)
+    pairs = zip(ends.stretches(instances, beside), ends.stretches(instances, entry.beside), strict=True)
+    low, mean, high = (there - here for there, here in pairs)
+    doubt = abs(high - low) / (2 * _TWO_SIDED)
     luck = abs(entry.beside.doubt - beside.doubt)
     return replace(entry, beside=beside, log=entry.log + mean, variance=entry.variance + doubt**2 + luck**2)
 
 
-def _pooled(entries: Sequence[Seen], serials: tuple[Range, ...]) -> Seen:
+def _pooled(entries: Sequence[Seen], ends: _Ends) -> Seen:
     """Return one measurement of a size, in the company of the best of them."""
     best = min(entries, key=lambda entry: entry.variance)
-    moved = [_moved(entry, best.beside, serials) for entry in entries]
+    moved = [_moved(entry, best.beside, ends) for entry in entries]
     total = sum(1.0 / entry.variance for entry in moved)
     log = sum(entry.log / entry.variance for entry in moved) / total
     return replace(best, log=log, variance=max(1.0 / total, _SYSTEMATIC**2))
@@ -255,9 +305,11 @@ def _anchors(pooled: Mapping[int, Seen], alone: Mapping[int, Seen], steepness: f
     anchors = {}
     for size, entry in pooled.items():
         pull = level + _log_line(steepness, size) - alone[size].log if len(pooled) > 1 else 0.0
-        trust = _OFF_LINE**2 / (_OFF_LINE**2 + entry.variance)
+        # What was measured in company only tells less of the cost than of that company.
+        doubt = max(entry.variance, alone[size].variance)
+        trust = _OFF_LINE**2 / (_OFF_LINE**2 + doubt)
         log = entry.log + (1.0 - trust) * pull
-        variance = entry.variance * (trust if len(pooled) > 1 else 1.0)
+        variance = doubt * (trust if len(pooled) > 1 else 1.0)
         anchors[size] = _anchor(replace(entry, log=log, variance=variance))
     return anchors
 

@@ -38,6 +38,8 @@ class ModelVisit:
     """Mean seconds in the client."""
     request: float = 0.0
     """Mean seconds in Triton."""
+    ages: Mapping[int, int] = field(default_factory=dict)
+    """Bucket -> results of its windows, by the time from a decoded frame to its result (`api.observation`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,8 @@ class ModelPrediction:
     """The present demand, images a second."""
     served: float = 0.0
     """Of it, what is inferred."""
+    device: float = 0.0
+    """Share of the time that the device works for it, at the present demand."""
 
 
 @dataclass(frozen=True, slots=True)

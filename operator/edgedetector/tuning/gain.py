@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from statistics import NormalDist
 from typing import Final
 
 from edgedetector.tuning.evidence import ModelPrediction, ModelVisit, Prediction, Range, Visit
 from edgedetector.tuning.prediction import better
 from edgedetector.tuning.situation import Goal, Situation
-from edgedetector.tuning.visits import Z
 
 WORTH: Final = 0.03
 """Gain below which nothing is changed: a reload costs a gap of some 50 ms and wears on Triton, and the bar for the
@@ -22,8 +20,6 @@ KEEPS_UP: Final = 0.97
 _ALPHA: Final = 0.05
 _RHO_SQUARED: Final = 0.878
 """Makes the confidence sequence tightest at about ten windows: (-2 log a + log(-2 log a) + 1) / 10, a = 0.05."""
-_HALF_NORMAL: Final = tuple(NormalDist().inv_cdf(0.5 + (step + 0.5) / 100) for step in range(50))
-"""Fifty equally likely distances from the middle, in standard deviations."""
 _LITTLE: Final = 0.2
 """Share of a range's width."""
 _NEVER: Final = Range(-1.0, -1.0, -1.0)
@@ -40,35 +36,6 @@ def gain(one: Prediction, other: Prediction, situation: Situation) -> Range:
     if not all(math.isfinite(figure) for figure in figures):
         return _NEVER
     return Range(min(figures), figures[1], max(figures))
-
-
-@dataclass(frozen=True, slots=True)
-class Hope:
-    """What a range of gains is worth, its ends being 95 % and its mean the middle of what is likely.
-
-    Capacities are uncertain by factors and more so to one side than to the other: the logarithms are taken as normal,
-    of one width below the middle and of another above.
-    """
-
-    expected: float
-    """Mean of the logarithm."""
-    likely: float
-    """Probability that it is worth a change."""
-    improvement: float
-    """Mean of the logarithm where it is above 0, and 0 counted elsewhere: the expected improvement (Mockus 1978)."""
-
-    @classmethod
-    def of(cls, gain_: Range) -> Hope:
-        """Return what a gain is worth."""
-        middle = _log(gain_.mean)
-        widths = (_log(gain_.low) - middle) / Z, (_log(gain_.high) - middle) / Z
-        values = [middle + width * step for width in widths for step in _HALF_NORMAL]
-        count = len(values)
-        return cls(
-            expected=sum(values) / count,
-            likely=sum(value >= _log(WORTH) for value in values) / count,
-            improvement=sum(max(0.0, value) for value in values) / count,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +142,3 @@ def _worst(prediction: Prediction) -> Prediction:
 
 def _at(figure: float) -> Range:
     return Range(figure, figure, figure)
-
-
-def _log(gain_: float) -> float:
-    return math.log1p(max(gain_, -0.99))

@@ -11,44 +11,41 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from edgedetector.tuning import batcher, resources, sharing
-from edgedetector.tuning.batcher import Server
+from edgedetector.tuning import batcher, resources
+from edgedetector.tuning.batcher import Passage
 from edgedetector.tuning.curve import Curve, Curves
 from edgedetector.tuning.evidence import ModelPrediction, ModelVisit, Range, Visit
 from edgedetector.tuning.sharing import known
-from edgedetector.tuning.situation import Limits, Situation
-from edgedetector.tuning.window import Configuration, Knobs
+from edgedetector.tuning.situation import Goal, Situation
+from edgedetector.tuning.visits import mean_age
+from edgedetector.tuning.window import Configuration
+from edgedetector.tuning.worlds import PREPARE, WAY, Lane, World, expected, server, worlds
 
 NEVER: Final = 3600.0
 """Seconds that stand for a latency of which nothing is known; finite, so that it can be written as JSON."""
 ANY: Final = 1e6
 """Images a second that stand for a capacity of which nothing is known."""
-_GAP: Final = 0.0003
-"""Seconds between two executions of an instance, in Triton: 0.4 ms on a slow host, less on others."""
-_OVERHEAD: Final = Range(0.0, 0.002, 0.010)
+_OVERHEAD: Final = 0.002
 """Seconds that a frame needs outside of Triton and the queue before it (boxes), where no visit shows it."""
-_PREPARE: Final = 0.001
-"""Seconds that the detector needs for an image before its request is sent (docs/results/dataplane.md)."""
-_WAY: Final = 0.0006
-"""Seconds of a request between detector and Triton, both ways, where no visit shows it (through shared memory)."""
+_UNSEEN: Final = 0.15
+"""Relative error of a latency of the batcher model where no visit shows one: phases of the cameras are not known."""
+_MOST_FACTOR: Final = 1.4
+"""Between a measured latency and the batcher model's; what is above that is a time that everything takes longer."""
+ROUGH: Final = 240
+"""Frames of a run where only an order is wanted."""
 _LONGEST_WAY: Final = 0.05
 """Seconds; what is longer is no way but a fault."""
-_LONG: Final = 600.0
-"""Seconds of a visit after which more do not count."""
+_LONGEST_PREPARE: Final = 0.01
 _SLOWEST: Final = 1e-3
 """Images a second that can be believed, at least."""
-_NEAR_FULL: Final = 0.93
-"""Share of what a server can do at most above which its latency tells of nothing but that."""
-_FULL: Final = 0.88
-"""The same as a share of the time that instances or the device were seen at work."""
 _OFF: Final = 0.05
 """Relative error of a capacity though all costs are known: phases of the cameras, what the batcher model leaves out."""
-_ROUNDS: Final = 4
+_ROUNDS: Final = 3
 """Of the search for what several models can do at once."""
-_LEAST_FACTOR: Final = 0.5
-"""Of the batcher model's latency that a measured one may be, before it is taken for an accident."""
-_LEFT: Final = 0.05
-"""Share of the device's time that other models leave at least."""
+_CALM: Final = 0.7
+"""Share of the time that instances are at work, up to which frames hardly wait for them."""
+_FULL: Final = 0.9
+"""Share of the time from which instances count as always at work."""
 _SERVED: Final = 0.97
 """Share of the demand that is inferred where a server is not saturated."""
 _ALIKE: Final = 0.15
@@ -57,29 +54,13 @@ _NOISE: Final = 0.08
 """Relative error of a percentile over the windows of a visit (30 s windows: 38 to 44 ms at the same load)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
-    """One model of a configuration, as it is at the present demand."""
-
-    name: str
-    knobs: Knobs
-    curve: Curve
-    demand: float
-    taken: float = 0.0
-    """Share of the device's time that the other models take."""
-    way: float = _WAY
-    interval: float = batcher.INTERVAL
-    batch: int = 1
-    """Images in a batch at most."""
-
-
 def lanes(configuration: Configuration, curves: Curves, visits: Sequence[Visit], cameras: int) -> list[Lane]:
     """Return the models with what the others of the configuration take of the device, at the present demand."""
     now = resources.latest(visits)
     seen = now.models if now else {}
     demands = {name: _demand(seen.get(name)) for name in configuration}
     taken = {name: _taken(curves.of(name), demands[name], seen.get(name)) for name in configuration}
-    return [
+    found = [
         Lane(
             name,
             knobs,
@@ -87,46 +68,74 @@ def lanes(configuration: Configuration, curves: Curves, visits: Sequence[Visit],
             demands[name],
             sum(taken.values()) - taken[name],
             _way(name, visits),
-            cameras / demands[name] if cameras and demands[name] else batcher.INTERVAL,
-            resources.batch(knobs, cameras),
+            interval=cameras / demands[name] if cameras and demands[name] else batcher.INTERVAL,
+            batch=resources.batch(knobs, cameras),
         )
         for name, knobs in sorted(configuration.items())
     ]
+    return [replace(model, prepare=_prepare(model, visits, cameras)) for model in found]
 
 
-def outcome(model: Lane, visits: Sequence[Visit], situation: Situation) -> ModelPrediction:
-    """Return what is expected of a model, the others taking as much of the device as at their present demand."""
+def outcome(model: Lane, visits: Sequence[Visit], situation: Situation, *, rough: bool = False) -> ModelPrediction:
+    """Return what is expected of a model, the others taking as much of the device as at their present demand.
+
+    Parameters
+    ----------
+    rough
+        From few frames, and of the capacity only what is expected: a tenth of the time.
+    """
     if not model.curve.costs:
         return _nothing(model)
-    limits, percentile = situation.limits, situation.limits.percentile
-    low, mean, high = servers(model)
-    excess = _excess(model, visits, situation)
-    there = batcher.passage(mean, model.demand, percentile)
-    latency = Range(
-        excess.applied(batcher.passage(low, model.demand, percentile, batcher.FRAMES // 3).latency, low=True),
-        excess.applied(there.latency),
-        excess.applied(batcher.passage(high, model.demand, percentile).latency, high=True),
-    )
-    capacity = _fed(_capacity((low, mean, high), excess, limits), model.name, resources.latest(visits))
+    percentile, bound = situation.limits.percentile, situation.limits.latency
+    ends = worlds(model)
+    anchor = _anchor(model, visits, situation)
+    frames = ROUGH if rough else batcher.FRAMES
+    corrections = [anchor.correction(model, world, percentile, frames) for world in ends]
+    passages = [batcher.passage(server(model, world), model.demand, percentile, frames) for world in ends]
+    asked = list(zip(ends, corrections, strict=True))
+    if rough:  # Only as expected, and not where nobody asks for it.
+        asked = asked[1:2] if situation.goal is Goal.THROUGHPUT else []
+    most = [
+        batcher.capacity(server(model, world), correction.bound(bound), percentile, frames)
+        for world, correction in asked
+    ] or [server(model, ends[1]).saturated]
+    return _drawn(model, visits, situation, passages=passages, corrections=corrections, most=most)
+
+
+def _drawn(
+    model: Lane,
+    visits: Sequence[Visit],
+    situation: Situation,
+    *,
+    passages: Sequence[Passage],
+    corrections: Sequence[_Correction],
+    most: Sequence[float],
+) -> ModelPrediction:
+    """Return the prediction: figures of the batcher model, drawn to what was measured."""
+    seconds = [one.applied(each.latency) for one, each in zip(corrections, passages, strict=True)]
+    noise = corrections[1].noise
+    latency = Range(min(seconds) * (1 - noise), seconds[1], max(seconds) * (1 + noise))
+    capacity = Range(min(most) * (1 - _OFF), most[len(most) // 2], max(most) * (1 + _OFF))
     own = [visit for visit in visits if visit.models.get(model.name) and visit.models[model.name].knobs == model.knobs]
+    there = passages[1]
     return ModelPrediction(
-        capacity=_ordered(_seen_capacity(capacity, model, own, situation)),
+        capacity=_ordered(_seen_capacity(_fed(capacity, model.name, resources.latest(visits)), model, own, situation)),
         latency=_ordered(_seen_latency(latency, model, own) if model.demand > 0 else Range(0.0, latency.mean, NEVER)),
         busy=there.busy,
         batch=there.batch,
         knobs=model.knobs,
         demand=model.demand,
-        served=min(model.demand * (1.0 - there.skipped), mean.saturated),
+        served=min(model.demand * (1.0 - there.skipped), server(model, expected(model)).saturated),
+        device=there.device * (1.0 - model.taken),
     )
 
 
-def _capacity(ends: tuple[Server, Server, Server], excess: _Excess, limits: Limits) -> Range:
-    low, mean, high = ends
-    bound, percentile = limits.latency, limits.percentile
-    most = batcher.capacity(low, excess.bound(bound, low=True), percentile, batcher.FEW_LOADS)
-    least = batcher.capacity(high, excess.bound(bound, high=True), percentile, batcher.FEW_LOADS)
-    expected = batcher.capacity(mean, excess.bound(bound), percentile)
-    return Range(min(least, expected) * (1 - _OFF), expected, max(most, expected) * (1 + _OFF))
+def worked(model: Lane, seen: ModelVisit, cameras: int) -> float:
+    """Return the share of the time that the device worked for a model in a visit, by the batcher model."""
+    if not model.curve.costs or not known(seen.rate):
+        return 0.0
+    then = replace(model, knobs=seen.knobs, batch=resources.batch(seen.knobs, cameras))
+    return batcher.passage(server(then, expected(then)), seen.rate).device * (1.0 - model.taken)
 
 
 def _nothing(model: Lane) -> ModelPrediction:
@@ -142,19 +151,30 @@ def _nothing(model: Lane) -> ModelPrediction:
 
 
 def jointly(
-    models: Sequence[Lane], alone: Mapping[str, ModelPrediction], visits: Sequence[Visit], situation: Situation
+    models: Sequence[Lane],
+    alone: Mapping[str, ModelPrediction],
+    visits: Sequence[Visit],
+    situation: Situation,
+    *,
+    rough: bool = False,
 ) -> dict[str, ModelPrediction]:
     """Return the predictions with capacities that all models have at once, their demands growing in proportion."""
+    rounds, frames = (1, ROUGH) if rough else (_ROUNDS, batcher.FRAMES)
     limits = situation.limits
     if any(model.demand <= 0.0 or not model.curve.costs for model in models):
         return dict(alone)
-    excesses = {model.name: _excess(model, visits, situation) for model in models}
+    percentile = limits.percentile
+    bounds = {
+        model.name: _anchor(model, visits, situation)
+        .correction(model, expected(model), percentile)
+        .bound(limits.latency)
+        for model in models
+    }
     factor = min(alone[model.name].capacity.mean / model.demand for model in models)
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         loaded = [replace(model, taken=min(1.0, model.taken * factor)) for model in models]
         most = min(
-            batcher.capacity(servers(model)[1], excesses[model.name].bound(limits.latency), limits.percentile)
-            / model.demand
+            batcher.capacity(server(model, expected(model)), bounds[model.name], percentile, frames) / model.demand
             for model in loaded
         )
         factor = math.sqrt(factor * most)
@@ -171,97 +191,65 @@ def _scaled(value: Range, mean: float) -> Range:
     return Range(value.low / value.mean * mean, mean, value.high / value.mean * mean)
 
 
-def servers(model: Lane) -> tuple[Server, Server, Server]:
-    """Return the batcher's servers with costs as low as they may be, as expected, and as high as they may be.
+@dataclass(frozen=True, slots=True)
+class _Correction:
+    """How measured latencies differ from the batcher model's."""
 
-    What is not known of the serial share and of the costs are independent errors: their logarithms add in quadrature,
-    so that neither goes to its end where both are wide.
-    """
-    serial = model.curve.serial(max(1, model.knobs.instances))
-    mean = _server(model, serial.mean, "mean", 0.0)
-    low = _end(model, serial, mean, "low")
-    return low, mean, _end(model, serial, mean, "high")
+    factor: float = 1.0
+    extra: float = 0.0
+    """Seconds."""
+    noise: float = _UNSEEN
+    """Relative error of a corrected latency, though costs were known."""
 
+    def applied(self, seconds: float) -> float:
+        """Return the latency that is to be expected where the model says `seconds`."""
+        return seconds * self.factor + self.extra
 
-def _end(model: Lane, serial: Range, mean: Server, end: str) -> Server:
-    # Which end of the serial share is the slow one: with visits to several instances only, a small share means that
-    # executions alone take long.
-    choose = max if end == "low" else min
-    found = choose((serial.low, serial.high), key=lambda value: _server(model, value, "mean", 0.0).saturated)
-    one = abs(math.log(_server(model, found, "mean", 0.0).saturated / mean.saturated))
-    other = abs(math.log(_server(model, serial.mean, end, 1.0).saturated / mean.saturated))
-    part = math.hypot(one, other) / (one + other) if one + other > 0.0 else 1.0
-    return _server(model, serial.mean + part * (found - serial.mean), end, part)
-
-
-def _server(model: Lane, serial: float, end: str, part: float) -> Server:
-    """Return a server whose costs are by `part` of the way at the `end` of their intervals."""
-    knobs, curve = model.knobs, model.curve
-    parts = []
-    for size in range(1, model.batch + 1):
-        mean = curve.alone(size, serial)
-        seconds = mean * (curve.alone(size, serial, end) / mean) ** part if part else mean
-        parts.append(sharing.split(seconds, serial))
-    left = max(_LEFT, 1.0 - model.taken)
-    return Server(
-        instances=max(1, knobs.instances),
-        apart=tuple(apart for apart, _ in parts),
-        alone=tuple(alone / left for _, alone in parts),
-        contention=max(0.0, serial - 1.0),
-        delay=max(0, knobs.max_queue_delay_microseconds) / 1e6,
-        preferred=tuple(knobs.preferred_batch_sizes),
-        gap=_GAP,
-        prepare=_PREPARE,
-        way=model.way,
-        interval=model.interval,
-    )
+    def bound(self, seconds: float) -> float:
+        """Return what the model may say where `seconds` are allowed."""
+        return max(0.0, seconds - self.extra) / self.factor
 
 
 @dataclass(frozen=True, slots=True)
-class _Excess:
-    """How measured latencies differ from the batcher model's: by a time where above, by a factor where below."""
+class _Anchor:
+    """A measured latency that others are told from: both are simulated in one world, of which the ratio is taken.
 
-    factor: float = 1.0
-    extra: Range = _OVERHEAD
+    So what is not known of the world counts only as far as it makes a difference between the two.
+    """
 
-    def applied(self, seconds: float, *, low: bool = False, high: bool = False) -> float:
-        """Return the latency that is to be expected where the model says `seconds`."""
-        if high:
-            return seconds * math.sqrt(self.factor) + self.extra.high
-        return seconds * self.factor + (self.extra.low if low else self.extra.mean)
+    seen: ModelVisit | None = None
+    batch: int = 1
 
-    def bound(self, seconds: float, *, low: bool = False, high: bool = False) -> float:
-        """Return what the model may say where `seconds` are allowed."""
-        if high:
-            return max(0.0, seconds - self.extra.high) / math.sqrt(self.factor)
-        return max(0.0, seconds - (self.extra.low if low else self.extra.mean)) / self.factor
+    def correction(self, model: Lane, world: World, percentile: int, frames: int = batcher.FRAMES) -> _Correction:
+        """Return how the batcher model is to be corrected in a world."""
+        seen = self.seen
+        if seen is None or seen.latency is None:
+            return _Correction(extra=_OVERHEAD)
+        there = server(replace(model, knobs=seen.knobs, batch=self.batch), world)
+        told = batcher.passage(there, seen.rate, percentile, frames).latency
+        factor = min(_MOST_FACTOR, max(1 / _MOST_FACTOR, seen.latency.mean / told))
+        measured = (seen.latency.high - seen.latency.low) / (2 * seen.latency.mean)
+        return _Correction(factor, max(0.0, seen.latency.mean - factor * told), math.hypot(_OFF, measured))
 
 
-def _excess(model: Lane, visits: Sequence[Visit], situation: Situation) -> _Excess:
-    """Return how the model's figures differ from measured ones, over the visits that tell."""
-    found = []
-    for visit in visits:
-        seen = visit.models.get(model.name)
-        if seen is None or seen.latency is None or not 0.0 < seen.latency.mean < NEVER or not known(seen.rate):
-            continue
-        if known(seen.demand) and seen.rate < _SERVED * seen.demand:
-            continue
-        if seen.busy > _FULL or (visit.utilization or 0.0) > _FULL:
-            continue
-        mean = servers(replace(model, knobs=seen.knobs, batch=resources.batch(seen.knobs, situation.cameras)))[1]
-        if seen.rate > _NEAR_FULL * mean.saturated:
-            continue  # The latency is that of frames that wait for their cameras' next ones, or soon will be.
-        expected = batcher.passage(mean, seen.rate, situation.limits.percentile).latency
-        weight = (4.0 if seen.knobs == model.knobs else 1.0) * min(_LONG, max(1.0, visit.seconds))
-        found.append((weight, seen.latency.mean, expected))
-    if not found:
-        return _Excess()
-    total = sum(weight for weight, _, _ in found)
-    measured, expected = (sum(entry[0] * entry[column] for entry in found) / total for column in (1, 2))
-    factor = min(1.0, max(_LEAST_FACTOR, measured / expected))
-    extra = max(0.0, measured - expected)
-    spread = math.sqrt(sum(w * ((m - e * factor - extra) ** 2 + (_NOISE * m) ** 2) for w, m, e in found) / total)
-    return _Excess(factor, Range(extra - spread, extra, extra + 2 * spread))
+def _anchor(model: Lane, visits: Sequence[Visit], situation: Situation) -> _Anchor:
+    """Return the measurement of the same knobs, or else the latest, that was not of an overloaded server."""
+    told = [visit.models[model.name] for visit in visits if _tells(visit.models.get(model.name))]
+    if not told:
+        return _Anchor()
+    seen = next((each for each in reversed(told) if each.knobs == model.knobs), told[-1])
+    return _Anchor(seen, resources.batch(seen.knobs, situation.cameras))
+
+
+def _tells(seen: ModelVisit | None) -> bool:
+    if seen is None or seen.latency is None or not 0.0 < seen.latency.mean < NEVER or not known(seen.rate):
+        return False
+    return not _overloaded(seen)
+
+
+def _overloaded(seen: ModelVisit) -> bool:
+    """Return whether a visit shows less served than wanted, and not only that demand rose in its last window."""
+    return known(seen.demand) and seen.rate < _SERVED * seen.demand and seen.busy >= _FULL
 
 
 def _fed(capacity: Range, name: str, now: Visit | None) -> Range:
@@ -282,7 +270,7 @@ def _seen_capacity(capacity: Range, model: Lane, own: Sequence[Visit], situation
         seen = visit.models[model.name]
         if not known(seen.rate):
             continue
-        if known(seen.demand) and seen.rate < _SERVED * seen.demand:
+        if _overloaded(seen):
             high = min(high, seen.rate * (1 + _ALIKE / 2))
         elif seen.latency is not None and known(seen.latency.high) and seen.latency.high <= situation.limits.latency:
             low = max(low, seen.rate)
@@ -316,7 +304,7 @@ def _taken(curve: Curve, demand: float, seen: ModelVisit | None) -> float:
     if not curve.costs:
         return 0.0
     size = max(1, round(mean_batch(seen))) if seen else 1
-    return min(1.0, demand * curve.per_image(size) * min(1.0, curve.serial(1).mean))
+    return min(1.0, demand * curve.per_image(size) * curve.part.mean)
 
 
 def _way(name: str, visits: Sequence[Visit]) -> float:
@@ -326,7 +314,25 @@ def _way(name: str, visits: Sequence[Visit]) -> float:
         for visit in visits
         if name in visit.models and known(visit.models[name].exchange) and known(visit.models[name].request)
     ]
-    return min(max(ways[-1], 0.0), _LONGEST_WAY) if ways else _WAY
+    return min(max(ways[-1], 0.0), _LONGEST_WAY) if ways else WAY
+
+
+def _prepare(model: Lane, visits: Sequence[Visit], cameras: int) -> float:
+    """Return seconds that the detector needs for an image: what frames take longer than without, in the mean.
+
+    Only of visits in which frames hardly wait: else it is little beside what phases of the cameras do to waiting.
+    """
+    for visit in reversed(visits):
+        seen = visit.models.get(model.name)
+        age = mean_age(seen.ages) if seen else None
+        if seen is None or age is None or not model.curve.costs:
+            continue
+        if seen.busy > _CALM or seen.knobs.instances > 1 or seen.knobs.max_queue_delay_microseconds > 0:
+            continue
+        then = replace(model, knobs=seen.knobs, batch=resources.batch(seen.knobs, cameras), prepare=0.0)
+        there = batcher.passage(server(then, expected(then)), seen.rate)
+        return min(max((age - there.mean) / there.request, 0.0), _LONGEST_PREPARE)
+    return PREPARE
 
 
 def _demand(seen: ModelVisit | None) -> float:

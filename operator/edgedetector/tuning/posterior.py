@@ -21,13 +21,15 @@ _TAIL: Final = 0.025
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """What is usual: a normal distribution with different widths on its two sides, cut at 0 and `most`."""
+    """What is usual: a distribution with different widths on its two sides, cut at 0 and `most`."""
 
     mode: float
     below: float
     """Standard deviation towards 0."""
     above: float
     most: float
+    power: float = 2.0
+    """2: normal; 1: exponential, of which much is near the mode and a little far from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +46,24 @@ class Point(Generic[T]):
     """Points of one group have one scale."""
 
 
-def estimate(points: Sequence[Point[T]], prior: Prior, family: Callable[[float, T], float]) -> Range:
+def estimate(
+    points: Sequence[Point[T]],
+    prior: Prior,
+    family: Callable[[float, T], float],
+    misfit: Callable[[float], float] = lambda _: 0.0,
+) -> Range:
     """Return the number as posterior mean and interval of 95 %; without points that tell, the prior's.
 
     Parameters
     ----------
     family
         Of a value and circumstances, the logarithm of the cost but for the group's scale.
+    misfit
+        Of a value, how badly it fits what else was seen: chi squared.
     """
     step = prior.most / _STEPS
     grid = [step * (index + 0.5) for index in range(_STEPS)]
-    logs = [-0.5 * (_misfit(points, value, family) + _surprise(prior, value)) for value in grid]
+    logs = [-0.5 * (_misfit(points, value, family) + misfit(value) + _surprise(prior, value)) for value in grid]
     highest = max(logs)
     weights = [math.exp(log - highest) for log in logs]
     total = sum(weights)
@@ -75,7 +84,7 @@ def _misfit(points: Sequence[Point[T]], value: float, family: Callable[[float, T
 
 def _surprise(prior: Prior, value: float) -> float:
     width = prior.below if value < prior.mode else prior.above
-    return ((value - prior.mode) / width) ** 2
+    return float(abs((value - prior.mode) / width) ** prior.power)
 
 
 def _quantile(grid: Sequence[float], weights: Sequence[float], share: float) -> float:

@@ -13,10 +13,11 @@ from typing import Final
 from edgedetector.tuning import footprint, resources
 from edgedetector.tuning.curve import Curves
 from edgedetector.tuning.evidence import ModelPrediction, Prediction, Range, Visit
-from edgedetector.tuning.lane import jointly, lanes, mean_batch, outcome
+from edgedetector.tuning.lane import jointly, lanes, outcome, worked
 from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import Configuration
+from edgedetector.tuning.worlds import Lane
 
 _TIE: Final = 0.002
 """Relative gain that a further instance, or a doubled batch, must give at least to be the better one."""
@@ -30,6 +31,8 @@ def predict(
     visits: Sequence[Visit],
     situation: Situation,
     present: Configuration | None = None,
+    *,
+    rough: bool = False,
 ) -> Prediction:
     """Return what is expected of a configuration.
 
@@ -39,16 +42,18 @@ def predict(
         What was seen; the one that ended last gives the present demand.
     present
         What serves now, from which memory during the change is told; None: the configuration that was visited last.
+    rough
+        From few frames, and of capacities only what is expected: a tenth of the time.
     """
     now = resources.present(visits, present)
     models = lanes(configuration, curves, visits, situation.cameras)
-    predictions = {model.name: outcome(model, visits, situation) for model in models}
+    predictions = {model.name: outcome(model, visits, situation, rough=rough) for model in models}
     if len(models) > 1:
-        predictions = jointly(models, predictions, visits, situation)
+        predictions = jointly(models, predictions, visits, situation, rough=rough)
     used, change = footprint.memory(configuration, visits, situation, now)
     return Prediction(
         models=predictions,
-        utilization=_utilization(predictions, curves, visits),
+        utilization=_utilization(predictions, models, visits, situation.cameras),
         host=_host(predictions, resources.latest(visits)),
         memory=used,
         change_memory=change,
@@ -97,18 +102,20 @@ def _log_ratio(one: float, other: float) -> float:
     return math.log(max(one, 1e-6) / max(other, 1e-6))
 
 
-def _work(rates: Mapping[str, tuple[float, float]], curves: Curves) -> float:
-    """Return seconds of executions alone, a second, of model -> (images a second, mean batch)."""
-    return sum(rate * curves.of(name).per_image(max(1, round(batch))) for name, (rate, batch) in rates.items())
-
-
-def _utilization(predictions: Mapping[str, ModelPrediction], curves: Curves, visits: Sequence[Visit]) -> Range | None:
-    seen = resources.latest([visit for visit in visits if visit.utilization is not None])
-    if seen is None:
+def _utilization(
+    predictions: Mapping[str, ModelPrediction], models: Sequence[Lane], visits: Sequence[Visit], cameras: int
+) -> Range | None:
+    wanted = sum(one.device for one in predictions.values())
+    told = [
+        (sum(worked(model, visit.models[model.name], cameras) for model in models if model.name in visit.models), visit)
+        for visit in visits
+        if visit.utilization is not None
+    ]
+    if not told:
         return None
-    wanted = {name: (one.served, one.batch) for name, one in predictions.items()}
-    had = {name: (model.rate if known(model.rate) else 0.0, mean_batch(model)) for name, model in seen.models.items()}
-    return resources.utilization(seen, _work(wanted, curves), _work(had, curves))
+    # From what is nearest: monitors are not linear, and what a batch takes is not known exactly.
+    had, seen = min(told, key=lambda entry: abs(entry[0] - wanted))
+    return resources.utilization(seen, wanted, had)
 
 
 def _host(predictions: Mapping[str, ModelPrediction], now: Visit | None) -> Range | None:

@@ -120,7 +120,7 @@ def _seen(
             state = replace(state, discarded=state.discarded + 1)
             continue
         if window.pod != trial.pod:
-            state, trial = _control(state, trial, sound, now)
+            state, trial = _control(state, trial, sound, situation, now)
             continue
         state, trial, verdict = _one(state, trial, sound, situation, now)
         if verdict.end != End.NOT_YET:
@@ -142,15 +142,17 @@ def _one(state: State, trial: Trial, window: Window, situation: Situation, now: 
     trial = replace(trial, windows=trial.windows + 1)
     if verdict.end != End.NOT_YET or trial.windows <= DROPPED:
         return state, trial, verdict
-    return replace(state, visits=visits.absorbed(state.visits, window, now), useful=now), trial, verdict
+    known = visits.absorbed(state.visits, window, now, situation.limits.percentile)
+    return replace(state, visits=known, useful=now), trial, verdict
 
 
-def _control(state: State, trial: Trial, window: Window, now: float) -> tuple[State, Trial]:
+def _control(state: State, trial: Trial, window: Window, situation: Situation, now: float) -> tuple[State, Trial]:
     """Take in a window of another replica, which serves what is accepted."""
     if window.disturbed or visits.configuration_of(window) != dict(state.accepted):
         return state, trial
-    state = replace(state, visits=visits.absorbed(state.visits, window, now))
-    return state, replace(trial, control=visits.merged(trial.control, window, now))
+    percent = situation.limits.percentile
+    state = replace(state, visits=visits.absorbed(state.visits, window, now, percent))
+    return state, replace(trial, control=visits.merged(trial.control, window, now, percent))
 
 
 def _held(state: State, trial: Trial, situation: Situation) -> bool:

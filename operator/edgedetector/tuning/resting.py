@@ -47,7 +47,7 @@ REPLACED: Final = 2.0
 
 def rested(state: State, report: Report, situation: Situation, now: float) -> Move:
     """Return the state and decision of a step in which no trial runs."""
-    state, latest = _learnt(state, report.windows, now)
+    state, latest = _learnt(state, report.windows, situation, now)
     if state.astray and now - state.astray >= ASTRAY:
         return transitions.said_again(state, "pods serve something else than what is accepted: said again", now)
     state, disappointed = _watched(state, latest, situation, now)
@@ -69,9 +69,10 @@ def _wait(state: State, why: str) -> Move:
     return state, Decision(Kind.WAIT, why)
 
 
-def _learnt(state: State, windows: Sequence[Window], now: float) -> tuple[State, list[Window]]:
+def _learnt(state: State, windows: Sequence[Window], situation: Situation, now: float) -> tuple[State, list[Window]]:
     """Take in the windows; return those that tell of what is accepted."""
     told: list[Window] = []
+    percent = situation.limits.percentile
     if windows:
         # Nobody asked in between, e.g. since the operator was down or the detector suspended: that is no silence.
         away = not 0 <= now - state.told <= SILENCE
@@ -89,7 +90,7 @@ def _learnt(state: State, windows: Sequence[Window], now: float) -> tuple[State,
         settling = 0 < state.settle - now <= transitions.SETTLE  # not for ever, should the clock go back
         if not in_force or settling or not any(model.batches for model in sound.models.values()):
             continue
-        state = replace(state, visits=visits.absorbed(state.visits, sound, now), useful=now)
+        state = replace(state, visits=visits.absorbed(state.visits, sound, now, percent), useful=now)
         if any(model.failed for model in sound.models.values()):
             state = replace(state, failed=now)
         told.append(sound)

@@ -15,15 +15,21 @@ from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Limits, Situation
 from edgedetector.tuning.window import Knobs
 
-MARGIN: Final = 0.8
-"""Share of the latency limit that the upper end may take. A percentile of a window of 30 s scatters by up to 15 %
-(facts: 38 to 44 ms) and the load moves during a probe: one fifth below the limit leaves room for both."""
+MARGIN: Final = 0.9
+"""Share of the latency limit that the upper end may take: what is uncertain of costs and measurement is in that end,
+one tenth is for a load that moves during a probe."""
+SLOWER: Final = 0.65
+"""Share of the limit that the latency is expected to take at most where that is more than now: somebody else on the
+device who makes executions half as long again, and does no harm now, is not to break the objective later."""
 _BETTER: Final = 0.97
 """Share of the present latency below which a step counts as an improvement of a broken objective."""
 _NOT_WORSE: Final = 1.02
 """Ratio up to which a figure that is over its limit anyway counts as no worse."""
 _SERVED: Final = 0.97
 """Share of the demand below which a capacity does not serve it."""
+_ROOM: Final = 1.3
+"""Times the demand that must be within capacity, or as much as is now: up to there the demand may rise before it counts
+as another traffic level (`memory.STEP`), and a neighbour may take of the device before that is noticed."""
 
 
 def refusal(prediction: Prediction, present: Prediction, situation: Situation) -> str:
@@ -39,7 +45,14 @@ def refusal(prediction: Prediction, present: Prediction, situation: Situation) -
     if not known(situation.limits.latency):
         return "the latency limit is no positive number"
     for name, model in prediction.models.items():
-        found = _outside(name, model.knobs, situation) or _slow(name, model, present.models.get(name), situation.limits)
+        now = present.models.get(name)
+        # What stays as it is does not hinder another model's step.
+        stays = now is not None and model.knobs == now.knobs and len(prediction.models) > 1
+        found = (
+            ("" if stays else _outside(name, model.knobs, situation))
+            or _slow(name, model, now, situation.limits)
+            or _tight(name, model, now)
+        )
         if found:
             return found
     return (
@@ -76,10 +89,13 @@ def _slow(name: str, model: ModelPrediction, now: ModelPrediction | None, limits
     """Return whether the latency may pass its limit without being better than now."""
     if not known(model.latency.high):
         return f"the latency of {name} cannot be predicted"
-    if model.latency.high <= MARGIN * limits.latency:
+    slower = now is None or model.latency.mean > _NOT_WORSE * now.latency.mean
+    if model.latency.high <= MARGIN * limits.latency and not (slower and model.latency.mean > SLOWER * limits.latency):
         return ""
     if now is not None and _relieves(model, now, limits):
         return ""
+    if now is not None and model.knobs == now.knobs and now.latency.mean > limits.latency and not slower:
+        return ""  # Another model's step leaves it as it is.
     if now is not None and model.latency.high <= min(limits.latency, now.latency.mean):
         return ""  # Within the limit and surely no slower than now, which is near the limit by itself.
     return (
@@ -98,11 +114,22 @@ def _relieves(model: ModelPrediction, now: ModelPrediction, limits: Limits) -> b
     return quicker or (lags and more)
 
 
-def _over(what: str, value: Range | None, now: Range | None, limit: float) -> str:
-    """Return whether a share may pass its limit and become worse; one that is not known is not judged."""
-    if value is None or value.high <= limit or (now is not None and value.high <= _NOT_WORSE * now.high):
+def _tight(name: str, model: ModelPrediction, now: ModelPrediction | None) -> str:
+    """Return whether a step leaves too little room above the demand, and less than now."""
+    capacity = model.capacity.mean
+    if capacity >= _ROOM * model.demand or (now is not None and capacity >= _SERVED * now.capacity.mean):
         return ""
-    return f"{what} may reach {value.high:.0%}, above {limit:.0%}"
+    return f"{name} could serve only {capacity:.3g} images/s, {_ROOM:g} times the demand are {_ROOM * model.demand:.3g}"
+
+
+def _over(what: str, value: Range | None, now: Range | None, limit: float) -> str:
+    """Return whether a share is expected to pass its limit and become worse; one that is not known is not judged.
+
+    The mean counts: what lies above the limit is a reserve, and a trial shows whether it is touched.
+    """
+    if value is None or value.mean <= limit or (now is not None and value.mean <= _NOT_WORSE * now.mean):
+        return ""
+    return f"{what} is expected to reach {value.mean:.0%}, above {limit:.0%}"
 
 
 def _memory(prediction: Prediction, present: Prediction, situation: Situation) -> str:

@@ -15,9 +15,10 @@ from edgedetector.tuning import memory, sentences, visits
 from edgedetector.tuning.choice import RELIEF, Aim
 from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelVisit, Prediction, Range, Visit
-from edgedetector.tuning.gain import WORTH, Hope, gain, grounded, half_width, measured_gain, saturated
+from edgedetector.tuning.gain import WORTH, gain, grounded, half_width, measured_gain, saturated
 from edgedetector.tuning.prediction import predict
 from edgedetector.tuning.record import State, Trial
+from edgedetector.tuning.safety import SLOWER
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import LADDER, ModelWindow, Window
 
@@ -41,7 +42,8 @@ SAMPLES: Final = 20
 IN_A_ROW: Final = 2
 """Windows that are enough where the breach is less clear."""
 SLIGHT: Final = 0.01
-"""Gain to be expected that is enough when a trial can show no more, if more was predicted: not worse."""
+"""Relative. Gain to be expected that is enough when a trial can show no more, if more was predicted: not worse. And by
+how much a share may be above its limit and count as on it."""
 
 
 class End(StrEnum):
@@ -155,7 +157,8 @@ def _keeps(name: str, seen: Visit, base: Visit, prediction: Prediction, limit: f
         return expected is not None and expected.latency.high <= limit
     if before is not None and before.mean > limit and latency.mean <= before.mean:
         return True
-    return (latency.high if surely else latency.mean) <= limit
+    slower = before is None or latency.mean > before.mean * (1 + SLIGHT)
+    return (latency.high if surely else latency.mean) <= limit and not (slower and latency.mean > SLOWER * limit)
 
 
 def _evidence(state: State, trial: Trial, base: Visit) -> tuple[Visit, ...]:
@@ -180,6 +183,8 @@ def _decided(
     measured = found.gain
     if trial.aim == Aim.CURE and _costs_capacity(one, other, situation):
         return Verdict(End.NO_GAIN, "it costs capacity")
+    if taken := _takes_the_reserve(one[1], other[1], situation):
+        return Verdict(End.NO_GAIN, taken)
     if measured.low > WORTH and keeps_objective(one[1], other[1], one[0], situation):
         return Verdict(End.KEEP, _surely(measured))
     if measured.high < WORTH:
@@ -191,9 +196,27 @@ def _decided(
 def _at_the_end(
     measured: Range, one: tuple[Prediction, Visit], other: tuple[Prediction, Visit], situation: Situation
 ) -> Verdict:
-    """Keep what was predicted to be better and is not worse, though that is not sure after the longest trial."""
-    good = Hope.of(measured).expected > SLIGHT and keeps_objective(one[1], other[1], one[0], situation, surely=False)
-    return Verdict(End.KEEP if good else End.NO_GAIN, f"{_surely(measured)}, and more windows would not tell")
+    """Keep what is probably better, though that is not sure after the longest trial.
+
+    Probably: its range lies so that zero is less than half of it below the mean, which is five to one.
+    """
+    if measured.mean <= max(SLIGHT, -measured.low):
+        return Verdict(End.NO_GAIN, f"{_surely(measured)}, and more windows would not tell")
+    if not keeps_objective(one[1], other[1], one[0], situation, surely=False):
+        return Verdict(End.NO_GAIN, f"{_surely(measured)}, but it leaves too little room below the latency limit")
+    return Verdict(End.KEEP, f"{_surely(measured)}, and more windows would not tell")
+
+
+def _takes_the_reserve(seen: Visit, base: Visit, situation: Situation) -> str:
+    """Return which headroom that the base leaves a configuration does not."""
+    limits = situation.limits
+    for what, share, before, most in (
+        ("the accelerator's utilisation", seen.utilization, base.utilization, limits.accelerator),
+        ("the host's load", seen.host, base.host, limits.host),
+    ):
+        if share is not None and share > max(most, before or 0.0) * (1 + SLIGHT):
+            return f"{what} is {share:.0%}, above {most:.0%}"
+    return ""
 
 
 def _rescued(
@@ -214,6 +237,9 @@ def _rescued(
     nearer = latencies and all(_nearer(seen.models[name].latency, base.models[name].latency) for name in seen.models)
     if (nearer and served > 1 - WORTH) or (lacks and served > 1 + WORTH):
         return Verdict(End.KEEP, "the objective is nearer")
+    more = measured_gain(one, other, replace(situation, goal=Goal.THROUGHPUT)).gain.mean
+    if lacks and served > 1 - SLIGHT and more > SLIGHT:
+        return Verdict(End.KEEP, f"as many images are served, {more:+.0%} could be within the objective")
     return Verdict(End.NO_GAIN, "the objective stays broken")
 
 

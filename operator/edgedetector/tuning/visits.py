@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from edgedetector.api.observation import BUCKETS_AN_OCTAVE, bound, least
 from edgedetector.tuning.evidence import ModelVisit, Range, Visit
 from edgedetector.tuning.window import BatchTime, Configuration, ModelWindow, Window
 
@@ -22,6 +23,9 @@ PRIOR_SPREAD: Final = 0.05
 """Relative deviation of an execution's cost between windows, before there are enough to tell."""
 PRIOR_LATENCY_SPREAD: Final = 0.2
 """The same of the percentile: 8 s windows of one configuration showed 37-64 ms."""
+TOGETHER: Final = 4
+"""Results that are late together, in the mean (frames of one batch, and of the next): a percentile of n of them is as
+certain as one of n / 4 independent ones."""
 Z: Final = 1.96
 """Of a 95 % confidence interval of the normal distribution."""
 HIGHEST_SHARE: Final = 1.05
@@ -38,13 +42,19 @@ def configuration_of(window: Window) -> dict[str, object]:
     return {name: model.knobs for name, model in window.models.items()}
 
 
-def absorbed(visits: Sequence[Visit], window: Window, now: float) -> tuple[Visit, ...]:
-    """Return the visits with one more window in the visit to its configuration."""
+def absorbed(visits: Sequence[Visit], window: Window, now: float, percent: int = 99) -> tuple[Visit, ...]:
+    """Return the visits with one more window in the visit to its configuration.
+
+    Parameters
+    ----------
+    percent
+        Of the objective's percentile.
+    """
     old = next((visit for visit in visits if visit.configuration == configuration_of(window)), None)
-    return (*(visit for visit in visits if visit is not old), merged(old, window, now))
+    return (*(visit for visit in visits if visit is not old), merged(old, window, now, percent))
 
 
-def merged(old: Visit | None, window: Window, now: float) -> Visit:
+def merged(old: Visit | None, window: Window, now: float, percent: int = 99) -> Visit:
     """Return a visit with one more window."""
     if old is None:
         models = {name: ModelVisit(model.knobs) for name, model in window.models.items()}
@@ -54,7 +64,8 @@ def merged(old: Visit | None, window: Window, now: float) -> Visit:
     count = max(0, round(old.windows * fade))
     return Visit(
         models={
-            name: _model(old.models[name], window.models[name], (before, more), fade, count) for name in old.models
+            name: _model(old.models[name], window.models[name], (before, more), fade, count, percent=percent)
+            for name in old.models
         },
         seconds=before + more,
         ended=now,
@@ -137,12 +148,15 @@ def _share(figure: float | None) -> float | None:
     return min(1.0, figure) if figure is not None and _sound(figure) and figure <= HIGHEST_SHARE else None
 
 
-def _model(old: ModelVisit, new: ModelWindow, times: tuple[float, float], fade: float, count: int) -> ModelVisit:
+def _model(
+    old: ModelVisit, new: ModelWindow, times: tuple[float, float], fade: float, count: int, *, percent: int
+) -> ModelVisit:
     before, more = times
 
     def mean(one: float, other: float) -> float:
         return _short((one * before + other * more) / (before + more))
 
+    ages = _pooled(old.ages, new.ages, fade)
     return ModelVisit(
         knobs=old.knobs,
         batches=_batches(_faded(old.batches, fade), new.batches),
@@ -150,16 +164,52 @@ def _model(old: ModelVisit, new: ModelWindow, times: tuple[float, float], fade: 
         rate=mean(old.rate, new.rate),
         busy=mean(old.busy, new.busy),
         queue=mean(old.queue, new.queue),
-        latency=old.latency if new.latency is None else _percentile(old.latency, new.latency, count),
+        latency=_latency(old, new, ages, percent, count),
         exchange=_mean(old.exchange, new.exchange, before, more),
         request=mean(old.request, new.request),
+        ages=ages,
     )
+
+
+def _pooled(old: Mapping[int, int], new: Mapping[int, int], fade: float) -> dict[int, int]:
+    kept = {bucket: round(count * fade) for bucket, count in old.items()}
+    return {b: kept.get(b, 0) + new.get(b, 0) for b in sorted(kept.keys() | new.keys()) if kept.get(b) or new.get(b)}
+
+
+def _latency(old: ModelVisit, new: ModelWindow, ages: Mapping[int, int], percent: int, count: int) -> Range | None:
+    """Return the percentile over all windows, of all their results where those are told."""
+    if not ages:
+        return old.latency if new.latency is None else _percentile(old.latency, new.latency, count)
+    total = sum(ages.values())
+    if total < least(percent):
+        return None
+    share = percent / 100.0
+    # Between two ranks, by the normal approximation of the binomial distribution.
+    reach = Z * math.sqrt(share * (1 - share) * TOGETHER / total)
+    return Range(*(_short(quantile(ages, each)) for each in (share - reach, share, min(1.0, share + reach))))
+
+
+def quantile(ages: Mapping[int, int], share: float) -> float:
+    """Return the seconds that a share of results, counted by bucket, did not take longer than."""
+    rank, passed = share * sum(ages.values()), 0
+    for bucket in sorted(ages):
+        passed += ages[bucket]
+        if passed >= rank:
+            return bound(bucket) * 2 ** (((rank - passed) / ages[bucket]) / BUCKETS_AN_OCTAVE)
+    return bound(max(ages))
+
+
+def mean_age(ages: Mapping[int, int]) -> float | None:
+    """Return the mean of results that are counted by bucket, seconds; None: there are none."""
+    total = sum(ages.values())
+    middle = 2 ** (-0.5 / BUCKETS_AN_OCTAVE)
+    return sum(bound(bucket) * count for bucket, count in ages.items()) * middle / total if total else None
 
 
 def _percentile(old: Range | None, new: float, count: int) -> Range:
     """Merge a window's percentile by Welford's recurrence; the squares are got back from the range's width.
 
-    The mean of windows' percentiles stands for the percentile of all: their results are not known one by one.
+    The mean of windows' percentiles stands for the percentile of all where their results are not told one by one.
     """
     if old is None or count < 1:
         return _range(new, PRIOR_LATENCY_SPREAD * new, 1)

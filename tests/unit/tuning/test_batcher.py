@@ -139,5 +139,21 @@ def test_cameras_whose_frames_wait_too_long_lose_them() -> None:
     assert overloaded.latency < 0.2
 
 
+def test_a_small_request_passes_a_large_one_that_is_still_being_prepared() -> None:
+    """So the instance works while the detector prepares: it did not when batches went in the order of their frames."""
+    one = replace(server(1, 32, fixed=0.006, each=0.0025), prepare=0.002)
+    assert passage(one, 0.65 * one.saturated).busy > 0.9
+
+
+def test_the_device_is_at_work_for_the_part_of_executions_that_is_its_own() -> None:
+    found = passage(server(2, 1, serial=0.4), 100.0)
+    assert found.device == pytest.approx(100.0 * 0.006 * 0.4, rel=0.1)
+
+
+def test_the_mean_age_holds_what_an_image_needs_to_be_prepared() -> None:
+    plain, prepared = (passage(replace(server(1, 8), prepare=seconds), 50.0) for seconds in (0.0, 0.003))
+    assert prepared.mean - plain.mean == pytest.approx(0.003 * prepared.request, rel=0.3)
+
+
 def test_the_detector_sends_no_more_requests_than_it_has_threads() -> None:
     assert [requests_at_once(count) for count in (0, 1, 4, 100)] == [1, 2, 8, 16]

@@ -8,7 +8,7 @@ from statistics import fmean
 import pytest
 
 from edgedetector.tuning.evidence import ModelPrediction, ModelVisit, Prediction, Range, Visit
-from edgedetector.tuning.gain import Hope, gain, grounded, half_width, measured_gain, saturated
+from edgedetector.tuning.gain import gain, grounded, half_width, measured_gain, saturated
 from edgedetector.tuning.situation import Engine, Situation
 from edgedetector.tuning.window import Knobs
 
@@ -55,16 +55,6 @@ def test_a_range_that_more_windows_would_not_narrow_is_known_as_that() -> None:
     few = visit(50, 50, 0.4, windows=5)
     early = measured_gain((prediction(119, 120, 121), few), (prediction(99, 100, 101), before), SITUATION)
     assert not early.known
-
-
-def test_a_gain_is_worth_more_where_it_may_be_much_than_where_it_may_cost_much() -> None:
-    hopeful, fearful = Hope.of(Range(-0.05, 0.02, 1.5)), Hope.of(Range(-0.6, 0.02, 0.05))
-    assert hopeful.expected > 0.02
-    assert fearful.expected < 0
-    assert hopeful.improvement > 10 * fearful.improvement
-    assert Hope.of(Range(0.1, 0.1, 0.1)).improvement == pytest.approx(Hope.of(Range(0.1, 0.1, 0.1)).expected)
-    assert Hope.of(Range(0.1, 0.1, 0.1)).likely == 1
-    assert Hope.of(Range(-1, -1, -1)).likely == 0
 
 
 def test_looking_after_every_window_misleads_in_no_more_than_one_of_twenty_trials() -> None:

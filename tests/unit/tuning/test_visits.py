@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgedetector.api.observation import bound
 from edgedetector.tuning import visits
 from edgedetector.tuning.evidence import Visit
 from edgedetector.tuning.window import BatchTime, Knobs, ModelWindow, Window
@@ -52,6 +53,28 @@ def test_a_visit_follows_a_server_that_became_slower_within_some_minutes() -> No
     assert visit.seconds <= visits.MEMORY + 10
     assert visit.models["people"].batches[1].seconds == pytest.approx(0.02, rel=0.06)
     assert visits.cost_ratio(visit, seen(0.01)) == pytest.approx(2.0, rel=0.06)
+
+
+def test_a_visits_percentile_is_that_of_all_results_and_not_the_mean_of_windows_percentiles() -> None:
+    quiet, late = {24: 1000}, {24: 950, 56: 50}
+    visit = None
+    for ages in (quiet, quiet, quiet, late):
+        told = window()
+        model = replace(told.models["people"], ages=ages)
+        visit = visits.merged(visit, replace(told, models={"people": model}), 0.0, 99)
+    assert visit is not None
+    found = visit.models["people"].latency
+    assert found is not None
+    assert found.low <= found.mean <= found.high
+    assert found.mean == pytest.approx(bound(56), rel=0.1), "1.25 % of all are late"
+    assert visits.mean_age(visit.models["people"].ages) == pytest.approx(bound(24), rel=0.3)
+
+
+def test_too_few_results_are_no_percentile() -> None:
+    told = window()
+    few = replace(told.models["people"], ages={24: 100})
+    visit = visits.merged(None, replace(told, models={"people": few}), 0.0, 99)
+    assert visit.models["people"].latency is None
 
 
 def test_a_visit_begun_anew_knows_the_costs_and_nothing_of_load_or_time() -> None:

@@ -63,7 +63,7 @@ class Truth:
             batches[size] = BatchTime(executions, seconds)
             share = count * use / len(sizes) / seconds
             images += share * size
-            device += share * self.alone(size) * self.serial
+            device += share * self.alone(size) * self.serial * (1 + self.contention * (count - 1) * use)
         rate = demand if demand is not None else images
         seen = None if latency is None else Range(latency * 0.95, latency, latency * 1.05)
         model = ModelVisit(knobs, batches, demand=rate, rate=rate, busy=use, latency=seen)

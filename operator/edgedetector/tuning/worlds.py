@@ -1,0 +1,110 @@
+"""What may be true of a server, of which costs and sharing are known so far only: what the batcher model runs with."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Final
+
+from edgedetector.tuning import batcher, sharing
+from edgedetector.tuning.batcher import Server
+from edgedetector.tuning.curve import Curve
+from edgedetector.tuning.sharing import Sharing
+from edgedetector.tuning.window import Knobs
+
+_GAP: Final = 0.0003
+"""Seconds between two executions of an instance, in Triton: 0.4 ms on a slow host, less on others."""
+PREPARE: Final = 0.001
+"""Seconds that the detector needs for an image before its request is sent (docs/results/dataplane.md)."""
+WAY: Final = 0.0006
+"""Seconds of a request between detector and Triton, both ways, where no visit shows it (through shared memory)."""
+_LEFT: Final = 0.05
+"""Share of the device's time that other models leave at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One model of a configuration, as it is at the present demand."""
+
+    name: str
+    knobs: Knobs
+    curve: Curve
+    demand: float
+    taken: float = 0.0
+    """Share of the device's time that the other models take."""
+    way: float = WAY
+    prepare: float = PREPARE
+    interval: float = batcher.INTERVAL
+    batch: int = 1
+    """Images in a batch at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What may be true of a server: sharing, and costs by `part` of the way at the `end` of their intervals."""
+
+    sharing: Sharing
+    end: str = "mean"
+    part: float = 0.0
+
+
+def expected(model: Lane) -> World:
+    """Return the world with everything as it is expected."""
+    return World(model.curve.shared(model.knobs.instances))
+
+
+def worlds(model: Lane) -> list[World]:
+    """Return the world with costs as low as they may be, the expected one, and that with costs as high.
+
+    What is not known of part, contention and costs are independent errors: their logarithms add in quadrature, so that
+    none goes to its end where all are wide.
+    """
+    return [_end(model, "low"), expected(model), _end(model, "high")]
+
+
+def _end(model: Lane, end: str) -> World:
+    mean = expected(model).sharing
+    part, contention = model.curve.part, model.curve.contention(model.knobs.instances)
+    # Which end of these two is the slow one: after visits to several instances only, little sharing means that
+    # executions alone take long.
+    parts = [World(replace(mean, part=value)) for value in (part.low, part.high)]
+    contentions = [World(replace(mean, contention=value)) for value in (contention.low, contention.high)]
+
+    def most(world: World) -> float:
+        return server(model, world).saturated
+
+    choose = max if end == "low" else min
+    ends = [choose(parts, key=most), choose(contentions, key=most), World(mean, end, 1.0)]
+    off = [abs(math.log(most(world) / most(World(mean)))) for world in ends]
+    way = math.hypot(*off) / sum(off) if sum(off) > 0.0 else 1.0
+    return World(
+        Sharing(
+            mean.part + way * (ends[0].sharing.part - mean.part),
+            mean.contention + way * (ends[1].sharing.contention - mean.contention),
+        ),
+        end,
+        way,
+    )
+
+
+def server(model: Lane, world: World) -> Server:
+    """Return what the batcher model serves with, in a world."""
+    knobs, curve, shared = model.knobs, model.curve, world.sharing
+    parts = []
+    for size in range(1, model.batch + 1):
+        mean = curve.alone(size, shared)
+        seconds = mean * (curve.alone(size, shared, world.end) / mean) ** world.part if world.part else mean
+        parts.append(sharing.split(seconds, shared.part))
+    left = max(_LEFT, 1.0 - model.taken)
+    return Server(
+        instances=max(1, knobs.instances),
+        apart=tuple(apart for apart, _ in parts),
+        alone=tuple(alone / left for _, alone in parts),
+        contention=shared.contention,
+        delay=max(0, knobs.max_queue_delay_microseconds) / 1e6,
+        preferred=tuple(knobs.preferred_batch_sizes),
+        gap=_GAP,
+        prepare=model.prepare,
+        way=model.way,
+        interval=model.interval,
+    )

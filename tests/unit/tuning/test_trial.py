@@ -1,0 +1,54 @@
+"""What a trial showed, and whether it is kept."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.unit.tuning.truths import ALONE, EPOCH, MODEL, Truth, situation
+
+from edgedetector.tuning.curve import learn
+from edgedetector.tuning.evidence import Visit
+from edgedetector.tuning.prediction import predict
+from edgedetector.tuning.record import State, Trial
+from edgedetector.tuning.trial import End, Verdict, judged
+from edgedetector.tuning.window import Knobs
+
+TRUTH = Truth(serial=0.5)
+TWO = Knobs(2, 1)
+WHERE = situation(ALONE, latency=0.05)
+
+
+def shown(visit: Visit, utilization: float | None = None) -> Visit:
+    used = visit.utilization if utilization is None else utilization
+    return replace(visit, windows=30, spread=0.005, utilization=used)
+
+
+def verdict(base: Visit, seen: Visit) -> Verdict:
+    visits = (base, seen)
+    prediction = predict({MODEL: TWO}, learn(visits, WHERE.engines), visits, WHERE)
+    trial = Trial("1-0", "pod-0", {MODEL: TWO}, EPOCH, EPOCH, 30.0, {MODEL: 100.0}, prediction)
+    state = State(accepted={MODEL: ALONE}, trial=trial, visits=visits)
+    return judged(state, trial, WHERE, EPOCH + 61)
+
+
+def test_a_second_instance_that_hides_the_way_is_kept() -> None:
+    base = shown(TRUTH.visit(ALONE, use=0.6, latency=0.012))
+    seen = shown(TRUTH.visit(TWO, use=0.3, latency=0.010, ended=EPOCH + 60))
+    assert verdict(base, seen).end is End.KEEP
+
+
+def test_what_takes_of_the_accelerators_headroom_is_not_kept() -> None:
+    base = shown(TRUTH.visit(ALONE, use=0.6, latency=0.012))
+    seen = shown(TRUTH.visit(TWO, use=0.3, latency=0.010, ended=EPOCH + 60), utilization=0.9)
+    found = verdict(base, seen)
+    assert found.end is End.NO_GAIN
+    assert "utilisation" in found.why
+
+
+def test_what_became_slower_is_kept_only_with_room_below_the_limit() -> None:
+    base = shown(TRUTH.visit(ALONE, use=0.6, latency=0.030))
+    ends = {
+        seconds: verdict(base, shown(TRUTH.visit(TWO, use=0.3, latency=seconds, ended=EPOCH + 60))).end
+        for seconds in (0.032, 0.040)
+    }
+    assert ends == {0.032: End.KEEP, 0.040: End.NO_GAIN}

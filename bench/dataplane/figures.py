@@ -121,3 +121,9 @@ def growth(samples: Sequence[float]) -> float:
     if not early:
         raise ValueError(f"{len(samples)} samples show no growth")
     return round(statistics.median(late) / statistics.median(early) - 1.0, 4)
+
+
+def tenths(samples: Sequence[float]) -> list[float]:
+    """Return the median of each tenth of the samples, of fewer if there are fewer."""
+    size = max(1, len(samples) // 10)
+    return [statistics.median(samples[start : start + size]) for start in range(0, size * 10, size) if samples[start:]]

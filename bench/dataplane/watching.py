@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.dataplane import processes, site
-from bench.dataplane.figures import cores, growth, of, percentile, ratio, spread
+from bench.dataplane.figures import cores, growth, of, percentile, ratio, spread, tenths
 
 from edgedetector.detector.gauges import Ticks, busy
 
@@ -124,6 +124,8 @@ def _resources(seen: Seen) -> dict[str, Any]:
         "growth": growth([sum(together) for together in zip(*seen.memory.values(), strict=True)]),
         **{f"growth:{name}": growth(samples) for name, samples in seen.memory.items()},
         **{f"mib:{name}": round(samples[-1], 1) for name, samples in seen.memory.items()},
+        # Whether what was gained over all was gained at the beginning, as heaps do that settle, or goes on.
+        **{f"tenths:{name}": [round(one, 1) for one in tenths(samples)] for name, samples in seen.memory.items()},
         **{f"held:{name}": [seen.first[name], seen.last[name]] for name in ("descriptors", "threads")},
         **{name: round(of([name], seen.used), 3) for name in CPU},
         **{f"process:{name}": round(value, 3) for name, value in seen.used.items()},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
@@ -22,7 +23,7 @@ from edgedetector.detector.frame import Clocks, Frame
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.health import remark
 from edgedetector.detector.inference import Decoded, Model
-from edgedetector.detector.lifecycle import Lifecycle
+from edgedetector.detector.lifecycle import Lifecycle, Remark
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.opening import SourceError
 from edgedetector.detector.pacing import Pacer
@@ -43,7 +44,7 @@ _LATE: Final = frozenset({Outcome.SUPERSEDED, Outcome.EXPIRED})
 _SAMPLES: Final = 512
 """Results that are remembered: 17 s at 30 frames/s, more than pressure is judged by."""
 _LOOK: Final = 0.5
-"""Seconds between looks at whether a suspended camera is wanted again."""
+"""Seconds between looks at whether a suspended camera is wanted again, and at what is odd about a stream."""
 _SUPPRESSED_HERE: Final = frozenset({"yolov5", "yolov8"})
 """Decoders that compare boxes on the CPU (non-maximum suppression)."""
 _UNDECODED: Final = ("passed_over", "over_budget")
@@ -143,6 +144,8 @@ class Camera:
         self._inferred: float | None = None
         self._trouble = ""
         self._undecoded = 0
+        self._looked = -math.inf
+        self._remark: Remark | None = None
         self._stream = make_stream(self._due)
         self._stream.url = url
         metrics.add_camera(config.name, config.frame_rate.target)
@@ -346,7 +349,7 @@ class Camera:
                 continue
             self._metrics.opened.labels(self.name).inc()
             # The ladder may ask for another stream while this one is read; it is this one that fails then.
-            self._session = Session(self._stream.url)
+            self._session, self._looked = Session(self._stream.url), -math.inf
             try:
                 # Closed where it is left, since the session is somebody else's bandwidth.
                 with closing(self._stream.frames()) as frames:
@@ -382,16 +385,14 @@ class Camera:
 
     def _take(self, frame: Frame) -> None:
         """Count a frame, and hand it on if it is due."""
-        reading = self._stream.reading()
+        if frame.arrived - self._looked >= _LOOK:
+            self._look(frame.arrived)
         with self._lock:
-            self._lifecycle = self._lifecycle.frame(frame.arrived, remark(reading, frame.arrived))
+            self._lifecycle = self._lifecycle.frame(frame.arrived, self._remark)
             wanted, served = self._pacer.admits(frame.arrived), self._served
             if wanted:
                 self._pacer = self._pacer.admitted(frame.arrived)
             wait = self._pacer.interval
-        self._count_undecoded(reading)
-        if not self._stop.is_set():
-            self._metrics.decoding(self.name, reading)
         self._count("read")
         if not wanted or not served or not self._moves(frame):
             self._count("skipped")
@@ -400,6 +401,14 @@ class Camera:
             self._offered += 1
         shot = Shot(self, frame, len(served), served)
         self._offers.offer(self.name, tuple(served), shot, arrived=frame.arrived, wait=wait)
+
+    def _look(self, now: float) -> None:
+        """See what is odd about the stream; not at each frame, since it costs as much as all else that is counted."""
+        reading = self._stream.reading()
+        self._looked, self._remark = now, remark(reading, now)
+        self._count_undecoded(reading)
+        if not self._stop.is_set():
+            self._metrics.decoding(self.name, reading)
 
     def _moves(self, frame: Frame) -> bool:
         """Return whether a frame is worth inferring."""
@@ -417,7 +426,7 @@ class Camera:
 
     def _count(self, result: str, number: int = 1) -> None:
         if not self._stop.is_set():
-            self._metrics.frames.labels(self.name, result).inc(number)
+            self._metrics.count(self.name, result, number)
 
     def _note(self, trouble: str) -> None:
         with self._lock:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from edgedetector.detector.frame import Clocks
@@ -61,7 +61,8 @@ class Budget:
     def advance(self, now: float, cpu: float = 0.0) -> Budget:
         """Return the budget as of now, after `cpu` more seconds."""
         earned = 0.0 if self.at is None else max(0.0, now - self.at) * self.share
-        return replace(self, owed=max(0.0, self.owed - earned) + cpu, at=now)
+        # By the constructor, since this happens twice a packet: `dataclasses.replace` takes three times as long.
+        return Budget(self.share, self.burst, max(0.0, self.owed - earned) + cpu, now)
 
     @property
     def exceeded(self) -> bool:

@@ -17,6 +17,7 @@ from bench.dataplane.figures import (
     ratio,
     spread,
     table,
+    tenths,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,3 +104,8 @@ def test_what_is_made_in_the_first_quarter_is_no_growth() -> None:
     assert growth([50.0, 50.0, 50.0, 50.0, 60.0, 60.0, 75.0, 75.0]) == 0.5
     with pytest.raises(ValueError, match="3 samples"):
         growth([1.0, 2.0, 3.0])
+
+
+def test_tenths_tell_growth_that_ends_from_growth_that_goes_on() -> None:
+    assert tenths([float(number // 3) for number in range(31)]) == [float(number) for number in range(10)]
+    assert tenths([1.0, 2.0]) == [1.0, 2.0]

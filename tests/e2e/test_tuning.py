@@ -129,7 +129,7 @@ def failed() -> dict[str, int]:
 
 
 @pytest.fixture(scope="module")
-def failures(tuned: Kubectl) -> dict[str, int]:  # noqa: ARG001 - it is to be ready
+def failures(tuned: Kubectl) -> dict[str, int]:
     """Those of before anything was tried, while the model was loaded for the first time. Module: asked once."""
     return failed()
 

@@ -19,7 +19,7 @@ from emulator import model as device
 from emulator.profile import DeviceProfile, override
 
 from edgedetector.api import names
-from edgedetector.tuning.window import BatchTime, Knobs, ModelWindow, Window
+from edgedetector.tuning.window import BatchTime, Knobs, ModelWindow, StepWindow, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -290,15 +290,14 @@ class Simulation:
         span = seconds * 1e3
         host = sum(tally.cpu.values()) / (span * box.processors) + box.others
         host = max(host, tally.host / span if box.emulated_host else 0.0)
-        models = {"people": self.people(tally, span)}
-        if box.step:
-            models[names.post_processing("people")] = self.post(tally, span)
+        step = StepWindow(tally.step_busy / span, tally.step_request / max(1, tally.images) / 1e3)
         decode = tally.cpu["decode"] / span
         parts = box.work.read + box.work.decode
         stages = {"read": decode * box.work.read / parts, "decode": decode * box.work.decode / parts}
         stages |= {name: tally.cpu[name] / span for name in ("prepare", "request", "boxes", "track")}
         return Window(
-            pod="a", start=start, seconds=seconds, models=models,
+            pod="a", start=start, seconds=seconds, models={"people": self.people(tally, span)},
+            steps={names.post_processing("people"): step} if box.step else {}, processors=float(box.processors),
             utilization=min(1.0, max(0.0, tally.device / span + noise(0, 0.015))),
             host=min(1.0, max(0.0, host + noise(0, 0.01))),
             pcie_width=None, stages=stages, transport=box.transport,
@@ -317,15 +316,6 @@ class Simulation:
             exchange=tally.exchange / results / 1e3,
             latency=ages[int(QUANTILE * (len(ages) - 1))] / 1e3 if ages else None,
             median=ages[len(ages) // 2] / 1e3 if ages else None, samples=len(ages),
-        )  # fmt: skip
-
-    def post(self, tally: Tally, span: float) -> ModelWindow:
-        box, images = self.box, max(1, tally.images)
-        return ModelWindow(
-            knobs=Knobs(instances=box.step_instances, max_batch_size=1), demand=box.demand,
-            offered=tally.offered / span * 1e3, rate=tally.images / span * 1e3,
-            busy=min(1.0, tally.step_busy / (span * box.step_instances)),
-            request=tally.step_request / images / 1e3,
         )  # fmt: skip
 
 

@@ -325,8 +325,8 @@ def case(
     )
     models = {"people": people}
     if box.step:
-        models[names.post_processing("people")] = KnownModel(boxes_of="people")
-    known = Known(models=models, pcie_width=4.0, processors=box.processors, no_substream=0)
+        models[names.post_processing("people")] = KnownModel(boxes_of="people", instances=box.step_instances)
+    known = Known(models=models, no_substream=0)
     # A third of the cards have an exporter that tells the link's width (NVIDIA's does, the KS20's does not).
     if random.random() < 1 / 3:
         seen = [replace(window, pcie_width=float(box.profile.link.lanes)) for window in seen]

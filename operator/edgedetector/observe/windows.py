@@ -10,7 +10,7 @@ from typing import Final
 from edgedetector.api import observation as api
 from edgedetector.api.observation import BatchCounters, ModelCounters, Observation
 from edgedetector.observe import words
-from edgedetector.tuning.window import BatchTime, Configuration, Knobs, ModelWindow, Window
+from edgedetector.tuning.window import BatchTime, Configuration, Knobs, ModelWindow, StepWindow, Window
 
 SHORTEST: Final = 1.0
 """Seconds below which a window says nothing: a pod looks at itself once a second, and a batch of a slow model that ends
@@ -42,7 +42,7 @@ def window(
     Parameters
     ----------
     knobs
-        Serving id -> how each model is served; models that are not in there are passed over.
+        Serving id -> how each model is served; what is in none of them is a step after a model, of which nothing is tuned.
     percentile
         Of the latency, 1 to 99.
     now, start
@@ -75,6 +75,7 @@ def window(
         temperature=_most(before.gauges.get("temperature"), after.gauges.get("temperature")),
         pcie_width=_known(after.gauges.get("pcieWidth")),
         host=_host(before, after),
+        processors=_processors(before, after),
         shared_memory_free=_least(before.gauges.get("sharedMemoryFree"), after.gauges.get("sharedMemoryFree")),
         stages={
             name: (after.stages[name] - spent) / seconds
@@ -82,6 +83,7 @@ def window(
             if name in after.stages
         },
         transport=after.transport,
+        steps=dict(_steps(before, after, knobs, seconds)),
         degraded=after.degraded,
         disturbed=disturbed,
     )
@@ -114,6 +116,19 @@ def _pairs(
         used = next((one[new.name] for one in known if new.name in one), None)
         if used is not None:
             yield new.name, old, new, used
+
+
+def _steps(
+    before: Observation, after: Observation, knobs: Mapping[str, Configuration], seconds: float
+) -> Iterator[tuple[str, StepWindow]]:
+    """Yield what is known of the models that nobody tunes: post-processing after a model, in Triton."""
+    tuned = {name for one in knobs.values() for name in one}
+    olds = {model.name: model for model in before.models if model.name not in tuned}
+    for new in after.models:
+        if (old := olds.get(new.name)) is not None:
+            spent = sum(time.executions * time.seconds for _, time in _batches(old.batches, new.batches))
+            request = _mean(new.request - old.request, new.requests - old.requests) or 0.0
+            yield new.name, StepWindow(spent / seconds, request)
 
 
 def _failed(before: ModelCounters, after: ModelCounters, knobs: Knobs) -> ModelWindow:
@@ -249,6 +264,14 @@ def _host(before: Observation, after: Observation) -> float | None:
         return None
     old_busy, old_total, busy, total = (time or 0.0 for time in times)
     return min(1.0, (busy - old_busy) / (total - old_total)) if total > old_total else None
+
+
+def _processors(before: Observation, after: Observation) -> float | None:
+    """Return how many processors the node has: so many seconds pass on them in one."""
+    if before.host_total is None or after.host_total is None:
+        return None
+    found = (after.host_total - before.host_total) / (after.at - before.at)
+    return float(round(found)) or None if math.isfinite(found) else None
 
 
 def _known(value: float | None) -> float | None:

@@ -40,8 +40,7 @@ def link(case: Case) -> Finding | None:
 def _link_signs(case: Case) -> list[str]:
     signals, signs = case.signals, list[str]()
     if case.lanes_missing:
-        of = f" of {case.known.pcie_width:g}" if case.known.pcie_width else ""
-        signs.append(f"its link has {signals.pcie_width:g}{of} lanes")
+        signs.append(f"its link has {signals.pcie_width:g} lane{'' if signals.pcie_width == 1 else 's'}")
     if case.copies >= at.COPY_BOUND:
         signs.append(f"copying in and out takes {percent(case.copies)} of an execution")
     if (speed := case.bandwidth()) is not None:
@@ -61,16 +60,14 @@ def compute(case: Case) -> Finding | None:
     signals, busy, model = case.signals, case.device, case.signals.busiest
     by_time = _execution_part(model) >= at.SLOW_BY_EXECUTION and case.slow and not case.loaded
     if busy is None:
-        return _assumed_compute(case) if case.full or by_time else None
+        return _assumed_compute(case, by_time=by_time) if case.full or by_time else None
     if by_time and busy >= at.DEVICE_BUSY * signals.active:
-        gain = 1.0 / (1.0 - share(at.FASTER_ENGINE) * _execution_part(model))
-        said = (
-            f"an execution takes {milliseconds(model.execution or 0.0)} of a frame's {milliseconds(model.whole or 0.0)}"
-        )
+        gain, said = 1.0 / (1.0 - share(at.FASTER_ENGINE) * _execution_part(model)), _execution_said(model)
     elif busy >= at.DEVICE_BUSY and case.loaded and not case.behind:
         alone = 1.0 / (1.0 - share(at.FASTER_ENGINE) * busy)
         gain = min(alone if case.single else at.FASTER_ENGINE, 1.0 / max(case.others("device"), 1.0 / at.FASTER_ENGINE))
-        said = f"the device is busy {percent(signals.utilization or 0.0)} with batches of {model.batch:.1f} on average"
+        used = percent(signals.utilization or 0.0)
+        said = f"the device is busy {used} with batches of {model.batch:.1f} on average{case.at_present}"
     else:
         return None
     return Finding(
@@ -79,12 +76,17 @@ def compute(case: Case) -> Finding | None:
     )  # fmt: skip
 
 
-def _assumed_compute(case: Case) -> Finding | None:
+def _execution_said(model: ModelSignals) -> str:
+    return f"an execution takes {milliseconds(model.execution or 0.0)} of a frame's {milliseconds(model.whole or 0.0)}"
+
+
+def _assumed_compute(case: Case, *, by_time: bool) -> Finding | None:
     """Find it without the device's utilisation: instances are full, and nothing says that anything else is."""
     model = case.signals.busiest
     if case.host_full or case.link_load():
         return None
-    said = f"instances execute {percent(model.busy or 0.0)} of the time with batches of {model.batch:.1f} on average"
+    often = f"instances execute {percent(model.busy or 0.0)} of the time with batches of {model.batch:.1f} on average"
+    said = _execution_said(model) if by_time else f"{often}{case.at_present}"
     return Finding(
         Bottleneck.MODEL_COMPUTE, share(at.FASTER_ENGINE), said, remedies.compute(model.known), curable=False,
         confidence=Confidence.POSSIBLE, model=model.name,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from edgedetector.tuning import remedies
 from edgedetector.tuning import stations as at
 from edgedetector.tuning.findings import Bottleneck, Confidence, Finding
-from edgedetector.tuning.signals import ModelSignals, Signals
+from edgedetector.tuning.signals import ModelSignals, Signals, StepSignals
 from edgedetector.tuning.stations import BOX_STAGES, STREAM_STAGES, Case, percent, share
 
 
@@ -16,7 +16,7 @@ def host(case: Case) -> Finding | None:
     signals = case.signals
     if signals.host is None or not case.host_full:
         return None
-    load = signals.host / at.REACHED
+    load = (case.host or 0.0) / at.REACHED
     gain, own = min(load, 1.0) / max(case.others("host"), load / at.WIDER), case.own
     # What the detector does is no reason for a queue in Triton.
     part = share(gain) * (at.SECOND if case.fed else 1.0)
@@ -29,10 +29,11 @@ def host(case: Case) -> Finding | None:
     elif request >= at.REQUEST_PART and signals.transport != "SharedMemory":
         bottleneck, remedy = Bottleneck.TRANSPORT, remedies.transport(signals.transport)
     device = signals.utilization
-    sure = device is not None and signals.cores > 0
+    # What is drawn out to the demand is no measurement of it.
+    sure = device is not None and device < at.DEVICE_BUSY and signals.cores > 0 and case.need == 1.0
     return Finding(
         bottleneck, part, f"{_host_said(case)}{_stages_said(case, own)}", remedy, curable=False,
-        confidence=Confidence.MEASURED if sure and (device or 0.0) < at.DEVICE_BUSY else Confidence.LIKELY,
+        confidence=Confidence.MEASURED if sure else Confidence.LIKELY,
     )  # fmt: skip
 
 
@@ -41,8 +42,7 @@ def _parts(signals: Signals) -> tuple[float, float, float]:
 
     A full node loses frames between decoding and inference, and what comes before weighs more the fuller it is.
     """
-    offered = sum(model.offered for model in signals.models)
-    lost = max(1.0, offered / signals.rate) if signals.rate > 0 else 1.0
+    lost = max(1.0, signals.offered / signals.rate) if signals.rate > 0 else 1.0
     cores = {name: cores * (1.0 if name in STREAM_STAGES else lost) for name, cores in signals.stages.items()}
     total = sum(cores.values())
     streams, boxes, request = (
@@ -55,7 +55,7 @@ def _parts(signals: Signals) -> tuple[float, float, float]:
 def _host_said(case: Case) -> str:
     device = case.signals.utilization
     busy = "" if device is None else f" while the device is busy {percent(device)}"
-    return f"the node's processors are busy {percent(case.signals.host or 0.0)}{busy}"
+    return f"the node's processors are busy {percent(case.signals.host or 0.0)}{busy}{case.at_present}"
 
 
 def _stages_said(case: Case, own: float | None) -> str:
@@ -86,29 +86,29 @@ def _relief(case: Case) -> str:
 def steps(case: Case) -> Iterator[Finding]:
     """Yield post-processing steps inside Triton that have no room while the model's instances have."""
     for step in case.signals.steps:
-        if (step.busy or 0.0) < at.FULL or case.full:
+        if step.busy < at.FULL or case.full:
             continue
-        load = case.others("device") if case.behind else case.others()
-        count, most = max(1, step.knobs.instances), case.situation.limits.max_instances
-        room = not case.host_full and count < most
+        load, count = case.others("device") if case.behind else case.others(), step.instances
+        # The specification's rule: a step has no more instances than tuning may give a model.
+        room = not case.host_full and count < case.situation.limits.max_instances
         yield Finding(
             Bottleneck.POST_PROCESSING, share(min((count + 1) / count, 1.0 / max(load, 0.25))),
-            f"the post-processing step of {step.known.boxes_of} executes {percent(step.busy or 0.0)} of the time with"
+            f"the post-processing step of {step.boxes_of} executes {percent(step.busy)} of the time with"
             f" {count} instance{'s' if count > 1 else ''}, the model {percent(case.busy)}",
-            remedies.MORE_STEPS if room else remedies.post_processing(_of(case, step).known), curable=room,
-            confidence=Confidence.MEASURED, model=step.known.boxes_of,
+            remedies.MORE_STEPS if room else remedies.post_processing(_of(case, step).known), curable=False,
+            confidence=Confidence.MEASURED, model=step.boxes_of,
         )  # fmt: skip
 
 
-def _of(case: Case, step: ModelSignals) -> ModelSignals:
-    return next((model for model in case.signals.models if model.name == step.known.boxes_of), case.signals.busiest)
+def _of(case: Case, step: StepSignals) -> ModelSignals:
+    return next((model for model in case.signals.models if model.name == step.boxes_of), case.signals.busiest)
 
 
 def one_thread(case: Case) -> Finding | None:
     """Find boxes that take about a core while frames are lost, and neither node nor instances are full."""
     signals = case.signals
     cores, part = sum(signals.stages.get(name, 0.0) for name in BOX_STAGES), signals.stage(*BOX_STAGES)
-    full = case.full or case.host_full or any((step.busy or 0.0) >= at.FULL for step in signals.steps)
+    full = case.full or case.host_full or any(step.busy >= at.FULL for step in signals.steps)
     if not case.starved or full or cores < at.ONE_CORE or part < at.POST_PART:
         return None
     return Finding(
@@ -122,7 +122,7 @@ def one_thread(case: Case) -> Finding | None:
 def absent(case: Case) -> Finding | None:
     """Find frames that do not come to be inferred although nothing behind them is full, and nobody gave them up."""
     signals = case.signals
-    demand, offered = (sum(getattr(model, name) for model in signals.models) for name in ("demand", "offered"))
+    demand, offered = signals.demand, signals.offered
     missing = 1.0 - offered / demand if demand > 0 else 0.0
     if missing <= 2 * at.LOST or case.known.motion_gated or case.starved or case.full:
         return None

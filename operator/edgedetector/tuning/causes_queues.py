@@ -99,7 +99,8 @@ def _instances(count: int) -> str:
 def batches(case: Case) -> Finding | None:
     """Find batches that end at a cap that is not the engine's while requests wait."""
     model = case.signals.busiest
-    queued = model.queue * model.rate >= 1.0 or case.starved
+    waiting = model.queue * model.rate
+    queued = waiting >= 1.0 or case.starved
     capped = model.batch >= 0.8 * model.cap
     if not (case.full and queued and capped) or model.cap >= model.largest or (case.host_full and not case.fed):
         return None
@@ -111,7 +112,7 @@ def batches(case: Case) -> Finding | None:
     # Bytes and the host's work grow with the images, whatever the batch.
     room = 1.0 / max(case.others("device"), 1e-3)
     said = (
-        f"batches end at {model.cap} of the engine's {model.largest} while {model.queue * model.rate:.1f} requests wait"
+        f"batches end at {model.cap} images, the engine takes {model.largest}, and {waiting:.0f} frames wait in Triton"
     )
     if tried is None:
         said = f"{said}, and no other size was seen yet"
@@ -138,9 +139,11 @@ def transport(case: Case) -> Iterator[Finding]:
     signals = case.signals
     if signals.transport == "SharedMemory":
         return
-    how = {"Grpc": "gRPC", "Http": "HTTP"}.get(signals.transport, signals.transport or "what is not known")
+    how = {"Grpc": "tensors travel by gRPC", "Http": "tensors travel by HTTP"}.get(
+        signals.transport, "how tensors travel is not known"
+    )
     for model in signals.models:
-        steps = sum(step.request or 0.0 for step in signals.steps if step.known.boxes_of == model.name)
+        steps = sum(step.request for step in signals.steps if step.boxes_of == model.name)
         if model.exchange is None or model.request is None:
             continue
         gap = model.exchange - model.request - steps
@@ -153,7 +156,7 @@ def transport(case: Case) -> Iterator[Finding]:
         yield Finding(
             Bottleneck.TRANSPORT, part * (at.SECOND if harmless else 1.0),
             f"a request takes {milliseconds(model.exchange)} in the detector and {milliseconds(model.request)} of it in"
-            f" Triton; tensors travel by {how}",
+            f" Triton; {how}",
             remedies.transport(signals.transport), curable=False,
             confidence=Confidence.LIKELY if case.host_full or not signals.transport or signals.host is None
             else Confidence.MEASURED, model=model.name,

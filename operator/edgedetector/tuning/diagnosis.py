@@ -17,7 +17,7 @@ from edgedetector.tuning.known import Known
 from edgedetector.tuning.signals import signals as read
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.stations import Case, percent
-from edgedetector.tuning.window import Window
+from edgedetector.tuning.window import Configuration, Window
 
 IDLE: Final = 0.45
 """Load of the fullest station below which most of the capacity idles: more than twice as much would fit. Chosen;
@@ -33,9 +33,13 @@ LONGEST: Final = 500
 
 
 def diagnose(
-    windows: Sequence[Window], situation: Situation, known: Known | None = None, visits: Sequence[Visit] = ()
+    windows: Sequence[Window],
+    situation: Situation,
+    known: Known | None = None,
+    visits: Sequence[Visit] = (),
+    configuration: Configuration | None = None,
 ) -> Diagnosis:
-    """Return what limits the configuration that was in force last.
+    """Return what limits a configuration.
 
     Parameters
     ----------
@@ -47,9 +51,11 @@ def diagnose(
         What specification and profile tell besides.
     visits
         Configurations that were in force before: they tell whether instances helped and what batches cost.
+    configuration
+        The one that is asked for; None: the one that was in force last, which may be on trial in one pod.
     """
     known = known or Known()
-    found = read(windows, situation, known, visits)
+    found = read(windows, situation, known, visits, configuration)
     if found is None:
         return _written([_nothing_seen(windows)], ())
     case = Case(found, situation, known)
@@ -147,8 +153,8 @@ def _unknown(case: Case) -> list[str]:
     found = case.signals
     said = []
     if found.utilization is None:
-        why = "its exporter gave no usable figure" if case.known.exporter_tells_utilization else (
-            "the profile's exporter does not tell")  # fmt: skip
+        told = case.known.exporter_tells_utilization
+        why = "its exporter gave no usable figure" if told else "no exporter of the profile tells it"
         said.append(f"the accelerator's utilisation is not known, since {why}")
     if found.host is None:
         said.append("how busy the node's processors are is not known")
@@ -165,8 +171,16 @@ def _written(findings: list[Finding], unknown: tuple[str, ...]) -> Diagnosis:
     first = findings[0]
     headline = remedies.HEADLINES[first.bottleneck]
     if first.confidence is Confidence.POSSIBLE and first.bottleneck is not Bottleneck.UNKNOWN:
-        headline = f"Possibly {headline[0].lower()}{headline[1:]}"
+        # A name keeps its capital.
+        headline = f"Possibly {headline if headline.startswith('Triton') else headline[0].lower() + headline[1:]}"
     # What is missing belongs into the sentence only where it leaves the finding open.
     missing = f" ({unknown[0]})" if unknown and first.confidence is Confidence.POSSIBLE else ""
-    text = f"{headline}: {first.evidence}{missing}; {first.remedy}"
-    return Diagnosis(tuple(findings), remedies.LIMITS[first.bottleneck], text[:LONGEST], unknown)
+    # Evidence gives way to the remedy, which is what somebody on call needs.
+    said = _cut(f"{first.evidence}{missing}", LONGEST - len(f"{headline}: ; {first.remedy}"))
+    return Diagnosis(
+        tuple(findings), remedies.LIMITS[first.bottleneck], f"{headline}: {said}; {first.remedy}", unknown
+    )
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Bottleneck(StrEnum):
-    """Classes of the published deployments , and what is said when none of them holds."""
+    """Classes of the published deployments, and what is said when none of them holds."""
 
     LINK = "Link"
     """Between host and accelerator: PCIe width, bytes a frame."""

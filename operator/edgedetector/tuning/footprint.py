@@ -6,6 +6,7 @@ Told from differences between visits; of a single visit only a bound is known. W
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import combinations
 from typing import Final
 
@@ -69,11 +70,7 @@ def grows(configuration: Configuration, before: Configuration, situation: Situat
 
 def only_instances(old: Knobs, new: Knobs) -> bool:
     """Return whether nothing but the number of instances differs."""
-    return (old.max_batch_size, old.preferred_batch_sizes, old.max_queue_delay_microseconds) == (
-        new.max_batch_size,
-        new.preferred_batch_sizes,
-        new.max_queue_delay_microseconds,
-    )
+    return replace(old, instances=new.instances) == new
 
 
 def _model_grows(old: Knobs | None, new: Knobs, situation: Situation) -> bool:
@@ -95,7 +92,8 @@ def _instance(name: str, knobs: Knobs, now: Visit, visits: Sequence[Visit], situ
     reference = now.models[name].knobs
     size, seen = _largest(knobs), _largest(reference)
     most = used / max(1, reference.instances)
-    told = _steps(name, visits, of=_instances, beside=_largest)
+    # Each instance takes something: a difference that says otherwise is of an exporter that lags behind a change.
+    told = [step for step in _steps(name, visits, of=_instances, beside=_largest) if step > 0.0]
     bare = _estimate(told, 1.0) or Range(0.0, most / 2, most)
     further = size - seen
     workspace = _estimate(_steps(name, visits, of=_largest, beside=_instances), 1.0 / max(1, reference.instances))

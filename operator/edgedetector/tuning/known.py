@@ -1,4 +1,4 @@
-"""What is known of models, cameras and card without measuring: it sharpens a diagnosis and fits its remedy. Pure."""
+"""What is known of models, cameras and profile without measuring: it sharpens a diagnosis and fits its remedy. Pure."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ class KnownModel:
     """Its outputs are rows that still have to be sorted out (a YOLO head), not boxes."""
     boxes_of: str = ""
     """The model whose raw outputs this one turns into boxes: it is a step inside Triton, on the processors."""
+    instances: int = 1
+    """Of such a step."""
     smaller_variant: bool = False
     """Another model may take its place under overload."""
 
@@ -42,10 +44,6 @@ class Known:
     """Everything that was not measured. None: not known."""
 
     models: Mapping[str, KnownModel] = field(default_factory=dict)
-    pcie_width: float | None = None
-    """Lanes that the card has."""
-    processors: int | None = None
-    """Of the node."""
     exporter_tells_utilization: bool = True
     """Whether the profile maps that figure at all."""
     idle_substreams: int | None = None
@@ -53,6 +51,7 @@ class Known:
     no_substream: int | None = None
     """Cameras that name none."""
     hardware_decoding: bool | None = None
+    """Whether the accelerator decodes; None: it could not, or that is not known."""
     motion_gated: bool = False
     """Some camera leaves out frames in which nothing moves: what is offered is then less than demand by intent."""
 
@@ -61,7 +60,6 @@ def known(
     models: Iterable[ModelSpec],
     cameras: Iterable[CameraSpec] = (),
     profile: ProfileSpec | None = None,
-    processors: int | None = None,
 ) -> Known:
     """Return what specification and profile tell."""
     cameras = tuple(cameras)
@@ -69,28 +67,33 @@ def known(
     metrics = profile.exporter.metrics if profile is not None and profile.exporter is not None else ()
     return Known(
         models={name: model for spec in models for name, model in _models(spec)},
-        processors=processors,
         exporter_tells_utilization=profile is None or any(metric.name == "utilization" for metric in metrics),
         idle_substreams=sum(
             has and camera.detection_stream == "Main" for has, camera in zip(sub, cameras, strict=True)
         ),
         no_substream=len(sub) - sum(sub),
-        hardware_decoding=profile.decodes_in_hardware if profile is not None else None,
+        hardware_decoding=_decodes(profile) if profile is not None else None,
         motion_gated=any(camera.motion_gate.enabled for camera in cameras),
     )
 
 
+def _decodes(profile: ProfileSpec) -> bool | None:
+    could = any(one.name == "hardwareDecode" and one.supported for one in profile.capabilities)
+    return profile.decodes_in_hardware if could else None
+
+
 def _models(spec: ModelSpec) -> list[tuple[str, KnownModel]]:
-    inside = spec.post_processing is not None
     model = KnownModel(
         data_type=spec.inputs[0].data_type if spec.inputs else "",
         input_bytes=_bytes(spec.inputs),
         output_bytes=_bytes(spec.outputs),
-        raw=not inside and spec.decoder.type not in {"none", "ssd"},
+        raw=spec.post_processing is None and spec.decoder.type not in {"none", "ssd"},
         smaller_variant=bool(spec.smaller_variant),
     )
-    step = [(names.post_processing(spec.name), KnownModel(boxes_of=spec.name))] if inside else []
-    return [(spec.name, model), *step]
+    if spec.post_processing is None:
+        return [(spec.name, model)]
+    step = KnownModel(boxes_of=spec.name, instances=spec.post_processing.instances)
+    return [(spec.name, model), (names.post_processing(spec.name), step)]
 
 
 def _bytes(tensors: Iterable[TensorSpec]) -> int:

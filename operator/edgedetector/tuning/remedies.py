@@ -1,4 +1,4 @@
-"""What helps against each cause: clauses in the imperative, the tuner's own as what it does. Pure."""
+"""What helps against each cause: clauses in the imperative, or what mode Auto would do. True in every mode. Pure."""
 
 from __future__ import annotations
 
@@ -36,14 +36,18 @@ HEADLINES: Final[Mapping[Bottleneck, str]] = {
 }
 
 FLOATS_OF_FOUR_BYTES: Final = "FP32"
-MORE_INSTANCES: Final = "the tuner tries another instance, so that the device computes while the first one waits"
-OTHER_INSTANCES: Final = "the tuner tries another number of instances, and larger batches"
-LARGER_BATCHES: Final = "the tuner tries larger batches: max batch size and preferred sizes"
-LARGER_ENGINE: Final = "compile the engine for larger batches and raise maxBatchSize in spec.models"
-LESS_DELAY: Final = "the tuner lowers the queue delay"
-MORE_STEPS: Final = "give the post-processing step two to four instances"
+MORE_INSTANCES: Final = (
+    "another instance lets the device compute while the first one waits: mode Auto tries it where bounds, latency"
+    " objective and memory allow"
+)
+OTHER_INSTANCES: Final = (
+    "another number of instances, or larger batches: mode Auto tries them where latency objective and memory allow"
+)
+LARGER_BATCHES: Final = "larger batches: mode Auto tries them where latency objective and memory allow"
+LESS_DELAY: Final = "a shorter maxQueueDelay: mode Auto tries it before anything else"
+MORE_STEPS: Final = "raise postProcessing.instances in spec.models, two to four are usual"
 IDLE: Final = "nothing has to be done; the box takes more cameras or higher frame rates"
-IDLE_INSTANCES: Final = "more cameras fit; with the goal Efficiency the tuner gives instances back"
+IDLE_INSTANCES: Final = "more cameras fit; with the goal Efficiency mode Auto gives instances back"
 NOTHING: Final = "nothing has to be done"
 DELIVERY: Final = "look at condition StreamsReady and the cameras' network"
 MEASURE: Final = "look at what is missing, and at the detector's and Triton's logs"
@@ -61,39 +65,38 @@ def link(model: KnownModel, *, narrow: bool) -> str:
 
 def transport(kind: str) -> str:
     """Return the faster way to Triton."""
-    return (
-        "use shared memory: condition SharedMemoryReady says what stands in its way; where Triton is on another node,"
-        f" gRPC rather than HTTP{', and smaller outputs' if kind == 'Grpc' else ''}"
-    )
+    rest = "smaller outputs" if kind == "Grpc" else "gRPC rather than HTTP"
+    return f"use shared memory: condition SharedMemoryReady says what stands in its way; failing that, {rest}"
 
 
 def compute(model: KnownModel) -> str:
-    """Return what makes the model cheaper or the device more."""
+    """Return what makes the model cheaper or the device more. Inputs of four bytes say nothing of the engine's own."""
     engine = {
-        "FP32": "compile the engine for FP16 or INT8",
         "FP16": "compile the engine for INT8",
         "INT8": "",
-        "UINT8": "compile the engine for FP16 or INT8 if it is not",
-    }.get(model.data_type, "compile the engine for FP16 or INT8")
+    }.get(model.data_type, "compile the engine for FP16 or INT8 if it is not")
     smaller = "use its smaller variant" if model.smaller_variant else "use a smaller input or variant of the model"
     return ", ".join([*([engine] if engine else []), smaller, "lower frame rates, or add a second card"])
 
 
 def post_processing(model: KnownModel) -> str:
     """Return where boxes are cheaper."""
+    fewer = "a higher decoder.confidence leaves fewer boxes"
     where = "export the model with NMS in it, or set postProcessing {builtin: NMS} in spec.models"
-    return f"{where if model.raw else 'slim down what follows objects'}; a higher decoder.confidence leaves fewer boxes"
+    return f"{where}; {fewer}" if model.raw else fewer
 
 
 def streaming(facts: Known) -> str:
     """Return what takes decoding off the processors."""
     done: list[str] = []
     if facts.idle_substreams:
-        done.append(f"set detectionStream: Substream for the {facts.idle_substreams} cameras that have one unused")
+        unused = facts.idle_substreams
+        whose = "the camera that has" if unused == 1 else f"the {unused} cameras that have"
+        done.append(f"set detectionStream: Substream for {whose} one unused")
     elif facts.no_substream is None or facts.no_substream > 0:
         done.append("name the cameras' sub-streams (substreamUrl)")
-    if not facts.hardware_decoding:
-        done.append("verify the profile's hardwareDecode so that the device decodes")
+    if facts.hardware_decoding is False:
+        done.append("let the accelerator decode (capability hardwareDecode of its profile)")
     return ", ".join([*done, "lower the cameras' own frame rate and picture size"])
 
 

@@ -86,8 +86,10 @@ def host(visit: Visit | None, rate: float, rated: float) -> Range | None:
 
 def most_of_host(visit: Visit | None) -> Range:
     """Return how many times the images that were inferred the host's processors could feed."""
-    if visit is None or visit.host is None or not known(visit.host) or visit.host >= 1.0:
-        return Range(1.0 if visit is not None and visit.host is not None else math.inf, math.inf, math.inf)
+    if visit is None or visit.host is None or not known(visit.host):
+        return Range(math.inf, math.inf, math.inf)
+    if visit.host >= 1.0:
+        return Range(1.0, math.inf, math.inf)
     room = 1.0 / visit.host - 1.0
     return Range(*(1.0 + room / part for part in (_SHARE_OF_LOAD.high, _SHARE_OF_LOAD.mean, _SHARE_OF_LOAD.low)))
 

@@ -7,11 +7,14 @@ from typing import Final
 
 from edgedetector.tuning.evidence import Prediction, Range, Visit
 from edgedetector.tuning.gain import grounded
+from edgedetector.tuning.lane import ANY, NEVER
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import Configuration, Knobs
 
 _MOST: Final = 4
 """Models that are told of in full; of more, the rest is counted."""
+_CAPACITY: Final = "capacity of a pod"
+_THREE_DIGITS: Final = 100.0
 
 
 def change(before: Configuration, after: Configuration) -> str:
@@ -26,7 +29,9 @@ def change(before: Configuration, after: Configuration) -> str:
 
 
 def figures(before: Prediction, after: Prediction, predicted: Prediction, situation: Situation) -> str:
-    """Return what a trial showed: "121 -> 158 images/s (predicted 150-170), p99 23 -> 31 ms of 50".
+    """Return what a trial showed: "capacity of a pod 121 -> 158 images/s (predicted 150-170), p99 23 -> 31 ms of 50".
+
+    A capacity is told from what executions took, where the load does not reach it.
 
     Parameters
     ----------
@@ -38,11 +43,11 @@ def figures(before: Prediction, after: Prediction, predicted: Prediction, situat
     told = []
     for name in sorted(after.models.keys() & before.models.keys()):
         one, other, expected = before.models[name], after.models[name], predicted.models.get(name)
-        text = f"{one.capacity.mean:.3g} -> {other.capacity.mean:.3g} images/s"
-        text += f" (predicted {_between(expected.capacity)})" if expected else ""
+        text = f"{_CAPACITY} {number(one.capacity.mean)} -> {number(other.capacity.mean)} images/s"
+        text += f" (predicted {_between(expected.capacity)})" if expected and expected.capacity.high < ANY else ""
         text += f", {percentile(situation)} {_ms(one.latency.mean)} -> {_ms(other.latency.mean)} ms"
         text += f" of {_ms(situation.limits.latency)}"
-        if situation.goal == Goal.LATENCY and expected:
+        if situation.goal == Goal.LATENCY and expected and expected.latency.high < NEVER:
             text += f" (predicted {_between(expected.latency, 1000)})"
         told.append(f"{name} {text}" if len(after.models) > 1 else text)
     device = _device(before, after, situation)
@@ -50,12 +55,11 @@ def figures(before: Prediction, after: Prediction, predicted: Prediction, situat
 
 
 def expected(present: Prediction, prediction: Prediction, situation: Situation) -> str:
-    """Return what a configuration is predicted to give: "from 121 to 150-170 images/s, p99 28-34 ms of 50"."""
+    """Return what a configuration should give: "capacity of a pod from 121 to 150-170 images/s predicted, p99 ..."."""
     told = []
     for name in sorted(prediction.models.keys() & present.models.keys()):
         one, other = present.models[name], prediction.models[name]
-        text = f"from {one.capacity.mean:.3g} to {_between(other.capacity)} images/s predicted"
-        text += f", {percentile(situation)} {_between(other.latency, 1000)} ms of {_ms(situation.limits.latency)}"
+        text = f"{_foreseen(one.capacity, other.capacity)}, {percentile(situation)} {_latency(other.latency, situation)}"
         told.append(f"{name} {text}" if len(prediction.models) > 1 else text)
     return "; ".join(told[:_MOST])
 
@@ -64,11 +68,11 @@ def settled(configuration: Configuration, visit: Visit | None, prediction: Predi
     """Return what tuning ended at."""
     seen = prediction if visit is None else grounded(prediction, visit, situation.limits.latency)
     parts = [
-        f"{name} at {stated(knobs)}: {seen.models[name].capacity.mean:.3g} images/s"
+        f"{name} at {stated(knobs)}: {_CAPACITY} {number(seen.models[name].capacity.mean)} images/s"
         for name, knobs in sorted(configuration.items())
         if name in seen.models
     ]
-    return f"converged with {'; '.join(parts[:_MOST])}: nothing that is safe promises 3 % more"
+    return f"converged with {'; '.join(parts[:_MOST])}; nothing that is safe promises clearly more"
 
 
 def stated(knobs: Knobs) -> str:
@@ -81,23 +85,25 @@ def stated(knobs: Knobs) -> str:
 
 
 def largest_batch(knobs: Knobs) -> int:
-    """Return the largest batch that Triton joins: with delay 0 the largest preferred size caps it (facts)."""
-    largest = max(1, knobs.max_batch_size)
-    if knobs.preferred_batch_sizes and knobs.max_queue_delay_microseconds == 0:
-        return min(largest, max(knobs.preferred_batch_sizes))
-    return largest
+    """Return the largest batch that Triton joins."""
+    return knobs.joined
 
 
 def demand(by_model: Mapping[str, float]) -> str:
     """Return a demand: "120 images/s", "people 80, cars 40 images/s"."""
     if len(by_model) == 1:
-        return f"{next(iter(by_model.values())):.3g} images/s"
-    return f"{', '.join(f'{name} {each:.3g}' for name, each in sorted(by_model.items())[:_MOST])} images/s"
+        return f"{number(next(iter(by_model.values())))} images/s"
+    return f"{', '.join(f'{name} {number(each)}' for name, each in sorted(by_model.items())[:_MOST])} images/s"
 
 
 def percentile(situation: Situation) -> str:
     """Return the objective's percentile: "p99"."""
     return f"p{situation.limits.percentile}"
+
+
+def number(figure: float) -> str:
+    """Return a figure with three digits, and those before the point: "0.123", "12.3", "1234"."""
+    return f"{figure:.0f}" if figure >= _THREE_DIGITS else f"{figure:.3g}"
 
 
 def delay(microseconds: int) -> str:
@@ -127,13 +133,25 @@ def _device(before: Prediction, after: Prediction, situation: Situation) -> list
     return [f"accelerator {before.utilization.mean:.0%} -> {after.utilization.mean:.0%}"]
 
 
+def _foreseen(before: Range, after: Range) -> str:
+    if after.high >= ANY:
+        return f"{_CAPACITY} not known"
+    return f"{_CAPACITY} from {number(before.mean)} to {_between(after)} images/s predicted"
+
+
+def _latency(figure: Range, situation: Situation) -> str:
+    if figure.high >= NEVER:
+        return "not known"
+    return f"{_between(figure, 1000)} ms of {_ms(situation.limits.latency)}"
+
+
 def _between(figure: Range, factor: float = 1.0) -> str:
-    low, high = f"{figure.low * factor:.3g}", f"{figure.high * factor:.3g}"
+    low, high = number(figure.low * factor), number(figure.high * factor)
     return low if low == high else f"{low}-{high}"
 
 
 def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.3g}"
+    return number(seconds * 1000)
 
 
 def _count(number: int, noun: str) -> str:

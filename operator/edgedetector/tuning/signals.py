@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from edgedetector.tuning.evidence import Visit
 from edgedetector.tuning.known import Known, KnownModel
 from edgedetector.tuning.situation import Situation
-from edgedetector.tuning.window import BatchTime, Knobs, ModelWindow, Window
+from edgedetector.tuning.window import BatchTime, Configuration, Knobs, ModelWindow, StepWindow, Window
 
 FEWEST_EXECUTIONS: Final = 10
 """Of a batch size, before its mean time counts in the curve. Chosen: the mean of ten spreads by a third of one."""
@@ -69,10 +69,8 @@ class ModelSignals:
 
     @property
     def cap(self) -> int:
-        """Largest batch that Triton joins now: with delay 0 preferred sizes are a hard cap."""
-        most = max(1, self.knobs.max_batch_size)
-        preferred = self.knobs.preferred_batch_sizes
-        return min(most, max(preferred)) if preferred and not self.knobs.max_queue_delay_microseconds else most
+        """Largest batch that Triton joins now."""
+        return self.knobs.joined
 
     @property
     def lost(self) -> float:
@@ -81,14 +79,22 @@ class ModelSignals:
         return min(1.0, max(0.0, short, self.skipped))
 
     @property
-    def absent(self) -> float:
-        """Share of what the cameras are meant to have that never came to be inferred."""
-        return max(0.0, 1.0 - self.offered / self.demand) if self.demand > 0 else 0.0
-
-    @property
     def whole(self) -> float | None:
         """Median time of a frame, or the part of it that is known."""
         return self.median or self.exchange or self.request
+
+
+@dataclass(frozen=True, slots=True)
+class StepSignals:
+    """A post-processing model inside Triton, means over the windows."""
+
+    boxes_of: str
+    """The model whose outputs it takes."""
+    instances: int
+    busy: float
+    """Of an instance, 0 to 1."""
+    request: float
+    """Seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +102,11 @@ class Signals:
     """A pod and its node."""
 
     models: tuple[ModelSignals, ...]
-    steps: tuple[ModelSignals, ...]
-    """Post-processing models inside Triton."""
+    steps: tuple[StepSignals, ...]
     utilization: float | None
     host: float | None
+    processors: float | None
+    """Of the node."""
     pcie_width: float | None
     transport: str
     degraded: float = 0.0
@@ -111,6 +118,16 @@ class Signals:
     def rate(self) -> float:
         """Images a second, all models."""
         return sum(model.rate for model in self.models)
+
+    @property
+    def demand(self) -> float:
+        """Frames a second that the cameras are meant to have, all models."""
+        return sum(model.demand for model in self.models)
+
+    @property
+    def offered(self) -> float:
+        """Frames a second that come to be inferred, all models."""
+        return sum(model.offered for model in self.models)
 
     @property
     def cores(self) -> float:
@@ -140,22 +157,25 @@ class Signals:
         return sum(self.stages.get(name, 0.0) for name in names) / self.cores if self.cores > 0 else 0.0
 
 
-def signals(windows: Sequence[Window], situation: Situation, known: Known, visits: Sequence[Visit]) -> Signals | None:
-    """Return the figures of the configuration in force last; None if no undisturbed window shows any."""
+def signals(
+    windows: Sequence[Window],
+    situation: Situation,
+    known: Known,
+    visits: Sequence[Visit],
+    configuration: Configuration | None = None,
+) -> Signals | None:
+    """Return the figures of a configuration, or of that in force last; None if no undisturbed window shows it."""
     usable = [window for window in windows if not window.disturbed and window.seconds > 0 and window.models]
-    if not usable:
-        return None
-    last = _configuration(usable[-1])
-    present = [window for window in usable if _configuration(window) == last]
-    models = tuple(_model(name, present, situation, known, visits) for name in sorted(last))
-    main = tuple(model for model in models if not model.known.boxes_of)
-    if not main:
+    wanted = dict(configuration) if configuration is not None else _configuration(usable[-1]) if usable else {}
+    present = [window for window in usable if _configuration(window) == wanted]
+    if not present:
         return None
     return Signals(
-        models=main,
-        steps=tuple(model for model in models if model.known.boxes_of),
+        models=tuple(_model(name, present, situation, known, visits) for name in sorted(wanted)),
+        steps=tuple(_steps(present, known)),
         utilization=_share(_mean(present, lambda window: window.utilization)),
         host=_share(_mean(present, lambda window: window.host)),
+        processors=_mean(present, lambda window: window.processors),
         pcie_width=_mean(present, lambda window: window.pcie_width) or None,
         transport=present[-1].transport,
         degraded=_mean(present, lambda window: window.degraded) or 0.0,
@@ -199,6 +219,18 @@ def _model(
         curve=_fit(_merged(seen)),
         more_instances_helped=_helped(name, visits),
     )  # fmt: skip
+
+
+def _steps(windows: Sequence[Window], known: Known) -> Iterator[StepSignals]:
+    """Yield the steps that the specification knows, since it says how many instances they have."""
+    for name in sorted({name for window in windows for name in window.steps} & known.models.keys()):
+        facts = known.models[name]
+
+        def mean(get: Callable[[StepWindow], float], name: str = name) -> float:
+            return _mean(windows, lambda window: get(window.steps[name]) if name in window.steps else None) or 0.0
+
+        busy = mean(lambda step: step.executing) / max(1, facts.instances)
+        yield StepSignals(facts.boxes_of, max(1, facts.instances), min(1.0, busy), mean(lambda step: step.request))
 
 
 def _mean(windows: Sequence[Window], get: Callable[[Window], float | None]) -> float | None:
@@ -292,10 +324,7 @@ def _helped(name: str, visits: Sequence[Visit]) -> bool | None:
         (few.rate, many.rate)
         for few in full
         for many in full
-        if few.knobs.instances < many.knobs.instances and few.knobs == _with_instances(many.knobs, few.knobs.instances)
+        if few.knobs.instances < many.knobs.instances
+        and few.knobs == replace(many.knobs, instances=few.knobs.instances)
     ]
     return any(many >= HELPED * few for few, many in pairs) if pairs else None
-
-
-def _with_instances(knobs: Knobs, count: int) -> Knobs:
-    return Knobs(count, knobs.max_batch_size, knobs.preferred_batch_sizes, knobs.max_queue_delay_microseconds)

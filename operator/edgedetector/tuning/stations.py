@@ -45,7 +45,7 @@ BOX_STAGES: Final = ("boxes", "track")
 TWO: Final = 2.0
 """Mean batch from which an execution is not mostly what each one costs."""
 FEW_LANES: Final = 2.0
-"""Fewer than an accelerator card has, where nobody says how many it has."""
+"""No accelerator card has so few; how many it has nobody says."""
 WIDER: Final = 4.0
 """What x4 carries of x1 (the reference: about 4 against about 1 GB/s)."""
 FASTER_ENGINE: Final = 1.5
@@ -77,6 +77,8 @@ SLOW_BY_EXECUTION: Final = 0.50
 """Share of a frame's time that its execution takes, from which it is the execution that makes it slow."""
 MOSTLY: Final = 0.70
 """Share of an exchange that a request is in Triton, from which it is Triton that holds it up. Chosen."""
+MOST_NEEDED: Final = 4.0
+"""Times the present rate to which figures are drawn out, where cameras get less than they should. Chosen."""
 MOVED: Final = 0.75
 """Factor on what another instance gives where the link shows: on x1 the KS20 gains 1.2 by a second one, where its waits
 alone would promise 1.6."""
@@ -100,9 +102,16 @@ class Case:
 
     @property
     def need(self) -> float:
-        """Factor from the present rate to the demand, where the ladder keeps it down; at most 4."""
-        demand, rate = sum(model.demand for model in self.signals.models), self.signals.rate
-        return min(WIDER, max(1.0, demand / rate)) if self.signals.degraded > 0 and rate > 0 else 1.0
+        """Factor from the present rate to the demand, where the degradation ladder keeps it down."""
+        demand, rate = self.signals.demand, self.signals.rate
+        return min(MOST_NEEDED, max(1.0, demand / rate)) if self.signals.degraded > 0 and rate > 0 else 1.0
+
+    @property
+    def at_present(self) -> str:
+        """A clause that says so where figures are of fewer frames than are wanted; empty: they are not."""
+        if self.need == 1.0:
+            return ""
+        return f", with {self.signals.rate:.0f} of the {self.signals.demand:.0f} frames a second that are wanted"
 
     @property
     def busy(self) -> float:
@@ -128,8 +137,8 @@ class Case:
     @property
     def in_front(self) -> bool:
         """Frames are decoded and then lost in front of full instances: it is not decoding that is too slow."""
-        demand, offered = (sum(getattr(model, name) for model in self.signals.models) for name in ("demand", "offered"))
-        return self.full and self.signals.busiest.lost > LOST and offered >= DECODED * demand
+        signals = self.signals
+        return self.full and signals.busiest.lost > LOST and signals.offered >= DECODED * signals.demand
 
     @property
     def fed(self) -> bool:
@@ -166,9 +175,19 @@ class Case:
         return any((model.latency or 0.0) > self.situation.limits.latency for model in self.signals.models)
 
     @property
+    def host(self) -> float | None:
+        """Load of the processors that the demand could do with, above 1 if they cannot; decoding is done anyway."""
+        busy = self.signals.host
+        return None if busy is None else busy + self._growing(busy) * (self.need - 1.0)
+
+    def _growing(self, host: float) -> float:
+        """Return the part of the processors' load that grows with the inferred frames, as far as that is known."""
+        return host * (1.0 - (self.own or 0.0) * self.signals.stage(*STREAM_STAGES))
+
+    @property
     def host_full(self) -> bool:
         """The node's processors are above what is to stay free."""
-        return (self.signals.host or 0.0) * self.need >= self.situation.limits.host
+        return (self.host or 0.0) >= self.situation.limits.host
 
     @property
     def device_full(self) -> bool:
@@ -187,11 +206,8 @@ class Case:
 
     @property
     def lanes_missing(self) -> bool:
-        """The exporter shows fewer lanes than the card has."""
-        width = self.signals.pcie_width
-        return width is not None and (
-            width < self.known.pcie_width if self.known.pcie_width is not None else width <= FEW_LANES
-        )
+        """The exporter shows fewer lanes than a card has."""
+        return self.signals.pcie_width is not None and self.signals.pcie_width <= FEW_LANES
 
     @property
     def copies(self) -> float:
@@ -243,16 +259,15 @@ class Case:
     @property
     def own(self) -> float | None:
         """The detector's share of what the node's processors do; None: not known."""
-        host, processors, cores = self.signals.host, self.known.processors, self.signals.cores
+        host, processors, cores = self.signals.host, self.signals.processors, self.signals.cores
         return min(1.0, cores / (host * processors)) if processors and host and cores else None
 
     @property
     def host_load(self) -> float:
         """Load of the processors by all that may grow with the inferred frames, of what decoding leaves; 0 to 1."""
-        host = self.signals.host or 0.0
-        growing = host * (1.0 - (self.own or 0.0) * self.signals.stage(*STREAM_STAGES))
-        load = min(1.0, growing / max(1.0 - (host - growing), 1e-3))
-        offered = sum(model.offered for model in self.signals.models)
+        host, offered = self.signals.host or 0.0, self.signals.offered
+        growing = self._growing(host)
+        load = min(1.0, growing * self.need / max(1.0 - (host - growing), 1e-3))
         return min(load, self.signals.rate / offered) if self.fed and offered > 0 else load
 
     def others(self, *without: str) -> float:

@@ -19,6 +19,14 @@ class Knobs:
     max_queue_delay_microseconds: int = 0
 
 
+    @property
+    def joined(self) -> int:
+        """Images in a batch that Triton joins at most: with delay 0 the largest preferred size is a hard cap."""
+        largest = max(1, self.max_batch_size)
+        capped = self.preferred_batch_sizes and self.max_queue_delay_microseconds == 0
+        return min(largest, max(self.preferred_batch_sizes)) if capped else largest
+
+
 LADDER: Final = "the degradation ladder moved"
 """Begins `Window.disturbed` where it did: the pod gives way or takes back, which ends a trial."""
 
@@ -77,6 +85,16 @@ class ModelWindow:
 
 
 @dataclass(frozen=True, slots=True)
+class StepWindow:
+    """A post-processing model inside Triton: nothing of it is tuned."""
+
+    executing: float = 0.0
+    """How many of its instances were executing, mean over the time."""
+    request: float = 0.0
+    """Mean time that a request took in it, seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class Window:
     """A stretch of one pod's life in which nothing was changed. What is not known is None."""
 
@@ -96,6 +114,8 @@ class Window:
     """Lanes in use."""
     host: float | None = None
     """Share of the node's processors that was busy, 0 to 1."""
+    processors: float | None = None
+    """That the node has."""
     shared_memory_free: float | None = None
     """Bytes of /dev/shm."""
     stages: Mapping[str, float] = field(default_factory=dict)
@@ -104,5 +124,7 @@ class Window:
     """`SharedMemory`, `Grpc`, or empty: not known."""
     degraded: int | None = None
     """Rungs of the degradation ladder that all cameras together were down; None: not known."""
+    steps: Mapping[str, StepWindow] = field(default_factory=dict)
+    """By name in Triton."""
     disturbed: str = ""
     """Why this window says nothing of its configuration, e.g. "the degradation ladder moved"; empty: it does."""

@@ -103,6 +103,7 @@ def test_a_window_has_the_differences() -> None:
     assert (found.memory_used, found.memory_total) == (3e9, 8e9)
     assert (found.temperature, found.pcie_width, found.shared_memory_free) == (61.0, 4.0, 5e8)
     assert found.host == 0.25
+    assert found.processors == 2, "20 s passed on them in 10 s"
     assert found.stages == {"boxes": 0.2}
     assert found.transport == "SharedMemory"
     model = found.models["people"]
@@ -210,7 +211,7 @@ def test_what_is_not_told_is_not_known() -> None:
     found = seen(replace(BEFORE, **dark), replace(AFTER, **dark))
     assert found.disturbed == ""
     assert (found.utilization, found.memory_used, found.memory_total, found.temperature) == (None,) * 4
-    assert (found.pcie_width, found.host, found.shared_memory_free) == (None,) * 3
+    assert (found.pcie_width, found.host, found.processors, found.shared_memory_free) == (None,) * 4
 
 
 def test_a_gauge_that_is_no_number_is_not_known() -> None:
@@ -219,11 +220,15 @@ def test_a_gauge_that_is_no_number_is_not_known() -> None:
     assert (found.utilization, found.memory_used, found.memory_total, found.temperature) == (None,) * 4
 
 
-def test_models_that_nobody_tunes_are_passed_over() -> None:
+def test_models_that_nobody_tunes_are_steps() -> None:
     post = replace(MODEL, name="people+postprocessing")
-    both = (*BEFORE.models, post), (*AFTER.models, post)
+    both = (*BEFORE.models, post), (*AFTER.models, replace(LATER, name=post.name))
     found = seen(replace(BEFORE, models=both[0]), replace(AFTER, models=both[1]))
     assert (found.disturbed, found.models.keys()) == ("", {"people"})
+    step = found.steps["people+postprocessing"]
+    assert found.steps.keys() == {"people+postprocessing"}
+    assert step.executing == pytest.approx((0.8 + 7.0) / 10.0), "whatever number of instances it has"
+    assert step.request == pytest.approx(0.015)
 
 
 def models(*, before: dict[str, Any] | None = None, **after: Any) -> dict[str, Observation]:

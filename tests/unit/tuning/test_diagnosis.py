@@ -22,7 +22,7 @@ from edgedetector.tuning.evidence import ModelVisit, Visit
 from edgedetector.tuning.findings import Bottleneck, Confidence
 from edgedetector.tuning.known import Known, KnownModel, known
 from edgedetector.tuning.situation import Engine, Goal, Limits, Situation
-from edgedetector.tuning.window import BatchTime, Knobs, ModelWindow, Window
+from edgedetector.tuning.window import BatchTime, Knobs, ModelWindow, StepWindow, Window
 
 KS20 = load(CALIBRATION)["ks20"]
 X1 = override(KS20, {"link.generation": 3, "link.lanes": 1})
@@ -141,15 +141,16 @@ def visit(knobs, *, rate, busy=0.98, batches=None):
     return Visit({"people": ModelVisit(knobs, batches or {}, rate=rate, busy=busy)}, seconds=30.0, ended=0.0)
 
 
-def test_a_narrow_link_that_the_exporter_tells_is_said_with_its_lanes():
-    found = diagnose([window(pcie_width=1.0)], SITUATION, Known(pcie_width=4.0))
+@pytest.mark.parametrize(("lanes", "said"), [(1.0, "its link has 1 lane,"), (2.0, "its link has 2 lanes,")])
+def test_a_narrow_link_that_the_exporter_tells_is_said_with_its_lanes(lanes, said):
+    found = diagnose([window(pcie_width=lanes)], SITUATION)
 
     assert found.bottleneck.bottleneck is Bottleneck.LINK
-    assert "1 of 4 lanes" in found.bottleneck.evidence
+    assert said in f"{found.bottleneck.evidence},"
 
 
 def test_a_device_that_computes_all_the_time_does_not_suffer_from_its_narrow_link():
-    found = diagnose([window(utilization=0.95, pcie_width=1.0)], SITUATION, Known(pcie_width=4.0))
+    found = diagnose([window(utilization=0.95, pcie_width=1.0)], SITUATION)
 
     assert found.bottleneck.bottleneck is Bottleneck.MODEL_COMPUTE
 
@@ -182,7 +183,7 @@ def test_batches_that_end_at_a_cap_are_the_tuner_s_to_raise():
     found = diagnose([capped], SITUATION, visits=visits)
 
     assert found.bottleneck.bottleneck is Bottleneck.SCHEDULING
-    assert "batches end at 2 of the engine's 32" in found.bottleneck.evidence
+    assert "batches end at 2 images, the engine takes 32, and 4 frames wait in Triton" in found.bottleneck.evidence
     assert found.bottleneck.confidence is Confidence.LIKELY
 
 
@@ -233,15 +234,15 @@ def test_a_post_processing_step_is_no_transport():
         transport="Grpc", busy=0.4, queue=0.0, request=0.025, exchange=0.128, median=0.13,
         batches={1: BatchTime(900, 0.024)},
     )  # fmt: skip
-    step = ModelWindow(Knobs(1, 1), demand=100.0, offered=70.0, rate=70.0, busy=0.99, request=0.1)
     served = names.post_processing("people")
-    both = replace(seen, models={**seen.models, served: step})
+    both = replace(seen, steps={served: StepWindow(1.98, request=0.1)})
 
-    found = diagnose([both], SITUATION, Known(models={served: KnownModel(boxes_of="people")}))
+    found = diagnose([both], SITUATION, Known(models={served: KnownModel(boxes_of="people", instances=2)}))
 
     assert [finding.bottleneck for finding in found.findings] == [Bottleneck.POST_PROCESSING]
+    assert "executes 100 % of the time with 2 instances" in found.bottleneck.evidence
     assert found.bottleneck.remedy == remedies.MORE_STEPS
-    assert found.bottleneck.curable
+    assert not found.bottleneck.curable, "tuning leaves the instances of post-processing alone"
 
 
 @pytest.mark.parametrize(
@@ -253,18 +254,21 @@ def test_a_post_processing_step_is_no_transport():
     ],
 )
 def test_what_takes_the_processors_decides_the_class(stages, bottleneck, remedy):
-    full = window(host=0.95, stages=stages, busy=0.4, queue=0.0, request=0.03, exchange=0.2, skipped=0.0, rate=100.0)
+    full = window(
+        host=0.95, processors=4.0, stages=stages, busy=0.4, queue=0.0, request=0.03, exchange=0.2, skipped=0.0,
+        rate=100.0,
+    )  # fmt: skip
 
-    found = diagnose([full], SITUATION, Known(models={"people": KnownModel("FP16", raw=True)}, processors=4))
+    found = diagnose([full], SITUATION, Known(models={"people": KnownModel("FP16", raw=True)}))
 
     assert found.bottleneck.bottleneck is bottleneck
     assert remedy in found.bottleneck.remedy
 
 
 def test_a_node_that_others_fill_is_said_to_be_filled_by_others():
-    full = window(host=0.95, stages={"decode": 0.3, "boxes": 0.1}, busy=0.4, rate=100.0, skipped=0.0)
+    full = window(host=0.95, processors=8.0, stages={"decode": 0.3, "boxes": 0.1}, busy=0.4, rate=100.0, skipped=0.0)
 
-    found = diagnose([full], SITUATION, Known(processors=8))
+    found = diagnose([full], SITUATION)
 
     assert found.bottleneck.bottleneck is Bottleneck.HOST_CPU
     assert "Triton or other processes have the rest" in found.bottleneck.evidence
@@ -288,6 +292,92 @@ def test_what_the_ladder_keeps_down_is_judged_at_the_demand():
     found = diagnose([calm], SITUATION)
 
     assert found.bottleneck.bottleneck is Bottleneck.MODEL_COMPUTE
+
+
+def test_a_node_that_would_be_full_at_the_demand_is_said_to_be_so_at_the_present_frames():
+    calm = window(
+        host=0.25, processors=8.0, utilization=0.1, busy=0.15, rate=25.0, offered=25.0, skipped=0.0, queue=0.0,
+        latency=0.03, median=0.02, request=0.02, exchange=0.021, batches={1: BatchTime(750, 0.02)}, degraded=4,
+    )  # fmt: skip
+
+    found = diagnose([calm], SITUATION)
+
+    assert found.bottleneck.bottleneck is Bottleneck.HOST_CPU
+    assert "with 25 of the 100 frames a second that are wanted" in found.bottleneck.evidence
+    assert found.bottleneck.confidence is Confidence.LIKELY
+    assert found.bottleneck.share > 0
+
+
+def test_decoding_that_goes_on_anyway_is_not_drawn_out_to_the_demand():
+    decoding = window(
+        host=0.4, processors=4.0, stages={"decode": 1.5, "boxes": 0.1}, utilization=0.1, busy=0.15, rate=25.0,
+        offered=25.0, skipped=0.0, queue=0.0, latency=0.03, median=0.02, request=0.02, exchange=0.021,
+        batches={1: BatchTime(750, 0.02)}, degraded=4,
+    )  # fmt: skip
+
+    found = diagnose([decoding], SITUATION)
+
+    assert "cpu" != found.limit
+
+
+def test_the_configuration_that_is_asked_for_is_judged_and_not_the_one_on_trial():
+    trial = window(knobs=Knobs(4, 8), pod="b", utilization=0.95)
+
+    found = diagnose([window(), trial], SITUATION, configuration={"people": Knobs(2, 8)})
+
+    assert found == diagnose([window()], SITUATION)
+    assert found != diagnose([window(), trial], SITUATION)
+
+
+def test_of_a_configuration_that_was_not_seen_nothing_is_said():
+    found = diagnose([window()], SITUATION, configuration={"people": Knobs(3)})
+
+    assert found.bottleneck.bottleneck is Bottleneck.UNKNOWN
+
+
+def test_a_slow_execution_is_the_evidence_where_it_is_the_execution_that_is_slow():
+    slow = window(
+        utilization=None, busy=0.2, rate=5.0, demand=5.0, offered=5.0, skipped=0.0, queue=0.0, latency=0.1,
+        median=0.08, request=0.07, exchange=0.071, batches={1: BatchTime(150, 0.07)},
+    )  # fmt: skip
+
+    found = diagnose([slow], SITUATION)
+
+    assert found.bottleneck.bottleneck is Bottleneck.MODEL_COMPUTE
+    assert "an execution takes 70 ms of a frame's 80 ms" in found.bottleneck.evidence
+
+
+def test_a_guess_keeps_the_capital_of_a_name():
+    capped = window(knobs=Knobs(2, 2), batches={2: BatchTime(300, 0.02)}, utilization=0.9)
+
+    found = diagnose([capped], SITUATION)
+
+    assert found.bottleneck.confidence is Confidence.POSSIBLE
+    assert found.message.startswith("Possibly Triton ")
+
+
+def test_a_long_story_gives_way_to_the_remedy():
+    name = "m" * 600
+    seen = window(busy=0.4, queue=0.0, request=0.025, exchange=0.03, latency=0.04, batches={1: BatchTime(900, 0.024)})
+    full = replace(seen, steps={"step": StepWindow(1.0)})
+
+    found = diagnose([full], SITUATION, Known(models={"step": KnownModel(boxes_of=name)}))
+
+    assert len(found.message) == LONGEST
+    assert found.message.endswith(f"...; {remedies.MORE_STEPS}")
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (Known(idle_substreams=1), "the camera that has one unused"),
+        (Known(idle_substreams=3), "the 3 cameras that have one unused"),
+        (Known(hardware_decoding=False), "let the accelerator decode"),
+    ],
+)
+def test_the_remedy_for_streams_fits_the_cameras_and_the_profile(facts, said):
+    assert said in remedies.streaming(facts)
+    assert "accelerator" not in remedies.streaming(replace(facts, hardware_decoding=None))
 
 
 @pytest.mark.parametrize(("goal", "curable"), [(Goal.THROUGHPUT, False), (Goal.EFFICIENCY, True)])
@@ -325,7 +415,7 @@ def test_without_the_device_s_utilisation_it_says_so_and_is_not_sure():
         [window(utilization=None)], replace(SITUATION, engines={}), Known(exporter_tells_utilization=False)
     )
 
-    assert "the accelerator's utilisation is not known, since the profile's exporter does not tell" in found.unknown
+    assert "the accelerator's utilisation is not known, since no exporter of the profile tells it" in found.unknown
     assert found.unknown[0] in found.message
     assert all(finding.confidence is Confidence.POSSIBLE for finding in found.findings)
 
@@ -362,7 +452,7 @@ KNOBS = st.builds(
 )
 BATCHES = st.dictionaries(st.integers(0, 33), st.builds(BatchTime, st.integers(0, 10**6), NUMBERS, NUMBERS), max_size=4)
 MODELS = st.dictionaries(
-    st.sampled_from(["people", "cars", names.post_processing("people")]),
+    st.sampled_from(["people", "cars"]),
     st.builds(
         ModelWindow, knobs=KNOBS, demand=NUMBERS, offered=NUMBERS, rate=NUMBERS, skipped=NUMBERS, batches=BATCHES,
         busy=NUMBERS, queue=NUMBERS, request=NUMBERS, exchange=MAYBE, latency=MAYBE, median=MAYBE,
@@ -372,7 +462,8 @@ MODELS = st.dictionaries(
 WINDOWS = st.lists(
     st.builds(
         Window, pod=st.just("a"), start=st.just(0.0), seconds=NUMBERS, models=MODELS,
-        utilization=MAYBE, pcie_width=MAYBE, host=MAYBE,
+        utilization=MAYBE, pcie_width=MAYBE, host=MAYBE, processors=MAYBE,
+        steps=st.dictionaries(st.just(names.post_processing("people")), st.builds(StepWindow, NUMBERS, NUMBERS)),
         stages=st.dictionaries(st.sampled_from(["decode", "boxes"]), NUMBERS),
         transport=st.sampled_from(["", "Grpc", "SharedMemory"]), degraded=st.sampled_from([None, 0, 3]),
         disturbed=st.sampled_from(["", "", "reloaded"]),
@@ -389,9 +480,8 @@ VISITS = st.lists(
 )  # fmt: skip
 FACTS = st.builds(
     Known,
-    models=st.just({names.post_processing("people"): KnownModel(boxes_of="people")}),
-    pcie_width=MAYBE, processors=st.one_of(st.none(), st.integers(0, 64)),
-)  # fmt: skip
+    models=st.just({names.post_processing("people"): KnownModel(boxes_of="people")}), motion_gated=st.booleans()
+)
 SITUATIONS = st.builds(
     Situation, start=st.just({}), engines=st.dictionaries(st.just("people"), st.builds(Engine, st.integers(0, 32))),
     goal=st.sampled_from(Goal), limits=st.builds(Limits, latency=st.floats(0, 1)),
@@ -408,6 +498,8 @@ def test_whatever_comes_in_there_is_an_answer_and_the_same_one_again(seen, situa
     assert 0 < len(found.message) <= LONGEST
     assert "\n" not in found.message
     assert "nan" not in found.message
+    assert "inf" not in found.message.replace("inferred", "")
+    assert found.message.endswith(found.bottleneck.remedy)
     assert all(0.0 <= finding.share <= 1.0 for finding in found.findings)
     assert all(finding.evidence and finding.remedy for finding in found.findings)
     assert repr(diagnose(seen, situation, facts, visits)) == repr(found)
@@ -433,13 +525,13 @@ def test_bytes_decoder_and_steps_come_from_the_specification():
         inputs=(TensorSpec("images", (3, 640, 640), "FP16"),), outputs=(TensorSpec("output0", (84, 8400), "FP16"),),
         decoder=DecoderSpec(type="yolov8"),
     )  # fmt: skip
-    inside = replace(spec, name="cars", post_processing=PostProcessingSpec(builtin="NMS"))
+    inside = replace(spec, name="cars", post_processing=PostProcessingSpec(builtin="NMS", instances=3))
 
     models = known([spec, inside]).models
 
     assert models["people"] == KnownModel("FP16", 2 * 3 * 640 * 640, 2 * 84 * 8400, raw=True)
     assert not models["cars"].raw
-    assert models[names.post_processing("cars")].boxes_of == "cars"
+    assert models[names.post_processing("cars")] == KnownModel(boxes_of="cars", instances=3)
 
 
 def test_a_tensor_without_a_fixed_size_makes_the_bytes_unknown():

@@ -1,0 +1,56 @@
+"""What is known to be wrong in tuning, each with the input that shows it: strict, so that a mend takes it away."""
+
+from __future__ import annotations
+
+import pytest
+
+from edgedetector.tuning import choice, memory, resources
+from edgedetector.tuning.capacity import measured
+from edgedetector.tuning.evidence import ModelPrediction, ModelVisit, Prediction, Range, Visit
+from edgedetector.tuning.record import State
+from edgedetector.tuning.situation import Engine, Limits, Situation
+from edgedetector.tuning.window import BatchTime, Knobs, ModelWindow, Window
+
+YEARS = 12 * 365 * 86400.0
+
+
+@pytest.mark.xfail(strict=True, reason="rate / busy counts what instances hide from each other at a light load")
+def test_no_capacity_is_shown_that_the_accelerator_cannot_have() -> None:
+    """A device that does one execution of 10 ms at a time: 100 images a second, with however many instances."""
+    four = ModelWindow(Knobs(4, 1), demand=20.0, offered=20.0, rate=20.0, busy=0.05)
+    seen = Window("a", 0.0, 10.0, {"people": four}, utilization=0.2)
+    found = measured([seen], {"people": Knobs(4, 1)}, 1, 0.0)
+    assert found is not None
+    assert found.frames <= 105.0
+
+
+@pytest.mark.xfail(strict=True, reason="the quickest execution seen is of eight images in the company of three others")
+def test_what_was_seen_of_full_batches_alone_does_not_say_that_nothing_can_be_quicker() -> None:
+    """Four instances with batches of eight take 60 ms; one image alone may well take 10."""
+    knobs = Knobs(4, 8)
+    seen = ModelVisit(
+        knobs, {8: BatchTime(500, 0.060)}, demand=500.0, rate=400.0, busy=1.0, latency=Range(0.2, 0.2, 0.2)
+    )
+    state = State(accepted={"people": knobs}, visits=(Visit({"people": seen}, 60.0, 0.0, windows=6),))
+    situation = Situation({"people": knobs}, {"people": Engine(8)}, limits=Limits(latency=0.05))
+    present = Prediction({"people": ModelPrediction(Range(1, 1, 1), Range(0.2, 0.2, 0.2), 1.0, 8.0, knobs)})
+    assert "no configuration can" not in choice._hopeless(state, situation, [], present)
+
+
+@pytest.mark.xfail(strict=True, reason="`until` is not held against the longest denial, as every other time is")
+def test_a_clock_that_was_years_ahead_denies_nothing_for_years() -> None:
+    state = memory.deny(State(), {"people": Knobs(2)}, YEARS, 3600.0, "it did not load")
+    assert not memory.denied(state, {"people": Knobs(2)}, 0.0)
+
+
+@pytest.mark.xfail(strict=True, reason="visits are told apart by a time that may lie ahead of the present clock")
+def test_after_the_clock_was_set_back_the_present_load_is_that_of_the_latest_window() -> None:
+    def visit(instances: int, demand: float, ended: float) -> Visit:
+        return Visit({"people": ModelVisit(Knobs(instances), demand=demand)}, 60.0, ended)
+
+    before, after = visit(1, 10.0, YEARS), visit(2, 90.0, 0.0)
+    now = resources.latest((before, after))
+    assert now is not None
+    assert now.models["people"].demand == 90.0
+
+

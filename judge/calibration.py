@@ -11,9 +11,11 @@ import itertools
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from judge.batcher import Batching, Model
 from judge.clients import ClosedLoop, OpenLoop
+from judge.device import Station
 from judge.events import Clock
 
 CASES = 50
@@ -117,6 +119,34 @@ class Sleeper:
         """Do nothing."""
 
 
+class _Threads(Station):
+    """The processors of a client, which take more or less for a request: threads wait for each other's locks.
+
+    Exponential, of the measured mean, as the lateness of `Sleeper` is. With a constant time, what was answered together
+    comes back together, and a closed loop keeps a batch together for ever that nothing real keeps.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self._draw = random.Random("threads")  # noqa: S311 - to be repeated, not secret
+
+    def serve(self, now: float, seconds: float) -> float:
+        """Serve for about `seconds`."""
+        return super().serve(now, self._draw.expovariate(1.0 / seconds))
+
+
+class _Closed(ClosedLoop):
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._client = _Threads()
+
+
+class _Open(OpenLoop):
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._client = _Threads()
+
+
 def predict(
     case: Case,
     overheads: Overheads,
@@ -141,7 +171,7 @@ def predict(
     )
     model = Model("sleeper", case.batching, device, clock, turn=overheads.turn)
     if case.flights:
-        loop = ClosedLoop(clock, model.enqueue, case.flights, way=way, serial=overheads.serial)
+        loop = _Closed(clock, model.enqueue, case.flights, way=way, serial=overheads.serial)
         clock.run(SETTLE)
         settled = len(loop.latencies)
         # Longer than the real one, for the mean over whatever patterns there are.
@@ -149,7 +179,7 @@ def predict(
         clock.run(SETTLE + seconds)
         found = loop.latencies[settled:]
     else:
-        paced = OpenLoop(clock, model.enqueue, iter(sent), way=way, serial=overheads.serial)
+        paced = _Open(clock, model.enqueue, iter(sent), way=way, serial=overheads.serial)
         clock.run(seconds)
         found = paced.latencies
     return outcome(found, seconds)

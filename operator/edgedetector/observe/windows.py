@@ -42,7 +42,7 @@ def window(
     Parameters
     ----------
     knobs
-        Serving id -> how each model is served; what is in none of them is a step after a model, of which nothing is tuned.
+        Serving id -> how each model is served; what is in none of them is a step after a model, and not tuned.
     percentile
         Of the latency, 1 to 99.
     now, start

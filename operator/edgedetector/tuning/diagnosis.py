@@ -177,9 +177,7 @@ def _written(findings: list[Finding], unknown: tuple[str, ...]) -> Diagnosis:
     missing = f" ({unknown[0]})" if unknown and first.confidence is Confidence.POSSIBLE else ""
     # Evidence gives way to the remedy, which is what somebody on call needs.
     said = _cut(f"{first.evidence}{missing}", LONGEST - len(f"{headline}: ; {first.remedy}"))
-    return Diagnosis(
-        tuple(findings), remedies.LIMITS[first.bottleneck], f"{headline}: {said}; {first.remedy}", unknown
-    )
+    return Diagnosis(tuple(findings), remedies.LIMITS[first.bottleneck], f"{headline}: {said}; {first.remedy}", unknown)
 
 
 def _cut(text: str, most: int) -> str:

@@ -59,7 +59,9 @@ def expected(present: Prediction, prediction: Prediction, situation: Situation) 
     told = []
     for name in sorted(prediction.models.keys() & present.models.keys()):
         one, other = present.models[name], prediction.models[name]
-        text = f"{_foreseen(one.capacity, other.capacity)}, {percentile(situation)} {_latency(other.latency, situation)}"
+        text = (
+            f"{_foreseen(one.capacity, other.capacity)}, {percentile(situation)} {_latency(other.latency, situation)}"
+        )
         told.append(f"{name} {text}" if len(prediction.models) > 1 else text)
     return "; ".join(told[:_MOST])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from edgedetector.tuning.evidence import Visit
@@ -224,13 +225,13 @@ def _model(
 def _steps(windows: Sequence[Window], known: Known) -> Iterator[StepSignals]:
     """Yield the steps that the specification knows, since it says how many instances they have."""
     for name in sorted({name for window in windows for name in window.steps} & known.models.keys()):
-        facts = known.models[name]
-
-        def mean(get: Callable[[StepWindow], float], name: str = name) -> float:
-            return _mean(windows, lambda window: get(window.steps[name]) if name in window.steps else None) or 0.0
-
+        facts, mean = known.models[name], partial(_mean_of_step, windows, name)
         busy = mean(lambda step: step.executing) / max(1, facts.instances)
         yield StepSignals(facts.boxes_of, max(1, facts.instances), min(1.0, busy), mean(lambda step: step.request))
+
+
+def _mean_of_step(windows: Sequence[Window], name: str, get: Callable[[StepWindow], float]) -> float:
+    return _mean(windows, lambda window: get(window.steps[name]) if name in window.steps else None) or 0.0
 
 
 def _mean(windows: Sequence[Window], get: Callable[[Window], float | None]) -> float | None:

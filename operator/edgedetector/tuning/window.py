@@ -18,7 +18,6 @@ class Knobs:
     """Ascending; empty: none. With delay 0 the largest of them is the largest batch that is joined."""
     max_queue_delay_microseconds: int = 0
 
-
     @property
     def joined(self) -> int:
         """Images in a batch that Triton joins at most: with delay 0 the largest preferred size is a hard cap."""

@@ -317,7 +317,7 @@ def test_decoding_that_goes_on_anyway_is_not_drawn_out_to_the_demand():
 
     found = diagnose([decoding], SITUATION)
 
-    assert "cpu" != found.limit
+    assert found.limit != "cpu"
 
 
 def test_the_configuration_that_is_asked_for_is_judged_and_not_the_one_on_trial():
@@ -479,8 +479,7 @@ VISITS = st.lists(
     max_size=3,
 )  # fmt: skip
 FACTS = st.builds(
-    Known,
-    models=st.just({names.post_processing("people"): KnownModel(boxes_of="people")}), motion_gated=st.booleans()
+    Known, models=st.just({names.post_processing("people"): KnownModel(boxes_of="people")}), motion_gated=st.booleans()
 )
 SITUATIONS = st.builds(
     Situation, start=st.just({}), engines=st.dictionaries(st.just("people"), st.builds(Engine, st.integers(0, 32))),

@@ -52,5 +52,3 @@ def test_after_the_clock_was_set_back_the_present_load_is_that_of_the_latest_win
     now = resources.latest((before, after))
     assert now is not None
     assert now.models["people"].demand == 90.0
-
-

@@ -15,7 +15,10 @@ from edgedetector.tuning.window import Knobs
 SITUATION = Situation({"people": Knobs()}, {"people": Engine(8)}, limits=Limits(latency=0.05))
 
 
-def prediction(capacity: Range, latency: Range = Range(0.028, 0.03, 0.034)) -> Prediction:
+USUAL = Range(0.028, 0.03, 0.034)
+
+
+def prediction(capacity: Range, latency: Range = USUAL) -> Prediction:
     return Prediction({"people": ModelPrediction(capacity, latency, 0.5, 1.0)})
 
 

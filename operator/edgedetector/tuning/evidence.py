@@ -38,7 +38,7 @@ class ModelVisit:
     """Mean seconds in the client."""
     request: float = 0.0
     """Mean seconds in Triton."""
-    ages: Mapping[int, int] = field(default_factory=dict)
+    ages: Mapping[int, float] = field(default_factory=dict)
     """Bucket -> results of its windows, by the time from a decoded frame to its result (`api.observation`)."""
 
 

@@ -28,6 +28,10 @@ TOGETHER: Final = 4
 certain as one of n / 4 independent ones."""
 Z: Final = 1.96
 """Of a 95 % confidence interval of the normal distribution."""
+FAINT: Final = 0.1
+"""Of a result, below which it is forgotten."""
+MANY: Final = 100
+"""Results of a bucket from which a whole one more or less makes no difference."""
 HIGHEST_SHARE: Final = 1.05
 """A share of time that is measured by two clocks may be a little above 1."""
 
@@ -171,12 +175,13 @@ def _model(
     )
 
 
-def _pooled(old: Mapping[int, int], new: Mapping[int, int], fade: float) -> dict[int, int]:
-    kept = {bucket: round(count * fade) for bucket, count in old.items()}
-    return {b: kept.get(b, 0) + new.get(b, 0) for b in sorted(kept.keys() | new.keys()) if kept.get(b) or new.get(b)}
+def _pooled(old: Mapping[int, float], new: Mapping[int, int], fade: float) -> dict[int, float]:
+    """Return the results by bucket; where there are few in hundredths, since whole ones would never fade."""
+    found = {bucket: old.get(bucket, 0) * fade + new.get(bucket, 0) for bucket in sorted(old.keys() | new.keys())}
+    return {b: round(count, 2) if count < MANY else round(count) for b, count in found.items() if count >= FAINT}
 
 
-def _latency(old: ModelVisit, new: ModelWindow, ages: Mapping[int, int], percent: int, count: int) -> Range | None:
+def _latency(old: ModelVisit, new: ModelWindow, ages: Mapping[int, float], percent: int, count: int) -> Range | None:
     """Return the percentile over all windows, of all their results where those are told."""
     if not ages:
         return old.latency if new.latency is None else _percentile(old.latency, new.latency, count)
@@ -189,9 +194,9 @@ def _latency(old: ModelVisit, new: ModelWindow, ages: Mapping[int, int], percent
     return Range(*(_short(quantile(ages, each)) for each in (share - reach, share, min(1.0, share + reach))))
 
 
-def quantile(ages: Mapping[int, int], share: float) -> float:
+def quantile(ages: Mapping[int, float], share: float) -> float:
     """Return the seconds that a share of results, counted by bucket, did not take longer than."""
-    rank, passed = share * sum(ages.values()), 0
+    rank, passed = share * sum(ages.values()), 0.0
     for bucket in sorted(ages):
         passed += ages[bucket]
         if passed >= rank:
@@ -199,7 +204,7 @@ def quantile(ages: Mapping[int, int], share: float) -> float:
     return bound(max(ages))
 
 
-def mean_age(ages: Mapping[int, int]) -> float | None:
+def mean_age(ages: Mapping[int, float]) -> float | None:
     """Return the mean of results that are counted by bucket, seconds; None: there are none."""
     total = sum(ages.values())
     middle = 2 ** (-0.5 / BUCKETS_AN_OCTAVE)

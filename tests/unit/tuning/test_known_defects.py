@@ -55,7 +55,6 @@ def test_after_the_clock_was_set_back_the_present_load_is_that_of_the_latest_win
     assert now.models["people"].demand == 90.0
 
 
-@pytest.mark.xfail(strict=True, reason="counts of a bucket up to 6 never fade: 6 * 120 / 130 s rounds to 6 again")
 def test_a_percentile_does_not_remember_each_slow_frame_of_the_last_hours() -> None:
     """Under 1 % of the frames are slow, each time by another time: the 99th percentile is never one of them."""
     visit = None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.unit.tuning.toy import FIRST, Device, World, ran, situation
+from tests.unit.tuning.toy import FIRST, Device, Pod, World, ran, situation
 
 from edgedetector.tuning import resting
 from edgedetector.tuning.decision import Decision, Kind, ProbeReport, Report
@@ -102,21 +102,64 @@ def test_a_trial_in_which_a_request_fails_is_over_at_once_and_not_repeated() -> 
         (lambda _: ProbeReport("other", "Running"), "does not know of the trial any more"),
     ],
 )
-def test_what_the_pod_says_of_a_trial_ends_it_and_denies_it_for_an_hour(
-    answer: Callable[[str], ProbeReport], word: str
-) -> None:
+def test_what_the_pod_says_of_a_trial_ends_it(answer: Callable[[str], ProbeReport], word: str) -> None:
     world = World(ONE)
     state = probing(world)
     assert state.trial is not None
-    tried = state.trial.configuration
     state, decision = one(world, state, probe=answer(state.trial.id))
     assert decision.kind is Kind.REVERT
     assert word in decision.message
     assert decision.configuration == state.accepted == ONE
+
+
+def test_what_did_not_load_is_denied_for_an_hour() -> None:
+    world = World(ONE)
+    state = probing(world)
+    assert state.trial is not None
+    tried = state.trial.configuration
+    state, _ = one(world, state, probe=ProbeReport(state.trial.id, "Failed", "out of memory on the device"))
+    assert [denial.until - world.now for denial in state.denials] == [3600]
     state, _ = ran(world, SMALL, 3500, state)
     assert tried not in world.tried[1:]
-    state, _ = ran(world, SMALL, 300, state)
-    assert all(denial.until > world.now or denial.times for denial in state.denials)
+
+
+def test_a_pod_that_goes_says_nothing_of_what_was_tried_in_it_and_the_same_is_tried_again() -> None:
+    """A drained node, an eviction, a new template: another pod has taken its place."""
+    world = World(ONE)
+    state = probing(world)
+    assert state.trial is not None
+    tried = dict(state.trial.configuration)
+    world.pods = {"pod-new": Pod(dict(ONE))}
+    state, decision = one(world, state, windows=())
+    assert (decision.kind, state.denials) == (Kind.REVERT, ())
+    assert "gone" in decision.message
+    _, decisions = ran(world, SMALL, 120, state)
+    assert (decisions[0][1].configuration, decisions[0][1].pod) == (tried, "pod-new")
+
+
+def test_an_operator_that_was_away_says_nothing_of_what_was_tried_meanwhile() -> None:
+    world = World(ONE)
+    state = probing(world)
+    assert state.trial is not None
+    tried = dict(state.trial.configuration)
+    world.pass_(60.0)
+    state, decision = one(world, state)
+    assert (decision.kind, state.denials) == (Kind.REVERT, ())
+    assert "not renewed in time" in decision.message
+    _, decisions = ran(world, SMALL, 120, state)
+    assert decisions[0][1].configuration == tried
+
+
+@pytest.mark.parametrize("said", [None, ProbeReport("", "Expired")])
+def test_a_pod_that_may_have_choked_on_a_configuration_denies_it_for_a_while(said: ProbeReport | None) -> None:
+    world = World(ONE)
+    state = probing(world)
+    assert state.trial is not None
+    told = replace(said, id=state.trial.id) if said is not None else None
+    decision = None
+    while decision is None or decision.kind is not Kind.REVERT:
+        state, decision = one(world, state, windows=(), probe=told)
+    assert [denial.until - world.now for denial in state.denials] == [600]
 
 
 def test_a_pod_that_is_gone_or_silent_ends_the_trial() -> None:

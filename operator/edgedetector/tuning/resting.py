@@ -11,7 +11,7 @@ from edgedetector.tuning import memory, sentences, transitions, trial, visits
 from edgedetector.tuning.choice import Aim, Choice, Nothing, broken, choose
 from edgedetector.tuning.decision import Decision, Kind, Report
 from edgedetector.tuning.evidence import Visit
-from edgedetector.tuning.record import Recommendation, State, noted
+from edgedetector.tuning.record import Recommendation, State
 from edgedetector.tuning.situation import Mode, Situation
 from edgedetector.tuning.transitions import Move
 from edgedetector.tuning.trouble import SILENCE, blindness
@@ -53,12 +53,14 @@ def rested(state: State, report: Report, situation: Situation, now: float) -> Mo
     state, disappointed = _watched(state, latest, situation, now)
     if disappointed:
         return _back(state, disappointed, now)
-    state = _alarmed(_drifted(_levelled(state, latest), now), situation, now)
+    before, state = state, _alarmed(_drifted(_levelled(state, latest)), situation, now)
     if situation.mode == Mode.FROZEN:
         return _wait(state, "frozen: what is accepted serves until tuning is resumed")
     trouble = blindness(state, report.windows, now) or _failing(state, now)
     state = replace(state, trouble=trouble or (state.hopeless if state.converged else ""))
-    if why := trouble or _not_yet(state, report, latest, now):
+    # Told first: a choice in this very step may find at once that it has converged again.
+    resumed = state.resumed if before.converged and not state.converged else ""
+    if why := trouble or resumed or _not_yet(state, report, latest, now):
         return _wait(state, why)
     if state.converged:
         return _wait(state, f"converged at {sentences.demand(state.demand)}")
@@ -144,7 +146,7 @@ def _alarmed(state: State, situation: Situation, now: float) -> State:
         return state
     if 0 <= now - max((best.at for best in state.memory if best.level == state.level), default=0.0) < PATIENCE:
         return state
-    return noted(replace(state, converged=False, probes=0), now, "Resumed", "the objective is broken: tuning goes on")
+    return replace(state, converged=False, probes=0, resumed="the objective is broken: tuning goes on")
 
 
 def _moving(state: State, latest: Sequence[Window]) -> bool:
@@ -153,7 +155,7 @@ def _moving(state: State, latest: Sequence[Window]) -> bool:
     return not latest or memory.apart(last, state.demand, memory.MOVING)
 
 
-def _drifted(state: State, now: float) -> State:
+def _drifted(state: State) -> State:
     """Notice that the server became slower or quicker since it converged."""
     seen = visits.of(state.visits, state.accepted)
     if not state.converged or seen is None or seen.seconds < visits.MEMORY:
@@ -166,8 +168,9 @@ def _drifted(state: State, now: float) -> State:
     others = (v for v in state.visits if v is not seen)
     known = tuple(visits.slower(v, ratio) for v in others) if 1 / REPLACED < ratio < REPLACED else ()
     message = f"executions take {ratio:.2f} times as long as when tuning converged: it goes on"
-    state = replace(state, visits=(*known, seen), converged=False, reference=None, probes=0, recommendation=None)
-    return noted(state, now, "Resumed", message)
+    return replace(
+        state, visits=(*known, seen), converged=False, reference=None, probes=0, recommendation=None, resumed=message
+    )
 
 
 def _failing(state: State, now: float) -> str:
@@ -236,11 +239,7 @@ def proposed(state: State, choice: Choice, situation: Situation) -> str:
 
 def _recommended(state: State, choice: Choice, sentence: str, now: float) -> Move:
     known = Recommendation(dict(choice.configuration), choice.prediction, sentence, now)
-    decision = _recommendation(known)
-    before, state = state.recommendation, replace(state, recommendation=known)
-    if before is not None and before.configuration == choice.configuration:
-        return state, decision
-    return noted(state, now, Kind.RECOMMEND, sentence), decision
+    return replace(state, recommendation=known), _recommendation(known)
 
 
 def _recommendation(known: Recommendation) -> Decision:
@@ -248,6 +247,5 @@ def _recommendation(known: Recommendation) -> Decision:
 
 
 def _converged(state: State, sentence: str, now: float) -> Move:
-    state = replace(state, converged=True, reference=None, recommendation=None, hopeless="")
-    state = memory.remembered(state, now, converged=True)
-    return noted(state, now, "Converged", sentence), Decision(Kind.WAIT, sentence)
+    state = replace(state, converged=True, reference=None, recommendation=None, hopeless="", resumed="")
+    return memory.remembered(state, now, converged=True), Decision(Kind.WAIT, sentence)

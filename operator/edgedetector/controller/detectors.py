@@ -26,7 +26,7 @@ from edgedetector.controller.patience import Patience
 from edgedetector.controller.shell import reported, resource
 from edgedetector.controller.tuning import Tuner
 from edgedetector.observe import gather, kubelet, scrape
-from edgedetector.status import compose, document, scaling
+from edgedetector.status import checks, compose, document, scaling
 from edgedetector.status import verification as verifications
 from edgedetector.status.cameras import merge
 from edgedetector.status.view import PATIENCE, Running, View, remains
@@ -192,8 +192,7 @@ class DetectorReconciler:
 
     def _hand_over(self, key: Key, view: View, judged: tuple[Condition, ...], found: Found) -> None:
         """Give the tuner what this pass found."""
-        served = {conditions.SERVER_READY, conditions.MODEL_READY}
-        ready = all(condition.is_true for condition in judged if condition.type in served)
+        ready = all(condition.is_true for condition in judged if condition.type in checks.SERVED)
         pods = running(scrape.targets(view.snapshot.pods))
         charge = Charge(view.detector, view.profile, found.terms, found.record, pods, ready, found.asof)
         self.tuner.watch(key, charge)

@@ -128,7 +128,7 @@ class DetectorReconciler:
         judged = compose.judge(view)
         self._hand_over(key, view, judged, found)
         await self._write(obj, judged, view)
-        return self._pace(key, view, judged)
+        return self._pace(key, view, judged, found.terms)
 
     async def _await_profiles(self, key: Key, obj: Object) -> None:
         """Tell, once it lasts, why the shipped profiles are not those of this release, and wait for them."""
@@ -155,7 +155,8 @@ class DetectorReconciler:
         with shell.phase("plan"):
             record = terms.find(seen.children, key.name)
             seen = seen.after(tuple(child for child in seen.children if child is not record))  # none to be pruned
-            wanted = terms.served(detector, profile, shell.settings.model_hosts, record, shell.now().timestamp())
+            told, now = terms.published(seen.children, key.name, names.FIELD_MANAGER), shell.now().timestamp()
+            wanted = terms.served(detector, profile, shell.settings.model_hosts, record, now, published=told)
             waiting = self._unschedulable(seen.snapshot.pods)
             live = replicas.ours(seen.children, names.triton(key.name), names.FIELD_MANAGER)
             before = replicas.before_suspension(seen.children, names.triton(key.name))
@@ -311,7 +312,7 @@ class DetectorReconciler:
             logger.info("%s", condition.message, extra=said)
             await self.shell.tell(obj, condition, warning=warning)
 
-    def _pace(self, key: Key, view: View, judged: tuple[Condition, ...]) -> float:
+    def _pace(self, key: Key, view: View, judged: tuple[Condition, ...], wanted: terms.Terms) -> float:
         """Ask the pods of a detector on its way more often, and look again when a waiting pod's time is over."""
         busy = any(condition.type == conditions.RECONCILING and condition.is_true for condition in judged)
         options = self.shell.options
@@ -322,8 +323,8 @@ class DetectorReconciler:
         if (patience := scaling.due(view)) is not None:
             since, length = patience
             pending.append((datetime.fromisoformat(since) + length - self.shell.now()).total_seconds())
-        if view.passing and view.ledger is not None:
-            pending.append(view.ledger.changed + terms.CHANGING.total_seconds() - self.shell.now().timestamp())
+        if wanted.passing:
+            pending.append(wanted.until - self.shell.now().timestamp())
         if view.held is not None and (began := self._began(view.detector, view.ledger)) is not None:
             pending.append((began + plan.TUNING_LASTS - self.shell.now()).total_seconds())
         if view.asked is not None and view.asked.answered and not view.asked.settled:

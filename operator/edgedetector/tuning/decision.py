@@ -45,6 +45,8 @@ class Decision:
     probe: str = ""
     """Id of the probe that this begins, prolongs or ends."""
     prediction: Prediction | None = None
+    due: bool = False
+    """A choice is due, for which there was no time (`Situation.may_choose`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -204,8 +204,8 @@ def _chosen(state: State, pod: str, situation: Situation, now: float) -> Move:
         return state, _recommendation(known)
     if situation.mode == Mode.AUTO and state.probes >= PROBES:
         return _converged(state, f"left at what {PROBES} trials found", now)
-    if situation.mode == Mode.AUTO and transitions.left(state, now) < 2:  # noqa: PLR2004 - the trial and its end
-        return _wait(state, f"{transitions.BUDGET} changes in the last hour are enough: waiting")
+    if waits := _held_back(state, situation, now):
+        return state, waits
     choice = choose(state, situation, now)
     if isinstance(choice, Nothing):
         return _nothing(state, choice, situation, now)
@@ -215,6 +215,12 @@ def _chosen(state: State, pod: str, situation: Situation, now: float) -> Move:
     if choice.aim == Aim.CURE:
         state = replace(state, cured=(*state.cured, sentences.change(state.accepted, choice.configuration))[-8:])
     return transitions.began(state, choice, pod, sentence, now)
+
+
+def _held_back(state: State, situation: Situation, now: float) -> Decision | None:
+    if situation.mode == Mode.AUTO and transitions.left(state, now) < 2:  # noqa: PLR2004 - the trial and its end
+        return Decision(Kind.WAIT, f"{transitions.BUDGET} changes in the last hour are enough: waiting")
+    return None if situation.may_choose else Decision(Kind.WAIT, "a choice is due", due=True)
 
 
 def _nothing(state: State, nothing: Nothing, situation: Situation, now: float) -> Move:

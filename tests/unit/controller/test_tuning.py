@@ -14,7 +14,7 @@ from edgedetector.api import names
 from edgedetector.api.observation import Observation
 from edgedetector.api.wire import from_json, to_json
 from edgedetector.cluster.errors import RejectedError, UnavailableError
-from edgedetector.controller import terms, tuning
+from edgedetector.controller import terms, watched
 from edgedetector.tuning import tuner
 from edgedetector.tuning.decision import Decision, Kind
 from edgedetector.tuning.ledger import Attempt, Ledger
@@ -396,7 +396,7 @@ async def test_what_limits_it_being_beyond_words_holds_up_no_decision(monkeypatc
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(tuning, "diagnose", broken)
+    monkeypatch.setattr(watched, "diagnose", broken)
     world = await tuned()
     assert "capacity" not in world.status
 

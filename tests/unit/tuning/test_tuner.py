@@ -559,3 +559,29 @@ def test_batches_that_cost_the_same_written_differently_are_not_tried() -> None:
     assert {"people": Knobs(1, 1, (), 1000)} not in world.tried
     assert state.converged
     assert kinds(decisions).count(Kind.PROBE) <= 2
+
+
+def test_a_choice_waits_for_its_turn_and_nothing_is_lost_by_it() -> None:
+    world, state = World(ONE), State()
+    waiting = replace(SMALL, may_choose=False)
+    due = []
+    for _ in range(12):
+        world.pass_(10.0)
+        state, decision = step(state, world.report(state, 10.0), waiting, world.now)
+        assert decision.kind is Kind.WAIT
+        due.append(decision.due)
+    assert due == sorted(due), "once it is due it stays so"
+    world.pass_(10.0)
+    report = world.report(state, 10.0)
+    assert step(state, report, waiting, world.now)[1].due
+    assert step(state, report, SMALL, world.now)[1].kind is Kind.PROBE
+
+
+def test_a_pod_that_cannot_load_what_is_accepted_ends_a_trial_and_takes_no_start_back() -> None:
+    world = World(ONE, names=("pod-0", "pod-1"))
+    state, decision = one(world, probing(world), refused="pod-0 cannot load people so: out of memory")
+    assert (decision.kind, decision.configuration, state.denials) == (Kind.REVERT, ONE, ())
+    assert "pod-0 cannot load people" in decision.message
+    for _ in range(60):
+        state, decision = one(world, state, refused="pod-0 cannot load people so: out of memory")
+        assert decision.kind is not Kind.KEEP, "there is nothing else that was proven"

@@ -27,7 +27,7 @@ from edgedetector import plan
 from edgedetector.api import names
 from edgedetector.api.conditions import TRUE, Condition
 from edgedetector.api.edgedetector import KIND
-from edgedetector.api.errors import RetryError
+from edgedetector.api.errors import OperatorError, RetryError
 from edgedetector.api.wire import to_json
 from edgedetector.controller import recording, terms
 from edgedetector.controller.logs import about, frames
@@ -178,7 +178,7 @@ class Tuner:
                 watched.looked = self._clock()
                 if await self._look(key, watched):
                     watched.failures = 0
-                    self._stand(key, watched, replace(watched.standing, refused=""))
+                    self._stand(key, watched, replace(watched.standing, refused="", broken=""))
         except Exception as error:  # noqa: BLE001 - the loop outlives every look
             self._failed(key, watched, error)
         else:
@@ -349,7 +349,10 @@ class Tuner:
         if watched.doubtful:
             self._wake(key)
         if watched.failures >= LASTING:
-            self._stand(key, watched, replace(watched.standing, refused=str(told)))
+            refused = watched.doubtful and isinstance(error, OperatorError)
+            text = str(told)
+            standing = replace(watched.standing, refused=text if refused else "", broken="" if refused else text)
+            self._stand(key, watched, standing)
 
     def _interval(self, watched: Watched) -> float:
         options = self._shell.options

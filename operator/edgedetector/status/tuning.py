@@ -46,8 +46,12 @@ def tuning_active(view: View, awaited: str = "") -> Verdict:
 def _hindered(view: View, awaited: str) -> Verdict | None:
     """Return what keeps anything from being tuned."""
     ledger, profile = view.ledger, view.profile.name
-    if view.standing.refused:
-        return blocked(conditions.REASON_RECORD_NOT_WRITTEN, view.standing.refused)
+    failed = {
+        conditions.REASON_RECORD_NOT_WRITTEN: view.standing.refused,
+        conditions.REASON_INTERNAL_ERROR: view.standing.broken,
+    }
+    if reason := next((reason for reason, why in failed.items() if why), ""):
+        return blocked(reason, failed[reason])
     if view.detector.frozen:
         return progressing(conditions.REASON_FROZEN, f"what serves stays as it is; {_RESUME}")
     if awaited:

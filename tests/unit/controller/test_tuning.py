@@ -307,7 +307,9 @@ async def test_a_search_that_fails_costs_nothing_but_a_line_in_the_log() -> None
     world = World(step=broken)
     await world.run(120)
     assert world.accepted() == 1
-    assert "defect in the operator" in world.condition(c.TUNING_ACTIVE)["message"]
+    told = world.condition(c.TUNING_ACTIVE)
+    assert (told["reason"], "RBAC" in told["message"]) == (c.REASON_INTERNAL_ERROR, False), "no right is lacking"
+    assert "defect in the operator (ZeroDivisionError)" in told["message"]
     world.step = climb
     world.start()
     await world.run(LONG)

@@ -42,6 +42,7 @@ CASES: list[tuple[str, View, str, str]] = [
     ("Frozen", view(frozen=True), "False", "Frozen"),
     ("NotObserved", view(standing=Standing(unobserved=True)), "False", "NotObserved"),
     ("RecordNotWritten", view(standing=Standing(refused="HTTP 403")), "False", "RecordNotWritten"),
+    ("InternalError", view(standing=Standing(broken="defect in the operator")), "False", "InternalError"),
     ("TuningHindered", view(dataclasses.replace(BEGUN, trouble="the bounds contradict")), "False", "TuningHindered"),
     ("Tuning", view(dataclasses.replace(BEGUN, memory_unknown=True)), "True", "MemoryUnknown"),
 ]
@@ -63,6 +64,7 @@ def test_each_state_is_told(phase: str, found: View, said: str, reason: str) -> 
         (view(frozen=True), "remove the annotation edgedetector.dev/tuning"),
         (view(standing=Standing(unobserved=True)), "kubectl rollout restart"),
         (view(standing=Standing(refused="HTTP 403")), "HTTP 403; remove a ConfigMap NAME-tuning"),
+        (view(standing=Standing(broken="defect (KeyError)")), "defect (KeyError); report it with the operator's log"),
     ],
 )
 def test_whoever_has_to_act_is_told_how(found: View, words: str) -> None:

@@ -18,7 +18,7 @@ from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, held, kinds
 from edgedetector.controller import keys, refresh, replicas, terms, verifying
-from edgedetector.controller.charge import Charge, running
+from edgedetector.controller.charge import Charge, refusal, running
 from edgedetector.controller.holders import HELD, Holders
 from edgedetector.controller.logs import about
 from edgedetector.controller.loop import AwaitsError
@@ -195,7 +195,8 @@ class DetectorReconciler:
         """Give the tuner what this pass found."""
         ready = all(condition.is_true for condition in judged if condition.type in checks.SERVED)
         pods = running(scrape.targets(view.snapshot.pods))
-        charge = Charge(view.detector, view.profile, found.terms, found.record, pods, ready, found.asof)
+        refused = refusal(view.snapshot.states, view.accepted.id)
+        charge = Charge(view.detector, view.profile, found.terms, found.record, pods, ready, found.asof, refused)
         self.tuner.watch(key, charge)
 
     def _held(self, detector: EdgeDetector, seen: Snapshot, wanted: terms.Terms) -> int | None:

@@ -202,11 +202,11 @@ class Tuner:
             return True
         if ledger is None:
             return charge.ready and await self._begin(key, watched)
-        if charge.ready or ledger.attempt is not None:
+        if charge.ready or charge.refused or ledger.attempt is not None:
             report = await self._observe(watched)
             silent = watched.answered < self._clock() - SILENCE
             self._stand(key, watched, replace(watched.standing, unobserved=silent))
-            if report.windows or ledger.attempt is not None:
+            if report.windows or report.refused or ledger.attempt is not None:
                 situation = terms.situation(*charge.subject, asked, ledger, len(report.pods))
                 await self._decide(watched, charge, report, situation)
                 return True
@@ -248,7 +248,7 @@ class Tuner:
         watched.saw(pods, windows)
         by_name = {pod.pod: answer for pod, answer in answers.items()}
         probe = terms.probe_report(ledger, by_name, self._time())
-        return Report(tuple(pod.pod for pod in pods), windows, probe)
+        return Report(tuple(pod.pod for pod in pods), windows, probe, refused=charge.refused)
 
     async def _decide(self, watched: Watched, charge: Charge, report: Report, situation: Situation) -> None:
         key, ledger, before = charge.key, watched.ledger, watched.state

@@ -70,3 +70,5 @@ class Report:
     """Of any of them, oldest first."""
     probe: ProbeReport | None = None
     """None: the pod on trial is gone or does not answer."""
+    refused: str = ""
+    """Which pod cannot load what is accepted, and why in its words; empty: all can, or it is not known."""

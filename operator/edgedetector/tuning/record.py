@@ -144,6 +144,8 @@ class State:
     """Since when pods serve something other than what is accepted; 0: they do not."""
     failed: float = 0.0
     """When requests last failed at rest."""
+    refused: float = 0.0
+    """Since when a pod says that it cannot load what is accepted; 0: none does."""
     converged: bool = False
     """Nothing that is safe promises to be better: the HPA may raise its maximum."""
     reference: Visit | None = None

@@ -32,6 +32,8 @@ DRIFT: Final = 1.15
 """Factor by which executions become slower or quicker, over two minutes, from which the server is another one."""
 LONG: Final = 60.0
 """Seconds for which the objective must be broken before what had converged is tuned again."""
+REFUSED: Final = 60.0
+"""Seconds for which a pod must fail to load what was kept long ago before it is taken back: some tries of the pod."""
 PATIENCE: Final = 900.0
 """Seconds after it converged."""
 RETHINK: Final = 120.0
@@ -48,11 +50,12 @@ REPLACED: Final = 2.0
 def rested(state: State, report: Report, situation: Situation, now: float) -> Move:
     """Return the state and decision of a step in which no trial runs."""
     state, latest = _learnt(state, report.windows, situation, now)
+    state = replace(state, refused=min(state.refused or now, now) if report.refused else 0.0)
     if state.astray and now - state.astray >= ASTRAY:
         return transitions.said_again(state, "pods serve something else than what is accepted: said again", now)
     state, disappointed = _watched(state, latest, situation, now)
-    if disappointed:
-        return _back(state, disappointed, now)
+    if why := _refused(state, report, situation, now) or disappointed:
+        return _back(state, situation, why, now)
     before, state = state, _alarmed(_drifted(_levelled(state, latest)), situation, now)
     if situation.mode == Mode.FROZEN:
         return _wait(state, "frozen: what is accepted serves until tuning is resumed")
@@ -117,8 +120,16 @@ def _watched(state: State, latest: Sequence[Window], situation: Situation, now: 
     return replace(state, kept=kept), ""
 
 
-def _back(state: State, disappointed: str, now: float) -> Move:
-    former = state.kept.previous if state.kept else state.accepted
+def _refused(state: State, report: Report, situation: Situation, now: float) -> str:
+    """Return why what is accepted is to be taken back though its trial was good: another pod cannot load it."""
+    if not state.refused or dict(state.accepted) == dict(situation.start):
+        return ""
+    fresh = state.kept is not None and 0 <= now - state.kept.since <= WATCH
+    return report.refused if fresh or now - state.refused >= REFUSED else ""
+
+
+def _back(state: State, situation: Situation, disappointed: str, now: float) -> Move:
+    former = state.kept.previous if state.kept else situation.start
     state = memory.deny(state, state.accepted, now, memory.AN_HOUR, disappointed)
     sentence = f"{sentences.change(state.accepted, former)}; back to the former: {disappointed}"
     return transitions.went_back(state, former, sentence, now)

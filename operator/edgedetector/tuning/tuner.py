@@ -41,7 +41,7 @@ def step(state: State, report: Report, situation: Situation, now: float) -> tupl
 
 def _stepped(state: State, report: Report, situation: Situation, changed: str, now: float) -> tuple[State, Decision]:
     if state.trial is not None:
-        why = changed or _stop(situation)
+        why = changed or _stop(situation) or report.refused
         if why:
             return probing.interrupted(state, state.trial, why, now)
         return probing.attended(state, state.trial, report, situation, now)

@@ -7,7 +7,7 @@ BIN := .venv/bin
 HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export HOME
 
-.PHONY: help demo test check lint quick unit format down kubeconfig golden soak faults weights bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane bench-observation bench-tuner
+.PHONY: help demo test check lint quick unit format down kubeconfig golden soak faults weights bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane bench-observation bench-tuner bench-tuning-load
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,3 +94,7 @@ bench-observation: ## what it costs a pod to be asked for its load, and the oper
 bench-tuner: ## the tuner on 200 simulated servers whose best is known; ARGUMENTS="--held-out", "--real" (against a real Triton)
 	@hack/bootstrap.sh
 	@PYTHONPATH=operator $(BIN)/python -m bench.tuner $(ARGUMENTS)
+
+bench-tuning-load: ## what tuning 100 and 1,000 detectors costs the operator, at rest and while all converge
+	@hack/bootstrap.sh
+	@PYTHONPATH=operator $(BIN)/python -m bench.tuning_load

@@ -52,6 +52,11 @@ NEAR_HOST: Final = (
 """A usual host that is in the cluster or on the site for sure: plain http:// to it is not read by strangers."""
 
 
+def authority(host: str, port: int) -> str:
+    """Return host and port as a URL has them: an address of version 6 stands in brackets (RFC 3986, 3.2.2)."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of address: what it looks like, and what is said of one that does not; `{field}` stands for its field."""

@@ -112,8 +112,9 @@ async def work(settings: options.Options, api: kubernetes.ApiClient, session: ai
         drifts=Drifts(time.monotonic, queue.add),
     )
     scraper = scrape.Scraper[keys.Key](scrape.Asker(session), queue.add, time.monotonic)
-    pool = ThreadPoolExecutor(1, "tuning")  # of what only computes, more than one would only be in each other's way
-    tuner = Tuner(shell, asking(session), step, queue.add, clock=time.monotonic, pool=pool)
+    # Of what only computes, more than one would only be in each other's way; but no trial waits for a choice.
+    pool, choices = ThreadPoolExecutor(1, "tuning"), ThreadPoolExecutor(1, "choosing")
+    tuner = Tuner(shell, asking(session), step, queue.add, clock=time.monotonic, pool=pool, choices=choices)
     loop = loop_of(DetectorReconciler(shell, scraper, uses, tuner, uses.drivers_of), uses, queue, alive)
 
     def wake(key: keys.Key) -> None:

@@ -18,7 +18,7 @@ from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cluster import converge, held, kinds
 from edgedetector.controller import keys, refresh, replicas, terms, verifying
-from edgedetector.controller.charge import Charge, running
+from edgedetector.controller.charge import Charge, refusal, running
 from edgedetector.controller.holders import HELD, Holders
 from edgedetector.controller.logs import about
 from edgedetector.controller.loop import AwaitsError
@@ -26,7 +26,7 @@ from edgedetector.controller.patience import Patience
 from edgedetector.controller.shell import reported, resource
 from edgedetector.controller.tuning import Tuner
 from edgedetector.observe import gather, kubelet, scrape
-from edgedetector.status import compose, document, scaling
+from edgedetector.status import checks, compose, document, scaling
 from edgedetector.status import verification as verifications
 from edgedetector.status.cameras import merge
 from edgedetector.status.view import PATIENCE, Running, View, remains
@@ -128,7 +128,7 @@ class DetectorReconciler:
         judged = compose.judge(view)
         self._hand_over(key, view, judged, found)
         await self._write(obj, judged, view)
-        return self._pace(key, view, judged)
+        return self._pace(key, view, judged, found.terms)
 
     async def _await_profiles(self, key: Key, obj: Object) -> None:
         """Tell, once it lasts, why the shipped profiles are not those of this release, and wait for them."""
@@ -155,7 +155,8 @@ class DetectorReconciler:
         with shell.phase("plan"):
             record = terms.find(seen.children, key.name)
             seen = seen.after(tuple(child for child in seen.children if child is not record))  # none to be pruned
-            wanted = terms.served(detector, profile, shell.settings.model_hosts, record, shell.now().timestamp())
+            told, now = terms.published(seen.children, key.name, names.FIELD_MANAGER), shell.now().timestamp()
+            wanted = terms.served(detector, profile, shell.settings.model_hosts, record, now, published=told)
             waiting = self._unschedulable(seen.snapshot.pods)
             live = replicas.ours(seen.children, names.triton(key.name), names.FIELD_MANAGER)
             before = replicas.before_suspension(seen.children, names.triton(key.name))
@@ -192,10 +193,10 @@ class DetectorReconciler:
 
     def _hand_over(self, key: Key, view: View, judged: tuple[Condition, ...], found: Found) -> None:
         """Give the tuner what this pass found."""
-        served = {conditions.SERVER_READY, conditions.MODEL_READY}
-        ready = all(condition.is_true for condition in judged if condition.type in served)
+        ready = all(condition.is_true for condition in judged if condition.type in checks.SERVED)
         pods = running(scrape.targets(view.snapshot.pods))
-        charge = Charge(view.detector, view.profile, found.terms, found.record, pods, ready, found.asof)
+        refused = refusal(view.snapshot.states, view.accepted.id)
+        charge = Charge(view.detector, view.profile, found.terms, found.record, pods, ready, found.asof, refused)
         self.tuner.watch(key, charge)
 
     def _held(self, detector: EdgeDetector, seen: Snapshot, wanted: terms.Terms) -> int | None:
@@ -312,7 +313,7 @@ class DetectorReconciler:
             logger.info("%s", condition.message, extra=said)
             await self.shell.tell(obj, condition, warning=warning)
 
-    def _pace(self, key: Key, view: View, judged: tuple[Condition, ...]) -> float:
+    def _pace(self, key: Key, view: View, judged: tuple[Condition, ...], wanted: terms.Terms) -> float:
         """Ask the pods of a detector on its way more often, and look again when a waiting pod's time is over."""
         busy = any(condition.type == conditions.RECONCILING and condition.is_true for condition in judged)
         options = self.shell.options
@@ -323,8 +324,8 @@ class DetectorReconciler:
         if (patience := scaling.due(view)) is not None:
             since, length = patience
             pending.append((datetime.fromisoformat(since) + length - self.shell.now()).total_seconds())
-        if view.passing and view.ledger is not None:
-            pending.append(view.ledger.changed + terms.CHANGING.total_seconds() - self.shell.now().timestamp())
+        if wanted.passing:
+            pending.append(wanted.until - self.shell.now().timestamp())
         if view.held is not None and (began := self._began(view.detector, view.ledger)) is not None:
             pending.append((began + plan.TUNING_LASTS - self.shell.now()).total_seconds())
         if view.asked is not None and view.asked.answered and not view.asked.settled:

@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from edgedetector import plan
@@ -63,6 +63,18 @@ class Terms:
     """Id of a serving configuration that a pod may have -> knobs by model."""
     passing: frozenset[str] = frozenset()
     """Ids of those that a pod may have on its way between two, without anything being the matter."""
+    until: float = 0.0
+    """Seconds since the epoch, until when there are such, as far as that is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """What pods are told to serve, as it stands in the cluster."""
+
+    id: str
+    """Of the accepted configuration."""
+    at: float
+    """When that was last written, seconds since the epoch; 0: not known."""
 
 
 def mode(detector: EdgeDetector) -> Mode | None:
@@ -130,7 +142,7 @@ def situation(
             host=1.0 - tuning.headroom.cpu,
             memory=memory(detector, profile),
             min_instances=tuning.bounds.instances.min,
-            max_instances=max(tuning.bounds.instances.min, tuning.bounds.instances.max),
+            max_instances=tuning.bounds.instances.max,
             max_queue_delay_microseconds=tuning.bounds.max_queue_delay // timedelta(microseconds=1),
         ),
         cameras=math.ceil(len(detector.spec.cameras) / max(1, pods)),
@@ -154,6 +166,19 @@ def find(children: Iterable[Object], detector: str) -> Object | None:
     """Return the live ConfigMap of the record, whosoever it is."""
     name = names.tuning(detector)
     return next((obj for obj in children if obj["kind"] == "ConfigMap" and obj["metadata"]["name"] == name), None)
+
+
+def published(children: Iterable[Object], detector: str, manager: str) -> Published | None:
+    """Return what pods are told to serve, from the live ConfigMap; None if there is none that can be read."""
+    name = names.serving(detector)
+    live = next((obj for obj in children if obj["kind"] == "ConfigMap" and obj["metadata"]["name"] == name), None)
+    try:
+        config = from_json(ServingConfig, ((live or {}).get("data") or {}).get(names.FILE_ACCEPTED, ""))
+    except InvalidDocumentError:
+        return None
+    entries = (live or {})["metadata"].get("managedFields") or ()
+    times = [entry["time"] for entry in entries if entry.get("manager") == manager and "time" in entry]
+    return Published(config.id, max((datetime.fromisoformat(time).timestamp() for time in times), default=0.0))
 
 
 def read(obj: Object | None, detector: EdgeDetector, profile: AcceleratorProfile) -> Ledger | None:
@@ -183,8 +208,15 @@ def served(
     hosts: tuple[str, ...],
     record: Object | None,
     now: float,
+    *,
+    published: Published | None = None,
 ) -> Terms:
     """Return what is to be served.
+
+    Parameters
+    ----------
+    published
+        What pods are told so far; None: nothing.
 
     Raises
     ------
@@ -210,7 +242,8 @@ def served(
         known[serving.id] = tried.configuration
         probe = Probe(tried.id, tried.pod, tried.ttl, tried.renewal, serving) if attempt is not None else None
     known[accepted.id] = wanted
-    return Terms(accepted, probe, ledger, known, frozenset(known) if _is_changing(ledger, now) else frozenset())
+    until = _until(ledger, accepted, published, now)
+    return Terms(accepted, probe, ledger, known, frozenset(known) if now < until else frozenset(), until)
 
 
 def probe_report(ledger: Ledger | None, answers: Mapping[str, Observation | None], now: float) -> ProbeReport | None:
@@ -235,11 +268,22 @@ def is_tuned(detector: EdgeDetector, ledger: Ledger | None) -> bool:
     return ledger is not None and not off and _accepted(ledger, detector) != specified(detector)
 
 
-def _is_changing(ledger: Ledger, now: float) -> bool:
-    """Tell whether pods may be on their way: after a change, and from a trial until its end is noted."""
+def _until(ledger: Ledger, accepted: ServingConfig, published: Published | None, now: float) -> float:
+    """Return until when pods may be on their way: after a change, and from a trial until its end is noted.
+
+    A change is what tuning decides, and what a user does by switching it off or on, or by other bounds: of that the
+    ConfigMap tells, which is about to say something else or has lately begun to. Times that lie far ahead are wrong and
+    count for nothing; the API server's clock may be a little ahead.
+    """
     tried, patience = ledger.attempt, CHANGING.total_seconds()
-    leaving = tried is not None and not tried.outlived(now, SLACK + patience)
-    return leaving or 0 <= now - ledger.changed < patience
+    ends = [
+        since + patience for since in (ledger.changed, published.at if published else 0.0) if since <= now + patience
+    ]
+    if tried is not None:
+        ends.append(tried.renewed + tried.ttl + SLACK + patience)
+    if published is not None and published.id != accepted.id:
+        ends.append(now + patience)
+    return max(ends, default=0.0)
 
 
 def _attempt(ledger: Ledger, detector: EdgeDetector, now: float) -> Attempt | None:

@@ -7,37 +7,38 @@ the next decision, and is observed again if it is lost.
 
 Whatever makes it doubtful what is on record (a conflict, a request without an answer) ends in reading it anew: the next
 pass tells, and nothing is decided before.
+
+A trial hangs on being looked at every few seconds, so nothing stands before it: it waits for no other detector's pods,
+and what takes long, choosing what to try next, others do one after another beside it (`turns`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
-from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from edgedetector import plan
 from edgedetector.api import names
 from edgedetector.api.conditions import TRUE, Condition
 from edgedetector.api.edgedetector import KIND
+from edgedetector.api.errors import OperatorError, RetryError
 from edgedetector.api.wire import to_json
-from edgedetector.cluster import converge
-from edgedetector.cluster.ownership import may_take
-from edgedetector.controller import terms
+from edgedetector.controller import recording, terms
 from edgedetector.controller.logs import about, frames
 from edgedetector.controller.queue import backoff
 from edgedetector.controller.shell import reported
+from edgedetector.controller.turns import Turns
+from edgedetector.controller.watched import Watched
 from edgedetector.observe.load import Samples
 from edgedetector.status.view import Standing
 from edgedetector.tuning import ledger as ledgers
-from edgedetector.tuning.capacity import measured
 from edgedetector.tuning.decision import Decision, Kind, Report
-from edgedetector.tuning.diagnosis import diagnose
-from edgedetector.tuning.known import known
 from edgedetector.tuning.record import State, bounded
 
 if TYPE_CHECKING:
@@ -48,9 +49,8 @@ if TYPE_CHECKING:
     from edgedetector.controller.keys import Key
     from edgedetector.controller.shell import Shell
     from edgedetector.observe.scrape import Target
-    from edgedetector.tuning.ledger import Capacity, Ledger, Line
+    from edgedetector.tuning.ledger import Ledger, Line
     from edgedetector.tuning.situation import Situation
-    from edgedetector.tuning.window import Window
 
     Ask = Callable[[Target], Awaitable[Observation | None]]
     Step = Callable[[State, Report, Situation, float], tuple[State, Decision]]
@@ -59,38 +59,14 @@ logger = logging.getLogger(__name__)
 
 # Seconds without an answer of any pod after which nothing can be tuned: a reload on a busy box takes a third of that.
 SILENCE: Final = 60.0
-# Seconds that one look may take: 2 s for the pods, 20 s for a request to the API server.
+# Seconds that a write may take: a request to the API server has 20 s, and may be made anew once.
 DEADLINE: Final = 40.0
-# Windows from which it is told what limits a detector: five minutes of one pod at rest.
-RECENT: Final = 30
-# Looks under way at once.
+# Looks under way at once, those at trials not among them.
 PARALLEL: Final = 16
+# Seconds between two looks at whoever's turn it is to choose: in less there is no window.
+SOON: Final = 2.0
 # Failures in a row from which on the status tells of them.
 LASTING: Final = 4
-
-
-@dataclass(slots=True)
-class _Watched:
-    """What the loop knows of a detector."""
-
-    charge: Charge
-    samples: Samples
-    due: float
-    record: Object | None = None
-    ledger: Ledger | None = None
-    state: State = field(default_factory=State)
-    wrote: float = float("-inf")
-    """When the last write ended: what a pass saw before is older."""
-    doubtful: bool = False
-    """It is not known what is on record."""
-    visiting: bool = False
-    answered: float = 0.0
-    standing: Standing = field(default_factory=Standing)
-    failures: int = 0
-    shown: dict[str, Window] = field(default_factory=dict)
-    """By pod, the last window that tells something."""
-    recent: deque[Window] = field(default_factory=lambda: deque(maxlen=RECENT))
-    """Those of all pods, oldest first."""
 
 
 class Tuner:
@@ -106,8 +82,10 @@ class Tuner:
         Called with the key of a detector whose record or standing has changed.
     clock
         Monotonic seconds.
-    pool
-        Where `step` computes, so that everything else goes on; None: asyncio's own.
+    pool, choices
+        Where `step` computes, so that everything else goes on, and where it does while it chooses; None: asyncio's own.
+    turns
+        Who may choose.
     """
 
     def __init__(
@@ -119,6 +97,8 @@ class Tuner:
         *,
         clock: Callable[[], float],
         pool: Executor | None = None,
+        choices: Executor | None = None,
+        turns: Turns[Key] | None = None,
     ) -> None:
         self._shell = shell
         self._ask = ask
@@ -126,8 +106,10 @@ class Tuner:
         self._wake = wake
         self._clock = clock
         self._pool = pool
+        self._choices = choices
+        self._turns = turns or Turns()
         self._limit = asyncio.Semaphore(PARALLEL)
-        self._watched: dict[Key, _Watched] = {}
+        self._watched: dict[Key, Watched] = {}
 
     def clock(self) -> float:
         """Return the seconds of `Charge.asof`."""
@@ -139,12 +121,12 @@ class Tuner:
         if watched is None or watched.charge.detector.uid != charge.detector.uid:
             now, rest = self._clock(), self._shell.options.tuning_rest
             due = now + rest * self._shell.rng.random()
-            watched = self._watched[key] = _Watched(charge, Samples(self._time), due, doubtful=True, answered=now)
-        watched.charge = charge
+            watched = self._watched[key] = Watched(charge, Samples(self._time), due, doubtful=True, answered=now)
         if charge.asof >= watched.wrote:
-            if watched.doubtful or _version(charge.record) != _version(watched.record):
-                watched.record, watched.state = charge.record, terms.remembered(charge.record)
+            if watched.doubtful or recording.version(charge.record) != recording.version(watched.record):
+                watched.record, watched.state = recording.light(charge.record), terms.remembered(charge.record)
             watched.doubtful = False
+        watched.charge = replace(charge, record=recording.light(charge.record))
         watched.ledger = terms.read(watched.record, *charge.subject)
         if watched.ledger is None:
             watched.state = State()
@@ -154,6 +136,7 @@ class Tuner:
     def pause(self, key: Key) -> None:
         """Forget all but the record, of a detector that cannot be planned: its pods end a trial by themselves."""
         self._watched.pop(key, None)
+        self._turns.leave(key)
 
     def forget(self, key: Key) -> None:
         """Drop a detector that is gone."""
@@ -178,7 +161,10 @@ class Tuner:
 
     def due(self) -> list[Key]:
         """Return whoever is to be looked at now."""
-        now = self._clock()
+        now, first = self._clock(), self._turns.next(self._probes())
+        if first is not None:
+            one = self._watched[first]
+            one.due = min(one.due, one.looked + SOON)
         return [key for key, watched in self._watched.items() if watched.due <= now and not watched.visiting]
 
     async def visit(self, key: Key) -> None:
@@ -186,50 +172,57 @@ class Tuner:
         watched = self._watched.get(key)
         if watched is None or watched.visiting:
             return
-        watched.visiting = True
+        watched.visiting, watched.in_line = True, False
         try:
-            async with self._limit, asyncio.timeout(DEADLINE):
-                await self._look(key, watched)
+            async with contextlib.nullcontext() if watched.trying else self._limit:
+                watched.looked = self._clock()
+                if await self._look(key, watched):
+                    watched.failures = 0
+                    self._stand(key, watched, replace(watched.standing, refused="", broken=""))
         except Exception as error:  # noqa: BLE001 - the loop outlives every look
             self._failed(key, watched, error)
         else:
-            watched.failures = 0
-            if watched.standing.refused and not watched.doubtful:
-                self._stand(key, watched, replace(watched.standing, refused=""))
             watched.due = self._clock() + self._interval(watched)
         finally:
             watched.visiting = False
+            if not watched.in_line:
+                self._turns.leave(key)
 
-    async def _look(self, key: Key, watched: _Watched) -> None:
+    async def _look(self, key: Key, watched: Watched) -> bool:
+        """Do what there is to do; tell whether all went well that is to be done."""
         charge, ledger = watched.charge, watched.ledger
         asked = terms.mode(charge.detector)
         if watched.doubtful:
             self._wake(key)
-        elif asked is None:
+            return False
+        if asked is None:
             watched.answered = self._clock()  # nobody asks, so that nobody is silent
             if ledger is not None and ledger.attempt is not None:
                 await self._end_trial(key, watched, ledger)
-        elif ledger is None and charge.ready:
-            await self._begin(key, watched)
-        elif ledger is not None and (charge.ready or ledger.attempt is not None):
-            now = self._time()
+            return True
+        if ledger is None:
+            return charge.ready and await self._begin(key, watched)
+        if charge.ready or charge.refused or ledger.attempt is not None:
             report = await self._observe(watched)
             silent = watched.answered < self._clock() - SILENCE
             self._stand(key, watched, replace(watched.standing, unobserved=silent))
-            if report.windows or ledger.attempt is not None:
+            if report.windows or report.refused or ledger.attempt is not None:
                 situation = terms.situation(*charge.subject, asked, ledger, len(report.pods))
-                await self._decide(watched, charge, report, situation, now)
-        else:
-            watched.samples.keep(())
-            watched.answered = self._clock()
+                await self._decide(watched, charge, report, situation)
+                return True
+            return False
+        watched.samples.keep(())
+        watched.answered = self._clock()
+        return False
 
-    async def _begin(self, key: Key, watched: _Watched) -> None:
+    async def _begin(self, key: Key, watched: Watched) -> bool:
         charge = watched.charge
         text = "tuning begins with what spec.serving says"
         first = ledgers.begun(terms.start_of(*charge.subject), terms.specified(charge.detector), self._time(), text)
         await self._write(key, watched, first, State())
+        return True
 
-    async def _end_trial(self, key: Key, watched: _Watched, ledger: Ledger) -> None:
+    async def _end_trial(self, key: Key, watched: Watched, ledger: Ledger) -> None:
         """End a trial, since nobody asks the search any more."""
         charge, state = watched.charge, replace(watched.state, trial=None)
         why = "the detector is suspended" if charge.detector.suspend else "tuning is switched off"
@@ -238,12 +231,13 @@ class Tuner:
         after = ledgers.entered(ledger, state, decision, self._time(), memory=memory, capacity=None)
         await self._write(key, watched, after, state)
 
-    async def _observe(self, watched: _Watched) -> Report:
+    async def _observe(self, watched: Watched) -> Report:
         charge, ledger = watched.charge, watched.ledger
         pods = sorted(charge.pods, key=lambda pod: pod.pod)
         answers = dict(zip(pods, await asyncio.gather(*(self._ask(pod) for pod in pods)), strict=True))
         watched.samples.keep({pod.uid for pod in pods})
-        percentile = charge.detector.spec.tuning.objective.latency.percentile
+        # One that cannot be is the search's to tell of: until then any other will do.
+        percentile = min(99, max(1, charge.detector.spec.tuning.objective.latency.percentile))
         found = [
             watched.samples.add(pod.uid, pod.pod, answer, knobs=charge.terms.known, percentile=percentile)
             for pod, answer in answers.items()
@@ -251,38 +245,59 @@ class Tuner:
         if any(answer is not None for answer in answers.values()):
             watched.answered = self._clock()
         windows = tuple(window for window in found if window is not None)
-        seen = {window.pod: window for window in windows if not window.disturbed}
-        watched.shown = {pod.pod: window for pod in pods if (window := seen.get(pod.pod) or watched.shown.get(pod.pod))}
-        watched.recent.extend(seen.values())
+        watched.saw(pods, windows)
         by_name = {pod.pod: answer for pod, answer in answers.items()}
-        return Report(tuple(pod.pod for pod in pods), windows, terms.probe_report(ledger, by_name, self._time()))
+        probe = terms.probe_report(ledger, by_name, self._time())
+        return Report(tuple(pod.pod for pod in pods), windows, probe, refused=charge.refused)
 
-    async def _decide(
-        self, watched: _Watched, charge: Charge, report: Report, situation: Situation, now: float
-    ) -> None:
+    async def _decide(self, watched: Watched, charge: Charge, report: Report, situation: Situation) -> None:
         key, ledger, before = charge.key, watched.ledger, watched.state
-        compute = functools.partial(self._step, before, report, situation, now)
-        try:
-            state, decision = await asyncio.get_running_loop().run_in_executor(self._pool, compute)
-        except Exception:
-            if watched.failures + 1 >= LASTING and watched.state is before:
-                watched.state = State()  # it may be the memory that cannot be gone on from; what is accepted stays
-            raise
-        stays = self._watched.get(key) is watched and watched.charge.subject == charge.subject
-        if not stays or watched.state is not before or watched.doubtful or ledger is None:
-            return  # a pass has told something else meanwhile
+        state, decision, now = await self._stepped(watched, report, situation)
+        if ledger is None:
+            return
         memory = situation.limits.memory
         after = ledgers.entered(ledger, state, decision, now, memory=memory, capacity=None)
+        capacity = None
+        if after != ledger:
+            tell = functools.partial(watched.capacity, state, len(report.pods), situation, now)
+            capacity = await asyncio.get_running_loop().run_in_executor(self._pool, tell)
+        stays = self._watched.get(key) is watched and watched.charge.subject == charge.subject
+        if not stays or watched.state is not before or watched.doubtful:
+            return  # a pass has told something else meanwhile
         if after == ledger:
             watched.state = state
             return
-        capacity = _capacity(watched, state, len(report.pods), situation, now)
         after = ledgers.entered(ledger, state, decision, now, memory=memory, capacity=capacity)
         await self._write(key, watched, after, state)
         if decision.kind != Kind.WAIT:
             self._shell.metrics.tuning_decisions.labels(decision.kind).inc()
 
-    async def _write(self, key: Key, watched: _Watched, ledger: Ledger, state: State) -> None:
+    async def _stepped(self, watched: Watched, report: Report, situation: Situation) -> tuple[State, Decision, float]:
+        """Take a step; where one has to choose, when it is his turn, and until then without."""
+        before = watched.state
+        try:
+            found = await self._computed(self._pool, before, report, replace(situation, may_choose=False))
+            if not found[1].due:
+                return found
+            if not self._turns.take(watched.charge.key, self._probes()):
+                watched.in_line = True
+                return found
+            return await self._computed(self._choices, before, report, situation)
+        except Exception:
+            if watched.failures + 1 >= LASTING and watched.state is before:
+                watched.state = State()  # it may be the memory that cannot be gone on from; what is accepted stays
+            raise
+
+    async def _computed(
+        self, pool: Executor | None, state: State, report: Report, situation: Situation
+    ) -> tuple[State, Decision, float]:
+        def compute() -> tuple[State, Decision, float]:
+            now = self._time()  # when it is computed, and not when it began to wait for that
+            return (*self._step(state, report, situation, now), now)
+
+        return await asyncio.get_running_loop().run_in_executor(pool, compute)
+
+    async def _write(self, key: Key, watched: Watched, ledger: Ledger, state: State) -> None:
         """Put a decision on record.
 
         Raises
@@ -291,14 +306,20 @@ class Tuner:
             If it may not be on record; what is there is then to be read anew.
         """
         detector = watched.charge.detector
+        body = plan.tuning_map(detector, to_json(ledger), to_json(bounded(state)))
+        only = recording.condition(watched.record, body)
         try:
-            body = plan.tuning_map(detector, to_json(ledger), to_json(bounded(state)))
-            after = await self._shell.client.apply(body, names.FIELD_MANAGER, only=_condition(watched.record, body))
-        except BaseException:
+            async with asyncio.timeout(DEADLINE):
+                after = await self._shell.client.apply(body, names.FIELD_MANAGER, only=only)
+        except BaseException as error:
             watched.doubtful, watched.wrote = True, self._clock()
+            if isinstance(error, TimeoutError):
+                raise RetryError(
+                    f"the API server has not answered the write of ConfigMap {names.tuning(key.name)}"
+                ) from error
             raise
         before = watched.ledger
-        watched.record, watched.ledger, watched.state = after, ledger, state
+        watched.record, watched.ledger, watched.state = recording.light(after), ledger, state
         watched.wrote = self._clock()
         self._wake(key)
         await self._tell(key, detector, before.log if before is not None else (), ledger)
@@ -311,12 +332,12 @@ class Tuner:
                 condition = Condition("Tuning", TRUE, f"Tuning{line.decision}", line.message)
                 await self._shell.tell(_reference(detector), condition, warning=line.decision == ledgers.HELD)
 
-    def _stand(self, key: Key, watched: _Watched, standing: Standing) -> None:
+    def _stand(self, key: Key, watched: Watched, standing: Standing) -> None:
         if standing != watched.standing:
             watched.standing = standing
             self._wake(key)
 
-    def _failed(self, key: Key, watched: _Watched, error: Exception) -> None:
+    def _failed(self, key: Key, watched: Watched, error: Exception) -> None:
         watched.failures += 1
         delay = max(backoff(watched.failures, self._shell.rng), self._interval(watched))
         watched.due = self._clock() + delay
@@ -328,45 +349,20 @@ class Tuner:
         if watched.doubtful:
             self._wake(key)
         if watched.failures >= LASTING:
-            self._stand(key, watched, replace(watched.standing, refused=str(told)))
+            refused = watched.doubtful and isinstance(error, OperatorError)
+            text = str(told)
+            standing = replace(watched.standing, refused=text if refused else "", broken="" if refused else text)
+            self._stand(key, watched, standing)
 
-    def _interval(self, watched: _Watched) -> float:
+    def _interval(self, watched: Watched) -> float:
         options = self._shell.options
-        return options.tuning_probe if watched.ledger and watched.ledger.attempt else options.tuning_rest
+        return options.tuning_probe if watched.trying else options.tuning_rest
 
     def _probes(self) -> int:
-        return sum(1 for watched in self._watched.values() if watched.ledger and watched.ledger.attempt)
+        return sum(watched.trying for watched in self._watched.values())
 
     def _time(self) -> float:
         return self._shell.now().timestamp()
-
-
-def _capacity(watched: _Watched, state: State, pods: int, situation: Situation, now: float) -> Capacity | None:
-    """Return what the pods serve now, and what limits it; None if that cannot be told, which holds up nothing."""
-    spec, profile = watched.charge.detector.spec, watched.charge.profile.spec
-    try:
-        found = measured(watched.shown.values(), state.accepted, pods, now)
-        if found is None:
-            return None
-        limits = diagnose(tuple(watched.recent), situation, known(spec.models, spec.cameras, profile), state.visits)
-    except Exception as error:  # noqa: BLE001 - it is for people alone
-        logger.error("what limits it cannot be told", extra=about(watched.charge.key, traceback=frames(error)))  # noqa: TRY400
-        return None
-    return replace(found, limit=limits.limit, message=limits.message)
-
-
-def _condition(live: Object | None, body: Object) -> dict[str, str]:
-    """Return what the object must be for the write to be meant for it."""
-    if live is None:
-        return dict(converge.NEW)
-    metadata, owners = live["metadata"], body["metadata"]["ownerReferences"]
-    if not may_take(live, body, owners[0]["uid"], names.FIELD_MANAGER):
-        return dict(converge.NEW)  # an object of somebody else: refused
-    return {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]}
-
-
-def _version(obj: Object | None) -> Any:
-    return obj and (obj["metadata"].get("uid"), converge.version(obj))
 
 
 def _reference(detector: EdgeDetector) -> Object:

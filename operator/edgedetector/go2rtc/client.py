@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 
-from edgedetector.api import names
+from edgedetector.api import names, urls
 from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.go2rtc.state import MediaState
 
@@ -34,7 +34,7 @@ async def state(
     MediaUnavailableError
         On any failure; the message names the address and the kind of failure.
     """
-    url = f"http://{host}:{port}/state"
+    url = f"http://{urls.authority(host, port)}/state"
     try:
         async with asyncio.timeout(deadline), _session(session) as client, client.get(url) as response:
             response.raise_for_status()

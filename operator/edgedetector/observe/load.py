@@ -9,7 +9,7 @@ from typing import Final
 
 import aiohttp
 
-from edgedetector.api import names
+from edgedetector.api import names, urls
 from edgedetector.api.observation import Observation
 from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.observe.scrape import document
@@ -36,10 +36,10 @@ async def observe(session: aiohttp.ClientSession, ip: str, deadline: float) -> O
     deadline
         Seconds that it may take.
     """
-    host = f"[{ip}]" if ":" in ip else ip
+    url = f"http://{urls.authority(ip, names.PORT_DETECTOR)}/observation"
     try:
         async with asyncio.timeout(deadline):
-            return from_json(Observation, await document(session, f"http://{host}:{names.PORT_DETECTOR}/observation"))
+            return from_json(Observation, await document(session, url))
     except (aiohttp.ClientError, OSError, TimeoutError, InvalidDocumentError, UnicodeDecodeError):
         return None
 

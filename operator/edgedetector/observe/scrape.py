@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 import aiohttp
 
-from edgedetector.api import names
+from edgedetector.api import names, urls
 from edgedetector.api.dataplane import DetectorState
 from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.go2rtc import client as media_client
@@ -68,12 +68,11 @@ class Asker:
 
     async def __call__(self, target: Target) -> Answer | None:
         """Return what the pod says of itself, without its counters, or None."""
-        host = f"[{target.ip}]" if ":" in target.ip else target.ip
         try:
             if target.component == names.COMPONENT_MEDIA:
-                return still(await media_client.state(host, deadline=DEADLINE, session=self._session))
+                return still(await media_client.state(target.ip, deadline=DEADLINE, session=self._session))
             async with asyncio.timeout(DEADLINE):
-                url = f"http://{host}:{names.PORT_DETECTOR}/state"
+                url = f"http://{urls.authority(target.ip, names.PORT_DETECTOR)}/state"
                 return from_json(DetectorState, await document(self._session, url))
         except (
             aiohttp.ClientError,

@@ -209,6 +209,15 @@ def _camera(camera: CameraView) -> str:
     return "connecting" if camera.state == CONNECTING else camera.reason or camera.state
 
 
+def tuning(view: View) -> Verdict:
+    """Judge tuning, which observes only while every model is served as accepted."""
+    verdicts = ((name, check(view.running)) for name, check in GATING if name in SERVED)
+    awaited = next(
+        (f"{name} ({verdict.reason})" for name, verdict in verdicts if verdict.status != conditions.TRUE), ""
+    )
+    return tuning_active(view, awaited)
+
+
 def monitoring_ready(view: View) -> Verdict:
     """Judge whether Prometheus is told what to scrape and when to alert."""
     if not view.detector.spec.monitoring.enabled:
@@ -228,6 +237,9 @@ GATING: Final[tuple[tuple[str, Callable[[Running], Verdict]], ...]] = (
     (conditions.STREAMS_READY, streams_ready),
 )
 
+# Of these, those without which nothing that is observed means anything.
+SERVED: Final = frozenset({conditions.SERVER_READY, conditions.MODEL_READY})
+
 # Detections flow without an autoscaler's metric, without Prometheus and without what is not served yet: these inform
 # and gate nothing.
 INFORMING: Final[tuple[tuple[str, Callable[[View], Verdict]], ...]] = (
@@ -235,7 +247,7 @@ INFORMING: Final[tuple[tuple[str, Callable[[View], Verdict]], ...]] = (
     (conditions.MONITORING_READY, monitoring_ready),
     (conditions.DEGRADED, degraded),
     (conditions.SHARED_MEMORY_READY, shared_memory_ready),
-    (conditions.TUNING_ACTIVE, tuning_active),
+    (conditions.TUNING_ACTIVE, tuning),
     (conditions.SPEC_SERVED, spec_served),
     (conditions.OUTPUTS_DELIVERED, outputs_delivered),
 )

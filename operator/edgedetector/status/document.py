@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from edgedetector.api import names
+from edgedetector.api.conditions import TUNING_ACTIVE
 from edgedetector.api.quantities import format_duration
 from edgedetector.observe import words
 from edgedetector.status import tuning
@@ -43,9 +44,10 @@ def status(obj: Json, judged: Iterable[Condition], view: View | Running | None, 
     was; without a look at them all is as it was.
     """
     before: Json = obj.get("status") or {}
-    generation = obj["metadata"]["generation"]
+    generation, judged = obj["metadata"]["generation"], tuple(judged)
     if isinstance(view, View):
-        seen = {**_seen(view, before, now), "appliedGeneration": generation}
+        active = next((condition for condition in judged if condition.type == TUNING_ACTIVE), None)
+        seen = {**_seen(view, before, now, active), "appliedGeneration": generation}
     else:
         seen = before if view is None or "summary" not in before else {**before, **_still(view, before, now)}
     head = {
@@ -65,12 +67,12 @@ def _still(view: Running, before: Json, now: str) -> Json:
     }
 
 
-def _seen(view: View, before: Json, now: str) -> Json:
+def _seen(view: View, before: Json, now: str, active: Condition | None) -> Json:
     replicas, models = _replicas(view.snapshot, view.detector.name), _by_name(before.get("models"))
     capacity = tuning.capacity(view.ledger)
     return {
         **({"capacity": capacity} if capacity else {}),
-        "tuning": tuning.tuning(view),
+        "tuning": tuning.tuning(view, active),
         "summary": _summary(view, replicas),
         "replicas": replicas,
         "serving": _serving(view, before.get("serving") or {}, now),

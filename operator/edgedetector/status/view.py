@@ -57,6 +57,8 @@ class Standing:
     """No inference pod tells its load."""
     refused: str = ""
     """Why the record cannot be written."""
+    broken: str = ""
+    """What of the operator's own keeps anything from being decided."""
 
 
 @dataclass(frozen=True, slots=True)

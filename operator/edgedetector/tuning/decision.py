@@ -45,6 +45,8 @@ class Decision:
     probe: str = ""
     """Id of the probe that this begins, prolongs or ends."""
     prediction: Prediction | None = None
+    due: bool = False
+    """A choice is due, for which there was no time (`Situation.may_choose`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +70,5 @@ class Report:
     """Of any of them, oldest first."""
     probe: ProbeReport | None = None
     """None: the pod on trial is gone or does not answer."""
+    refused: str = ""
+    """Which pod cannot load what is accepted, and why in its words; empty: all can, or it is not known."""

@@ -34,6 +34,7 @@ _MOST: Final = 1e9
 
 BEGUN: Final = "Begun"
 CONVERGED: Final = "Converged"
+RESUMED: Final = "Resumed"
 HELD: Final = "Held"
 WORDS: Final[Mapping[Kind, str]] = {
     Kind.PROBE: "Probed",
@@ -169,12 +170,12 @@ def entered(
         recommended=state.recommended,
     )
     if decision.kind == Kind.RECOMMEND and decision.configuration != ledger.recommended:
-        after = replace(after, recommended=decision.configuration, recommendation=decision.message)
+        after = replace(after, recommended=decision.configuration, recommendation=decision.message[:TEXT])
     elif after.recommended is None:
         after = replace(after, recommendation="")
     if after == ledger:
         return ledger
-    return _told(ledger, after, decision, now, capacity)
+    return _told(ledger, after, decision, now, capacity, resumed=state.resumed)
 
 
 def _served(ledger: Ledger, state: State, decision: Decision, now: float) -> Ledger:
@@ -184,7 +185,7 @@ def _served(ledger: Ledger, state: State, decision: Decision, now: float) -> Led
     if (accepted, trying) == (dict(ledger.accepted), tried):
         return replace(ledger, attempt=attempt)
     left = [one for one in (tried, dict(ledger.accepted)) if one and one != accepted]
-    why = decision.message if accepted != ledger.accepted else ledger.why
+    why = decision.message[:TEXT] if accepted != ledger.accepted else ledger.why
     former = tuple([*left, *(one for one in ledger.former if one not in left)][:FORMER])
     return replace(ledger, accepted=accepted, why=why, attempt=attempt, changed=now, former=former)
 
@@ -210,12 +211,16 @@ def _memory_unknown(ledger: Ledger, state: State, stated: float | None) -> bool:
     return stated is None and all(visit.memory_total is None for visit in state.visits)
 
 
-def _told(before: Ledger, after: Ledger, decision: Decision, now: float, capacity: Capacity | None) -> Ledger:
+def _told(
+    before: Ledger, after: Ledger, decision: Decision, now: float, capacity: Capacity | None, *, resumed: str
+) -> Ledger:
     lines = list(after.log)
+    if before.converged and not after.converged and resumed:
+        lines.append(Line(now, RESUMED, resumed[:TEXT]))
     if decision.kind in WORDS:
-        lines.append(Line(now, WORDS[decision.kind], decision.message))
+        lines.append(Line(now, WORDS[decision.kind], decision.message[:TEXT]))
     elif after.trouble and after.trouble != before.trouble:
-        lines.append(Line(now, HELD, after.trouble))
+        lines.append(Line(now, HELD, after.trouble[:TEXT]))
     if after.converged and not before.converged:
         lines.append(Line(now, CONVERGED, decision.message or "nothing that is safe promises more at this load"))
     about_what_serves = decision.kind in {Kind.KEEP, Kind.REVERT, Kind.RECOMMEND} or after.converged != before.converged

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 from edgedetector.tuning import memory, sentences, transitions, visits
@@ -15,6 +15,7 @@ from edgedetector.tuning.trial import DROPPED, MOVED, End, Verdict, alarm, basel
 from edgedetector.tuning.window import Configuration, Window
 
 RUNNING: Final = "Running"
+FAILED: Final = "Failed"
 FAST: Final = 4.0
 """Seconds over which the demand is smoothed during a trial: two windows."""
 TAKEN_UP: Final = 30.0
@@ -32,7 +33,7 @@ NO_GAIN: Final = 6 * 3600.0
 def attended(state: State, trial: Trial, report: Report, situation: Situation, now: float) -> Move:
     """Return the state and decision of a step in which a trial runs."""
     if gone := _gone(trial, report, now):
-        return _given_up(state, trial, gone, now, memory.AN_HOUR)
+        return _given_up(state, trial, gone, now)
     if report.probe is not None:
         trial = replace(trial, heard=now if report.probe.outcome == RUNNING else trial.heard)
     state, trial, verdict = _seen(state, trial, report.windows, situation, now)
@@ -76,38 +77,55 @@ def _inconclusive(state: State, trial: Trial, sentence: str, now: float, *, blam
     return transitions.reverted(state, trial, sentence, now)
 
 
-def _given_up(state: State, trial: Trial, why: str, now: float, seconds: float) -> Move:
-    state = memory.deny(state, trial.configuration, now, seconds, why)
-    return transitions.reverted(state, trial, f"{_what(state, trial)}; reverted: {why}", now)
+def _given_up(state: State, trial: Trial, gone: _Gone, now: float) -> Move:
+    if gone.denied:
+        state = memory.deny(state, trial.configuration, now, gone.denied, gone.why)
+    return transitions.reverted(state, trial, f"{_what(state, trial)}; reverted: {gone.why}", now)
 
 
 def _what(state: State, trial: Trial) -> str:
     return sentences.change(state.accepted, trial.configuration)
 
 
-def _gone(trial: Trial, report: Report, now: float) -> str:
-    """Return why the pod does not run the trial (any more); empty: it does, or may be about to."""
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """A trial that its pod does not run (any more)."""
+
+    why: str
+    denied: float = 0.0
+    """Seconds of the first denial; 0: whatever it was, it was not the configuration."""
+
+
+def _gone(trial: Trial, report: Report, now: float) -> _Gone | None:
+    """Return why the pod does not run the trial; None: it does, or may be about to.
+
+    Pods go for many reasons (a drained node, an eviction, a new template) and renewals are missed with the operator or
+    the API server: what a configuration does, its pod outlives. Only a pod that is there and says nothing, or that
+    ended a trial of which it should have heard, may have come to it by the configuration.
+    """
     if trial.pod not in report.pods:
-        return "the pod on trial is gone"
+        return _Gone("the pod on trial is gone")
     if not 0 <= now - trial.renewed <= trial.ttl + LATE:
-        return "the trial was not renewed in time, so the pod has ended it"
+        return _Gone("the trial was not renewed in time, so the pod has ended it")
     if report.probe is None:
-        return "the pod on trial does not answer" if now - max(trial.heard, trial.since) > SILENT else ""
+        silent = now - max(trial.heard, trial.since) > SILENT
+        return _Gone("the pod on trial does not answer", A_WHILE) if silent else None
     if report.probe.id == trial.id and report.probe.outcome:
         return _ended(report.probe)
     if trial.heard:
-        return "the pod on trial does not know of the trial any more"
-    return "the pod did not take the trial up" if now - trial.since > TAKEN_UP else ""
+        return _Gone("the pod on trial does not know of the trial any more")
+    return _Gone("the pod did not take the trial up") if now - trial.since > TAKEN_UP else None
 
 
-def _ended(probe: ProbeReport) -> str:
+def _ended(probe: ProbeReport) -> _Gone | None:
     if probe.outcome == RUNNING:
-        return ""
+        return None
     because = f": {probe.message}" if probe.message else ""
-    return f"{_ENDS.get(probe.outcome, probe.outcome)}{because}"
+    denied = memory.AN_HOUR if probe.outcome == FAILED else A_WHILE
+    return _Gone(f"{_ENDS.get(probe.outcome, probe.outcome)}{because}", denied)
 
 
-_ENDS: Final = {"Failed": "it did not load", "Expired": "the pod ended the trial, since it was not renewed"}
+_ENDS: Final = {FAILED: "it did not load", "Expired": "the pod ended the trial, since it was not renewed"}
 
 
 def _seen(

@@ -13,10 +13,6 @@ from typing import Final
 from edgedetector.tuning.evidence import ModelVisit, Prediction, Visit
 from edgedetector.tuning.window import Configuration, Knobs
 
-LOG: Final = 40
-"""Decisions that are remembered: the last few hours of a busy day, the whole story of a first tuning."""
-SENTENCE: Final = 400
-"""Characters of a sentence at most."""
 DENIALS: Final = 40
 LEVELS: Final = 96
 """Configurations of single models in the memory of traffic levels: 16 levels of up to six models."""
@@ -29,16 +25,6 @@ SIZES: Final = 160
 BESIDE: Final = 80
 """The same of the visits that stand beside: the reference and the other replicas during a trial."""
 BUDGET_HISTORY: Final = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One decision for people to read."""
-
-    at: float
-    kind: str
-    """Of the decision (`decision.Kind`), or `Converged` or `Resumed`, which change nothing."""
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +144,8 @@ class State:
     """Since when pods serve something other than what is accepted; 0: they do not."""
     failed: float = 0.0
     """When requests last failed at rest."""
+    refused: float = 0.0
+    """Since when a pod says that it cannot load what is accepted; 0: none does."""
     converged: bool = False
     """Nothing that is safe promises to be better: the HPA may raise its maximum."""
     reference: Visit | None = None
@@ -168,10 +156,10 @@ class State:
     """Faults that were cured first, as sentences."""
     hopeless: str = ""
     """Why the objective cannot be kept, though nothing is left to try; while it has converged."""
+    resumed: str = ""
+    """Why tuning goes on though it had converged at this very load; until it converges again."""
     trouble: str = ""
     """Why nothing can be tuned, and the remedy; empty: nothing is wrong."""
-    log: tuple[Entry, ...] = ()
-    """Oldest first."""
 
     @property
     def recommended(self) -> Mapping[str, Knobs] | None:
@@ -185,14 +173,6 @@ def key(configuration: Configuration) -> str:
         f"{name}={k.instances}/{k.max_batch_size}/{list(k.preferred_batch_sizes)}/{k.max_queue_delay_microseconds}"
         for name, k in sorted(configuration.items())
     ).replace(" ", "")
-
-
-def noted(state: State, now: float, kind: str, message: str) -> State:
-    """Return the state with one more line in its log; a line that says the same again only moves its time."""
-    entry = Entry(now, kind, message[:SENTENCE])
-    last = state.log[-1] if state.log else None
-    kept = state.log[:-1] if last and (last.kind, last.message) == (kind, entry.message) else state.log
-    return replace(state, log=(*kept, entry)[-LOG:])
 
 
 def bounded(state: State) -> State:

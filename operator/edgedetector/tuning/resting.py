@@ -11,7 +11,7 @@ from edgedetector.tuning import memory, sentences, transitions, trial, visits
 from edgedetector.tuning.choice import Aim, Choice, Nothing, broken, choose
 from edgedetector.tuning.decision import Decision, Kind, Report
 from edgedetector.tuning.evidence import Visit
-from edgedetector.tuning.record import Recommendation, State, noted
+from edgedetector.tuning.record import Recommendation, State
 from edgedetector.tuning.situation import Mode, Situation
 from edgedetector.tuning.transitions import Move
 from edgedetector.tuning.trouble import SILENCE, blindness
@@ -32,6 +32,8 @@ DRIFT: Final = 1.15
 """Factor by which executions become slower or quicker, over two minutes, from which the server is another one."""
 LONG: Final = 60.0
 """Seconds for which the objective must be broken before what had converged is tuned again."""
+REFUSED: Final = 60.0
+"""Seconds for which a pod must fail to load what was kept long ago before it is taken back: some tries of the pod."""
 PATIENCE: Final = 900.0
 """Seconds after it converged."""
 RETHINK: Final = 120.0
@@ -48,17 +50,20 @@ REPLACED: Final = 2.0
 def rested(state: State, report: Report, situation: Situation, now: float) -> Move:
     """Return the state and decision of a step in which no trial runs."""
     state, latest = _learnt(state, report.windows, situation, now)
+    state = replace(state, refused=min(state.refused or now, now) if report.refused else 0.0)
     if state.astray and now - state.astray >= ASTRAY:
         return transitions.said_again(state, "pods serve something else than what is accepted: said again", now)
     state, disappointed = _watched(state, latest, situation, now)
-    if disappointed:
-        return _back(state, disappointed, now)
-    state = _alarmed(_drifted(_levelled(state, latest), now), situation, now)
+    if why := _refused(state, report, situation, now) or disappointed:
+        return _back(state, situation, why, now)
+    before, state = state, _alarmed(_drifted(_levelled(state, latest)), situation, now)
     if situation.mode == Mode.FROZEN:
         return _wait(state, "frozen: what is accepted serves until tuning is resumed")
     trouble = blindness(state, report.windows, now) or _failing(state, now)
     state = replace(state, trouble=trouble or (state.hopeless if state.converged else ""))
-    if why := trouble or _not_yet(state, report, latest, now):
+    # Told first: a choice in this very step may find at once that it has converged again.
+    resumed = state.resumed if before.converged and not state.converged else ""
+    if why := trouble or resumed or _not_yet(state, report, latest, now):
         return _wait(state, why)
     if state.converged:
         return _wait(state, f"converged at {sentences.demand(state.demand)}")
@@ -115,8 +120,16 @@ def _watched(state: State, latest: Sequence[Window], situation: Situation, now: 
     return replace(state, kept=kept), ""
 
 
-def _back(state: State, disappointed: str, now: float) -> Move:
-    former = state.kept.previous if state.kept else state.accepted
+def _refused(state: State, report: Report, situation: Situation, now: float) -> str:
+    """Return why what is accepted is to be taken back though its trial was good: another pod cannot load it."""
+    if not state.refused or dict(state.accepted) == dict(situation.start):
+        return ""
+    fresh = state.kept is not None and 0 <= now - state.kept.since <= WATCH
+    return report.refused if fresh or now - state.refused >= REFUSED else ""
+
+
+def _back(state: State, situation: Situation, disappointed: str, now: float) -> Move:
+    former = state.kept.previous if state.kept else situation.start
     state = memory.deny(state, state.accepted, now, memory.AN_HOUR, disappointed)
     sentence = f"{sentences.change(state.accepted, former)}; back to the former: {disappointed}"
     return transitions.went_back(state, former, sentence, now)
@@ -144,7 +157,7 @@ def _alarmed(state: State, situation: Situation, now: float) -> State:
         return state
     if 0 <= now - max((best.at for best in state.memory if best.level == state.level), default=0.0) < PATIENCE:
         return state
-    return noted(replace(state, converged=False, probes=0), now, "Resumed", "the objective is broken: tuning goes on")
+    return replace(state, converged=False, probes=0, resumed="the objective is broken: tuning goes on")
 
 
 def _moving(state: State, latest: Sequence[Window]) -> bool:
@@ -153,7 +166,7 @@ def _moving(state: State, latest: Sequence[Window]) -> bool:
     return not latest or memory.apart(last, state.demand, memory.MOVING)
 
 
-def _drifted(state: State, now: float) -> State:
+def _drifted(state: State) -> State:
     """Notice that the server became slower or quicker since it converged."""
     seen = visits.of(state.visits, state.accepted)
     if not state.converged or seen is None or seen.seconds < visits.MEMORY:
@@ -166,8 +179,9 @@ def _drifted(state: State, now: float) -> State:
     others = (v for v in state.visits if v is not seen)
     known = tuple(visits.slower(v, ratio) for v in others) if 1 / REPLACED < ratio < REPLACED else ()
     message = f"executions take {ratio:.2f} times as long as when tuning converged: it goes on"
-    state = replace(state, visits=(*known, seen), converged=False, reference=None, probes=0, recommendation=None)
-    return noted(state, now, "Resumed", message)
+    return replace(
+        state, visits=(*known, seen), converged=False, reference=None, probes=0, recommendation=None, resumed=message
+    )
 
 
 def _failing(state: State, now: float) -> str:
@@ -201,8 +215,8 @@ def _chosen(state: State, pod: str, situation: Situation, now: float) -> Move:
         return state, _recommendation(known)
     if situation.mode == Mode.AUTO and state.probes >= PROBES:
         return _converged(state, f"left at what {PROBES} trials found", now)
-    if situation.mode == Mode.AUTO and transitions.left(state, now) < 2:  # noqa: PLR2004 - the trial and its end
-        return _wait(state, f"{transitions.BUDGET} changes in the last hour are enough: waiting")
+    if waits := _held_back(state, situation, now):
+        return state, waits
     choice = choose(state, situation, now)
     if isinstance(choice, Nothing):
         return _nothing(state, choice, situation, now)
@@ -212,6 +226,12 @@ def _chosen(state: State, pod: str, situation: Situation, now: float) -> Move:
     if choice.aim == Aim.CURE:
         state = replace(state, cured=(*state.cured, sentences.change(state.accepted, choice.configuration))[-8:])
     return transitions.began(state, choice, pod, sentence, now)
+
+
+def _held_back(state: State, situation: Situation, now: float) -> Decision | None:
+    if situation.mode == Mode.AUTO and transitions.left(state, now) < 2:  # noqa: PLR2004 - the trial and its end
+        return Decision(Kind.WAIT, f"{transitions.BUDGET} changes in the last hour are enough: waiting")
+    return None if situation.may_choose else Decision(Kind.WAIT, "a choice is due", due=True)
 
 
 def _nothing(state: State, nothing: Nothing, situation: Situation, now: float) -> Move:
@@ -236,11 +256,7 @@ def proposed(state: State, choice: Choice, situation: Situation) -> str:
 
 def _recommended(state: State, choice: Choice, sentence: str, now: float) -> Move:
     known = Recommendation(dict(choice.configuration), choice.prediction, sentence, now)
-    decision = _recommendation(known)
-    before, state = state.recommendation, replace(state, recommendation=known)
-    if before is not None and before.configuration == choice.configuration:
-        return state, decision
-    return noted(state, now, Kind.RECOMMEND, sentence), decision
+    return replace(state, recommendation=known), _recommendation(known)
 
 
 def _recommendation(known: Recommendation) -> Decision:
@@ -248,6 +264,5 @@ def _recommendation(known: Recommendation) -> Decision:
 
 
 def _converged(state: State, sentence: str, now: float) -> Move:
-    state = replace(state, converged=True, reference=None, recommendation=None, hopeless="")
-    state = memory.remembered(state, now, converged=True)
-    return noted(state, now, "Converged", sentence), Decision(Kind.WAIT, sentence)
+    state = replace(state, converged=True, reference=None, recommendation=None, hopeless="", resumed="")
+    return memory.remembered(state, now, converged=True), Decision(Kind.WAIT, sentence)

@@ -80,6 +80,8 @@ class Situation:
     coexisting: bool = False
     """That old and new fit beside each other was verified; otherwise memory must be known to hold both."""
     mode: Mode = Mode.AUTO
+    may_choose: bool = True
+    """There is time to choose, and room for another trial; otherwise `Decision.due` says that a choice is due."""
     accepted: Configuration | None = None
     """What the serving configuration on record says is accepted: where to begin when the tuner's own record is lost;
     None: not known, the start."""

@@ -17,7 +17,7 @@ from edgedetector.tuning import memory, visits
 from edgedetector.tuning.choice import Choice
 from edgedetector.tuning.decision import Decision, Kind
 from edgedetector.tuning.evidence import Visit
-from edgedetector.tuning.record import Kept, State, Trial, noted
+from edgedetector.tuning.record import Kept, State, Trial
 from edgedetector.tuning.window import Configuration
 
 TTL: Final = 30.0
@@ -53,7 +53,7 @@ def began(state: State, choice: Choice, pod: str, why: str, now: float) -> Move:
         settle=0.0,
     )
     decision = Decision(Kind.PROBE, why, choice.configuration, pod, TTL, name, choice.prediction)
-    return noted(state, now, Kind.PROBE, why), decision
+    return state, decision
 
 
 def renewed(state: State, trial: Trial, now: float) -> Move:
@@ -86,7 +86,7 @@ def kept(state: State, trial: Trial, why: str, now: float, *, held: bool) -> Mov
     )
     state = memory.remembered(state, now, converged=False)
     decision = Decision(Kind.KEEP, why, state.accepted, trial.pod, 0.0, trial.id, trial.prediction)
-    return noted(state, now, Kind.KEEP, why), decision
+    return state, decision
 
 
 def reverted(state: State, trial: Trial, why: str, now: float) -> Move:
@@ -95,14 +95,14 @@ def reverted(state: State, trial: Trial, why: str, now: float) -> Move:
         _changed(state, now), trial=None, cooldown=now + COOLDOWN, settle=now + SETTLE, recommendation=None, astray=0.0
     )
     decision = Decision(Kind.REVERT, why, state.accepted, trial.pod, 0.0, trial.id)
-    return noted(state, now, Kind.REVERT, why), decision
+    return state, decision
 
 
 def withdrawn(state: State, probe: str, now: float) -> Move:
     """End a trial of which the record knows nothing, for it was lost or is old."""
     why = "a trial is running that is not on record: what is accepted serves on"
     state = replace(state, settle=now + SETTLE, cooldown=now + COOLDOWN)
-    return noted(state, now, Kind.REVERT, why), Decision(Kind.REVERT, why, state.accepted, "", 0.0, probe)
+    return state, Decision(Kind.REVERT, why, state.accepted, "", 0.0, probe)
 
 
 def went_back(state: State, to: Configuration, why: str, now: float) -> Move:
@@ -118,13 +118,13 @@ def went_back(state: State, to: Configuration, why: str, now: float) -> Move:
         astray=0.0,
     )
     state = memory.remembered(state, now, converged=False)
-    return noted(state, now, Kind.KEEP, why), Decision(Kind.KEEP, why, state.accepted)
+    return state, Decision(Kind.KEEP, why, state.accepted)
 
 
 def said_again(state: State, why: str, now: float) -> Move:
     """Say once more what is accepted, since pods serve something else."""
     state = replace(state, astray=0.0, settle=now + SETTLE)
-    return noted(state, now, Kind.KEEP, why), Decision(Kind.KEEP, why, state.accepted)
+    return state, Decision(Kind.KEEP, why, state.accepted)
 
 
 def left(state: State, now: float) -> int:

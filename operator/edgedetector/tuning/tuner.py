@@ -41,7 +41,7 @@ def step(state: State, report: Report, situation: Situation, now: float) -> tupl
 
 def _stepped(state: State, report: Report, situation: Situation, changed: str, now: float) -> tuple[State, Decision]:
     if state.trial is not None:
-        why = changed or _stop(situation)
+        why = changed or _stop(situation) or report.refused
         if why:
             return probing.interrupted(state, state.trial, why, now)
         return probing.attended(state, state.trial, report, situation, now)
@@ -82,9 +82,9 @@ def _of_this_specification(state: State, situation: Situation, now: float) -> tu
     spec, aims = _spec(situation), _aims(situation)
     if not state.spec:
         accepted = situation.accepted if situation.accepted and _fits(situation) else situation.start
-        return State(spec=spec, aims=aims, accepted=dict(accepted), log=state.log), ""
+        return State(spec=spec, aims=aims, accepted=dict(accepted)), ""
     if state.spec != spec:
-        fresh = State(spec=spec, aims=aims, accepted=dict(situation.start), log=state.log, changes=state.changes)
+        fresh = State(spec=spec, aims=aims, accepted=dict(situation.start), changes=state.changes)
         fresh = replace(fresh, begun=state.begun, trial=state.trial, astray=now - ASTRAY)
         return fresh, "the specification changed"
     if state.aims != aims:

@@ -127,3 +127,16 @@ def test_a_misfit_says_what_helps_and_not_what_it_was() -> None:
     problem, remedy = urls.CAMERA.misfit("substreamUrl", "rtsp://viewer:canary@gate/sub") or ("", "")
     assert remedy == "put user name and password into credentialsSecretRef, or the whole URL into substreamUrlSecretRef"
     assert "canary" not in problem
+
+
+@given(st.ip_addresses(), st.integers(1, 65535))
+def test_an_address_of_either_version_is_written_so_that_a_url_gives_it_back(
+    address: ipaddress.IPv4Address | ipaddress.IPv6Address, port: int
+) -> None:
+    found = urlsplit(f"http://{urls.authority(str(address), port)}/state")
+    assert found.hostname is not None
+    assert (ipaddress.ip_address(found.hostname), found.port) == (address, port)
+
+
+def test_a_name_is_written_as_it_is() -> None:
+    assert urls.authority("yard-media.site.svc", 1984) == "yard-media.site.svc:1984"

@@ -19,6 +19,7 @@ from edgedetector.api import names
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.wire import to_json
 from edgedetector.controller import terms
+from edgedetector.plan.serving import serving_map
 from edgedetector.status import tuning
 from edgedetector.tuning.ledger import Attempt, Capacity, Ledger, Line
 from edgedetector.tuning.record import State
@@ -273,3 +274,47 @@ def test_memory_is_what_the_detector_says_or_else_the_profile() -> None:
     assert terms.memory(detector(), stated) == 8 * 2**30
     assert terms.memory(owner, stated) == terms.memory(owner, KS20) == 4 * 2**30
     assert terms.memory(detector(), CPU) == terms.NO_DEVICE
+
+
+AUTO, OFF = detector(), detector(tuning={"mode": "Off"})
+
+
+@pytest.mark.parametrize(
+    ("owner", "told", "at", "on_its_way"),
+    [
+        (OFF, GOOD, NOW - 3600, True),
+        (OFF, None, NOW - 10, True),
+        (OFF, None, NOW + 10, True),
+        (OFF, None, NOW - 31, False),
+        (OFF, None, NOW + 3600, False),
+        (AUTO, None, NOW - 3600, True),
+        (AUTO, GOOD, NOW - 10, True),
+        (AUTO, GOOD, NOW - 31, False),
+        (AUTO, GOOD, 0.0, False),
+    ],
+)
+def test_pods_may_be_on_their_way_once_they_are_told_to_serve_something_else(
+    owner: EdgeDetector, told: Knobs | None, at: float, *, on_its_way: bool
+) -> None:
+    """Whatever was decided: switching tuning off or on decides nothing."""
+    found = ledger(owner, people=GOOD)
+    tuned = plan.serving_config(owner, CPU, knobs=terms._planned({"people": GOOD}, owner)).id
+    published = terms.Published(tuned if told is not None else UNTUNED.id, at)
+    wanted = terms.served(owner, CPU, (), record(owner, found), NOW, published=published)
+    assert (wanted.passing == {tuned, UNTUNED.id}) is on_its_way
+    assert (wanted.until > NOW) is on_its_way
+
+
+def test_what_pods_are_told_is_read_from_the_live_object_whoever_else_has_touched_it() -> None:
+    live = serving_map(detector(), UNTUNED, None)
+    assert terms.published([live], "yard", "us") == terms.Published(UNTUNED.id, 0.0)
+    live["metadata"]["managedFields"] = [
+        {"manager": "us", "time": "2026-11-23T10:00:00Z"},
+        {"manager": "kubectl", "time": "2026-11-23T11:00:00Z"},
+    ]
+    found = terms.published([live], "yard", "us")
+    assert found is not None
+    assert datetime.fromtimestamp(found.at, UTC) == datetime(2026, 11, 23, 10, tzinfo=UTC)
+    live["data"] = {names.FILE_ACCEPTED: "{"}
+    assert terms.published([live], "yard", "us") is None
+    assert terms.published([], "yard", "us") is None

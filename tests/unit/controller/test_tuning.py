@@ -14,7 +14,7 @@ from edgedetector.api import names
 from edgedetector.api.observation import Observation
 from edgedetector.api.wire import from_json, to_json
 from edgedetector.cluster.errors import RejectedError, UnavailableError
-from edgedetector.controller import terms, tuning
+from edgedetector.controller import terms, watched
 from edgedetector.tuning import tuner
 from edgedetector.tuning.decision import Decision, Kind
 from edgedetector.tuning.ledger import Attempt, Ledger
@@ -307,7 +307,9 @@ async def test_a_search_that_fails_costs_nothing_but_a_line_in_the_log() -> None
     world = World(step=broken)
     await world.run(120)
     assert world.accepted() == 1
-    assert "defect in the operator" in world.condition(c.TUNING_ACTIVE)["message"]
+    told = world.condition(c.TUNING_ACTIVE)
+    assert (told["reason"], "RBAC" in told["message"]) == (c.REASON_INTERNAL_ERROR, False), "no right is lacking"
+    assert "defect in the operator (ZeroDivisionError)" in told["message"]
     world.step = climb
     world.start()
     await world.run(LONG)
@@ -396,7 +398,7 @@ async def test_what_limits_it_being_beyond_words_holds_up_no_decision(monkeypatc
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(tuning, "diagnose", broken)
+    monkeypatch.setattr(watched, "diagnose", broken)
     world = await tuned()
     assert "capacity" not in world.status
 

@@ -60,6 +60,8 @@ def climb(state: State, report: Report, situation: Situation, now: float) -> tup
         ), Decision(Kind.RECOMMEND, "one instance more", wanted)
     if situation.mode != Mode.AUTO:
         return state, Decision(Kind.WAIT)
+    if not situation.may_choose:
+        return state, Decision(Kind.WAIT, due=True)
     number = state.begun + 1
     trial = Trial(f"p{number}-{now:.0f}", report.pods[0], wanted, now, now, TTL, {}, Prediction({}))
     said = Decision(Kind.PROBE, f"try {present.instances + 1}", wanted, trial.pod, TTL, trial.id)
@@ -85,26 +87,47 @@ def _attend(state: State, trial: Trial, report: Report, situation: Situation, no
 class Pod:
     """An inference pod: what it serves by its files and by the real rules for trials, and counters that grow."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, number: int = 1) -> None:
         self.world = world
-        self.name = "yard-triton-1"
+        self.name = f"yard-triton-{number}"
         self.trial: trials.Trial | None = None
         self.serving: ServingConfig | None = None
         self.silent = False
         self.epoch = 0
+        self.lag = 0.0
+        """Seconds that it takes to serve something else."""
+        self.refuses: frozenset[int] = frozenset()
+        """Numbers of instances that its Triton does not load."""
+        self.reason = ""
+        """Which file is what is wrong, if one is."""
+        self.tells: Callable[[Observation], Observation | None] = lambda told: told
+        """What becomes of what it tells of its load."""
+        self._failed = False
+        self._wanted: tuple[str, float] = ("", 0.0)
 
     def round(self) -> None:
         """Look at the ConfigMap, and serve what counts now."""
         data = self.world.cluster.objects.get(("ConfigMap", "yard-serving"), {}).get("data")
         if data is None:
             return
-        accepted = from_json(ServingConfig, data[names.FILE_ACCEPTED])
+        self.accepted = from_json(ServingConfig, data[names.FILE_ACCEPTED])
         probe = from_json(Probe, data[names.FILE_PROBE]) if names.FILE_PROBE in data else None
         self.trial = trials.judge(probe, self.trial, pod=self.name, now=self.world.seconds, boot="b")
-        wanted = trials.target(accepted, probe, self.trial)
+        wanted = trials.target(self.accepted, probe, self.trial)
+        if self.trial is not None and wanted != self.accepted and wanted.models[0].instances in self.refuses:
+            self.trial = trials.failed(self.trial, "out of memory on the device")
+            wanted = self.accepted
+        self._serve(wanted)
+
+    def _serve(self, wanted: ServingConfig) -> None:
+        if self._wanted[0] != wanted.id:
+            self._wanted = (wanted.id, self.world.seconds)
+        self._failed = wanted.models[0].instances in self.refuses
+        if self._failed or (self.serving is not None and self.world.seconds < self._wanted[1] + self.lag):
+            return
         if self.serving != wanted:
             self.epoch += 1
-        self.serving, self.accepted = wanted, accepted
+        self.serving = wanted
 
     @property
     def instances(self) -> int:
@@ -115,7 +138,9 @@ class Pod:
         """Answer of GET /state."""
         if self.serving is None or self.silent:
             return None
-        models = (ModelState("people", "Ready", serving_id=self.serving.id, instances=self.instances),)
+        told = ("Failed", "out of memory on the device; still serving") if self._failed else ("Ready", "")
+        reason = self.reason if self._failed else ""
+        models = (ModelState("people", *told, self.serving.id, self.instances, reason),)
         outcome = str(self.trial.outcome) if self.trial else ""
         cameras = (camera("gate"), camera("dock"))
         probe = self.trial.id if self.trial else ""
@@ -140,10 +165,10 @@ class Pod:
             requests=frames,
         )
         trial = self.trial
-        said = (trial.id, str(trial.outcome)) if trial else ("", "")
-        return Observation(
-            at=self.world.seconds, epoch=str(self.epoch), models=(model,), probe_id=said[0], probe_outcome=said[1]
-        )
+        told = Observation(self.world.seconds, str(self.epoch), (model,))
+        if trial is not None:
+            told = replace(told, probe_id=trial.id, probe_outcome=str(trial.outcome), probe_message=trial.message)
+        return self.tells(told)
 
 
 class Site(Cluster):
@@ -154,6 +179,7 @@ class Site(Cluster):
         self.writes: list[str] = []
         self.events: list[Object] = []
         self.kill: Callable[[int], str] = lambda _number: ""
+        self.clock: Callable[[], datetime] = lambda: BEGIN
 
     def _written(self, what: str) -> str:
         self.writes.append(what)
@@ -166,7 +192,7 @@ class Site(Cluster):
         """Count and write."""
         fate = self._written(body["metadata"]["name"])
         live = await super().apply(body, manager, only)
-        live["metadata"]["managedFields"][0]["fieldsV1"] = _fields(body)
+        live["metadata"]["managedFields"][0].update(fieldsV1=_fields(body), time=self.clock().isoformat())
         if fate == "after":
             raise KilledError
         return copy.deepcopy(live)
@@ -195,14 +221,18 @@ class Site(Cluster):
 
 
 class World:
-    """One detector, its pod, an API server, and an operator that may be killed and started anew."""
+    """One detector, its pods, an API server, and an operator that may be killed and started anew."""
 
-    def __init__(self, step: tuning.Step = climb, **spec: Any) -> None:
+    def __init__(self, step: tuning.Step = climb, pods: int = 1, device: Object | None = None, **spec: Any) -> None:
         self.seconds = 0.0
-        self.cluster = Site(resource(**spec), profile(), pod())
-        self.pod = Pod(self)
+        self.pods = [Pod(self, number) for number in range(1, pods + 1)]
+        self.pod = self.pods[0]
+        self.cluster = Site(resource(**spec), device or profile(), *(_object(one.name) for one in self.pods))
+        self.cluster.clock = lambda: BEGIN + timedelta(seconds=self.seconds)
         self.step = step
         self.reconciles = 0
+        self.others: set[asyncio.Task[None]] = set()
+        """Looks at other detectors that are under way."""
         self.start()
 
     def start(self) -> None:
@@ -225,7 +255,7 @@ class World:
     async def tick(self, seconds: float = 1.0, *, operator: bool = True) -> None:
         """Let time pass, and everybody do what is due."""
         self.seconds += seconds
-        self.pod.round()
+        self._rounds()
         if not operator:
             return
         try:
@@ -250,25 +280,53 @@ class World:
             self._controllers()
             again = await self.reconciler.reconcile(KEY)
             self.due = self.seconds + (again or 300.0)
-            self.pod.round()
+            self._rounds()
         for key in self.tuner.due():
-            await self.tuner.visit(key)
+            visit = asyncio.create_task(self.tuner.visit(key))
+            if key == KEY:
+                await visit
+            else:
+                self.others.add(visit)
+                visit.add_done_callback(self.others.discard)
+
+    def _rounds(self) -> None:
+        for one in self.pods:
+            one.round()
 
     def _controllers(self) -> None:
         """Do what the controllers of Kubernetes do: report that the Deployments run."""
         for (kind, _), obj in self.cluster.objects.items():
             if kind == "Deployment":
-                counts = dict.fromkeys(("replicas", "updatedReplicas", "availableReplicas", "readyReplicas"), 1)
+                names_ = ("replicas", "updatedReplicas", "availableReplicas", "readyReplicas")
+                counts = dict.fromkeys(names_, len(self.pods) if "triton" in obj["metadata"]["name"] else 1)
                 obj["status"] = {"observedGeneration": 1, **counts}
 
     def _wake(self, key: keys.Key) -> None:
         self.woken.add(key)
 
-    async def _ask(self, _target: scrape.Target) -> Observation | None:
-        return self.pod.observation()
+    async def _ask(self, target: scrape.Target) -> Observation | None:
+        return self._one(target).observation()
 
     async def _ask_state(self, target: scrape.Target) -> DetectorState | None:
-        return self.pod.state() if target.component == names.COMPONENT_TRITON else None
+        return self._one(target).state() if target.component == names.COMPONENT_TRITON else None
+
+    def _one(self, target: scrape.Target) -> Pod:
+        """Return the pod, or one that is gone and says nothing."""
+        gone = Pod(self, 0)
+        return next((one for one in self.pods if one.name == target.pod), gone)
+
+    def lose(self, one: Pod) -> None:
+        """Take a pod away, as a drained node does."""
+        del self.cluster.objects["Pod", one.name]
+        self.pods.remove(one)
+        self.woken.add(KEY)
+
+    def add(self, number: int) -> Pod:
+        """Bring another pod."""
+        self.pods.append(Pod(self, number))
+        self.cluster.objects["Pod", self.pods[-1].name] = _object(self.pods[-1].name)
+        self.woken.add(KEY)
+        return self.pods[-1]
 
     def edit(self, **spec: Any) -> None:
         """Change the specification, as its user does."""
@@ -312,6 +370,13 @@ class World:
     def accepted(self) -> int:
         """Instances that are accepted."""
         return from_json(ServingConfig, self.serving[names.FILE_ACCEPTED]).models[0].instances
+
+
+def _object(name: str) -> Object:
+    """A pod as the API server has it."""
+    found = pod()
+    found["metadata"].update(name=name, uid=f"uid-{name}")
+    return found
 
 
 def _fields(body: Object) -> Object:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from tests.unit.status.test_document import EARLIER, LATER, status
-from tests.unit.status.views import healthy, resource
+from tests.unit.status.views import healthy, resource, said, state
 
 from edgedetector.api import conditions as c
+from edgedetector.api.dataplane import ModelState
 from edgedetector.status import compose, scaling
 from edgedetector.status.view import Standing, View
 from edgedetector.tuning.ledger import Attempt, Capacity, Ledger, Line
@@ -41,6 +42,7 @@ CASES: list[tuple[str, View, str, str]] = [
     ("Frozen", view(frozen=True), "False", "Frozen"),
     ("NotObserved", view(standing=Standing(unobserved=True)), "False", "NotObserved"),
     ("RecordNotWritten", view(standing=Standing(refused="HTTP 403")), "False", "RecordNotWritten"),
+    ("InternalError", view(standing=Standing(broken="defect in the operator")), "False", "InternalError"),
     ("TuningHindered", view(dataclasses.replace(BEGUN, trouble="the bounds contradict")), "False", "TuningHindered"),
     ("Tuning", view(dataclasses.replace(BEGUN, memory_unknown=True)), "True", "MemoryUnknown"),
 ]
@@ -62,10 +64,38 @@ def test_each_state_is_told(phase: str, found: View, said: str, reason: str) -> 
         (view(frozen=True), "remove the annotation edgedetector.dev/tuning"),
         (view(standing=Standing(unobserved=True)), "kubectl rollout restart"),
         (view(standing=Standing(refused="HTTP 403")), "HTTP 403; remove a ConfigMap NAME-tuning"),
+        (view(standing=Standing(broken="defect (KeyError)")), "defect (KeyError); report it with the operator's log"),
     ],
 )
 def test_whoever_has_to_act_is_told_how(found: View, words: str) -> None:
     assert words in condition(found).message
+
+
+def unready(found: View) -> View:
+    """Whose only pod loads its model."""
+    return said(found, state(found.accepted.id, models=(ModelState("people", "Loading"),)))
+
+
+def test_while_models_are_not_served_it_says_that_it_waits_and_for_what() -> None:
+    for ledger in (None, BEGUN, dataclasses.replace(BEGUN, converged=True)):
+        waiting = unready(view(ledger))
+        assert (condition(waiting).status, condition(waiting).reason) == ("False", "AwaitingModels")
+        assert "ModelReady (ModelLoading)" in condition(waiting).message
+        assert status(waiting, resource())["tuning"]["phase"] == "AwaitingModels"
+    down = dataclasses.replace(view(), snapshot=dataclasses.replace(view().snapshot, workloads={}))
+    assert "ServerReady (" in condition(down).message
+
+
+@pytest.mark.parametrize(
+    ("found", "reason"),
+    [
+        (view(tuning={"mode": "Off"}), "Off"),
+        (view(frozen=True), "Frozen"),
+        (view(standing=Standing(refused="HTTP 403")), "RecordNotWritten"),
+    ],
+)
+def test_what_waits_for_somebody_waits_for_no_models(found: View, reason: str) -> None:
+    assert condition(unready(found)).reason == reason
 
 
 def test_tuning_takes_nothing_from_readiness() -> None:

@@ -77,6 +77,24 @@ def test_the_first_time_that_it_converged_stays() -> None:
     assert entered(moved, State(accepted=ONE, converged=True), now=60.0).settled == 40.0
 
 
+def test_it_is_told_why_tuning_goes_on_where_the_load_is_as_it_was() -> None:
+    settled = entered(BEGUN, State(accepted=ONE, converged=True), now=40.0)
+    slower = entered(settled, State(accepted=ONE, resumed="executions take longer"), now=50.0)
+    assert slower.log[-1] == Line(50.0, "Resumed", "executions take longer")
+    probing = entered(
+        settled, State(accepted=ONE, trial=TRIAL, resumed="it is broken"), Decision(Kind.PROBE, "try two"), 50.0
+    )
+    assert [line.decision for line in probing.log[-2:]] == ["Resumed", "Probed"]
+    assert entered(settled, State(accepted=ONE), now=50.0).log == settled.log, "another load"
+
+
+def test_sentences_on_record_are_bounded_whatever_pods_put_into_them() -> None:
+    long = Decision(Kind.KEEP, "w" * 5000, TWO)
+    kept = entered(BEGUN, State(accepted=TWO), long)
+    assert (len(kept.message), len(kept.why)) == (ledgers.TEXT, ledgers.TEXT)
+    assert len(entered(BEGUN, State(accepted=ONE, trouble="t" * 5000)).message) == ledgers.TEXT
+
+
 def test_the_particulars_of_a_trouble_that_stays_are_no_news() -> None:
     held = entered(BEGUN, State(accepted=ONE, trouble="nothing is learnt: demand moved from 5.0 to 7.0"), now=100.0)
     assert held.log[-1].decision == ledgers.HELD

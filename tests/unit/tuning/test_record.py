@@ -8,7 +8,7 @@ from tests.unit.tuning.toy import FIRST, World, ran, situation
 
 from edgedetector.api.wire import from_json, to_json
 from edgedetector.tuning.evidence import ModelVisit, Range, Visit
-from edgedetector.tuning.record import LOG, SENTENCE, Best, Denial, Entry, State, bounded, key, noted
+from edgedetector.tuning.record import Best, Denial, State, bounded, key
 from edgedetector.tuning.window import BatchTime, Knobs
 
 LIMIT = 100_000
@@ -41,7 +41,6 @@ def full(models: int, sizes: int, count: int) -> State:
         denials=tuple(Denial(key(configuration(n)), FIRST + n, 3, "w" * 200) for n in range(count)),
         changes=tuple(FIRST + n for n in range(count)),
         reference=visits[0],
-        log=tuple(Entry(FIRST + n, "Revert", "s" * SENTENCE) for n in range(LOG)),
     )
 
 
@@ -67,12 +66,3 @@ def test_a_record_stays_small_however_much_there_was_and_keeps_what_is_accepted(
     assert state.accepted == less.visits[-1].configuration
     assert less.accepted == state.accepted
     assert bounded(less) == less
-
-
-def test_a_sentence_that_says_the_same_again_takes_no_second_line() -> None:
-    state = noted(noted(State(), 1.0, "Keep", "again"), 2.0, "Keep", "again")
-    assert state.log == (Entry(2.0, "Keep", "again"),)
-    for second in range(100):
-        state = noted(state, float(second), "Keep", f"{second}" * 500)
-    assert len(state.log) == LOG
-    assert all(len(entry.message) <= SENTENCE for entry in state.log)

@@ -19,7 +19,7 @@ from edgedetector.api.wire import from_json, to_json
 from edgedetector.tuning import transitions
 from edgedetector.tuning.choice import within
 from edgedetector.tuning.decision import Decision, Kind
-from edgedetector.tuning.record import LOG, State, key
+from edgedetector.tuning.record import State, key
 from edgedetector.tuning.situation import Engine, Limits, Mode
 from edgedetector.tuning.trial import LONGEST
 from edgedetector.tuning.tuner import step
@@ -183,7 +183,6 @@ class Tuning(RuleBasedStateMachine):
         text = to_json(self.state)
         assert len(text) < 100_000
         assert from_json(State, text) == self.state
-        assert len(self.state.log) <= LOG
 
     def teardown(self) -> None:
         """The operator dies here: the pods end on what is accepted; and when it comes back, all agree on it."""

@@ -1,0 +1,86 @@
+"""What the tuner's loop knows of one detector."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from edgedetector.controller.logs import about, frames
+from edgedetector.observe.load import Samples
+from edgedetector.status.view import Standing
+from edgedetector.tuning.capacity import measured
+from edgedetector.tuning.diagnosis import diagnose
+from edgedetector.tuning.known import known
+from edgedetector.tuning.record import State
+
+if TYPE_CHECKING:
+    from edgedetector.cluster.client import Object
+    from edgedetector.controller.charge import Charge
+    from edgedetector.observe.scrape import Target
+    from edgedetector.tuning.ledger import Capacity, Ledger
+    from edgedetector.tuning.situation import Situation
+    from edgedetector.tuning.window import Window
+
+logger = logging.getLogger(__name__)
+
+# Windows from which it is told what limits a detector: five minutes of one pod at rest.
+RECENT: Final = 30
+
+
+@dataclass(slots=True)
+class Watched:
+    """What the loop knows of a detector."""
+
+    charge: Charge
+    samples: Samples
+    due: float
+    looked: float = float("-inf")
+    record: Object | None = None
+    ledger: Ledger | None = None
+    state: State = field(default_factory=State)
+    wrote: float = float("-inf")
+    """When the last write ended: what a pass saw before is older."""
+    doubtful: bool = False
+    """It is not known what is on record."""
+    visiting: bool = False
+    answered: float = 0.0
+    standing: Standing = field(default_factory=Standing)
+    failures: int = 0
+    in_line: bool = False
+    """It would choose what to try next, and it is not its turn."""
+    shown: dict[str, Window] = field(default_factory=dict)
+    """By pod, the last window that tells something."""
+    recent: deque[Window] = field(default_factory=lambda: deque(maxlen=RECENT))
+    """Those of all pods, oldest first."""
+
+    @property
+    def trying(self) -> bool:
+        """Whether a trial is on record."""
+        return self.ledger is not None and self.ledger.attempt is not None
+
+    def saw(self, pods: Iterable[Target], windows: Iterable[Window]) -> None:
+        """Take note of windows that tell something; of pods that are gone nothing is kept."""
+        seen = {window.pod: _short(window) for window in windows if not window.disturbed}
+        self.shown = {pod.pod: window for pod in pods if (window := seen.get(pod.pod) or self.shown.get(pod.pod))}
+        self.recent.extend(seen.values())
+
+    def capacity(self, state: State, pods: int, situation: Situation, now: float) -> Capacity | None:
+        """Return what the pods serve now, and what limits it; None if that cannot be told, which holds up nothing."""
+        spec, profile = self.charge.detector.spec, self.charge.profile.spec
+        try:
+            found = measured(self.shown.values(), state.accepted, pods, now)
+            if found is None:
+                return None
+            limits = diagnose(tuple(self.recent), situation, known(spec.models, spec.cameras, profile), state.visits)
+        except Exception as error:  # noqa: BLE001 - it is for people alone
+            logger.error("what limits it cannot be told", extra=about(self.charge.key, traceback=frames(error)))  # noqa: TRY400
+            return None
+        return replace(found, limit=limits.limit, message=limits.message)
+
+
+def _short(window: Window) -> Window:
+    """Return a window without its histograms, which are most of it: there are those of minutes and of all detectors."""
+    return replace(window, models={name: replace(model, ages={}) for name, model in window.models.items()})

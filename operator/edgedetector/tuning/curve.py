@@ -30,6 +30,10 @@ _OFF_STRETCH: Final = 0.08
 """Relative error of the stretch for each instance that a visit had more or less than what is asked for."""
 _CLIFF: Final = 1.25
 """How much dearer an image may be in four times the largest measured size: the working set may leave fast memory."""
+_OFF_COMPANY: Final = 0.25
+"""Relative error of how much company lengthens executions of one size, where luck and a mixture of sizes decide it."""
+_FEWEST: Final = 30
+"""Executions in company that tell how long they wait there."""
 _AGEING: Final = 0.01
 """Relative error that an hour adds to what was measured: temperature, neighbours, drivers."""
 _OLDEST: Final = 0.10
@@ -52,16 +56,25 @@ class Seen:
     log: float
     """Of the mean seconds, in that company."""
     variance: float
+    executions: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """An execution of one size in some company; logarithms of seconds."""
+    """An execution of one size with nothing else at work; logarithms of seconds, sharing being as expected."""
 
-    beside: Company
     low: float
     mean: float
     high: float
+    near: Seen
+    """What was measured of this size, or of the one that it is told from."""
+    base: float
+    """What that takes with nothing else at work, sharing being as expected."""
+
+    def told(self, end: str, shared: Sharing) -> float:
+        """Return the seconds at an end of the interval, if the device is shared like that."""
+        log: float = getattr(self, end)
+        return math.exp(log - self.base) * sharing.alone(math.exp(self.near.log), shared, self.near.beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,31 +104,24 @@ class Curve:
         return Sharing(self.part.mean, self.contention(instances).mean)
 
     def _ends(self, instances: int) -> tuple[Sharing, Sharing, Sharing]:
-        found = self.contention(instances)
-        return (
-            Sharing(self.part.low, found.low),
-            Sharing(self.part.mean, found.mean),
-            Sharing(self.part.high, found.high),
-        )
+        return _ends(self.part, self.contention(instances))
 
     def seconds(self, size: int, beside: Company = sharing.ALONE) -> Range:
         """Return how long a batch of `size` images takes in some company."""
         if not self.costs or size < 1:
             return _UNKNOWN
-        cost = self.costs[min(size, self.largest) - 1]
-        ratios = [
-            sharing.stretch(value, beside) / sharing.stretch(value, cost.beside)
-            for value in self._ends(beside.instances)
-        ]
-        return Range(
-            math.exp(cost.low) * min(ratios), math.exp(cost.mean) * ratios[1], math.exp(cost.high) * max(ratios)
-        )
+        found = {
+            end: [
+                sharing.together(self.alone(size, shared, end), shared, beside)
+                for shared in self._ends(beside.instances)
+            ]
+            for end in ("low", "mean", "high")
+        }
+        return Range(min(found["low"]), found["mean"][1], max(found["high"]))
 
     def alone(self, size: int, shared: Sharing, end: str = "mean") -> float:
         """Return the seconds of a batch with nothing else at work, if the device is shared like that."""
-        cost = self.costs[min(size, self.largest) - 1]
-        log: float = getattr(cost, end)
-        return math.exp(log) / sharing.stretch(shared, cost.beside)
+        return self.costs[min(size, self.largest) - 1].told(end, shared)
 
     def per_image(self, size: int) -> float:
         """Return the mean seconds an image in a batch of `size`, alone."""
@@ -166,11 +172,11 @@ def _curve(name: str, visits: Sequence[Visit], engine: Engine, latest: float) ->
     if not seen:
         return Curve()
     part = sharing.part(name, visits)
+    seen = _compared(seen)
     misfit = _misfit(name, visits, part, seen, largest)
     contentions = tuple(_contention(seen, count, part.mean, misfit) for count in range(1, _MOST_INSTANCES + 1))
     sizes = sorted({entry.size for entry in seen})
-    ends = _Ends(part, contentions)
-    costs = _padded(_costs(seen, ends, largest), engine.preferred, set(sizes))
+    costs = _padded(_costs(seen, part, contentions, largest), engine.preferred, set(sizes))
     return Curve(costs, part, contentions, tuple(sizes))
 
 
@@ -182,7 +188,32 @@ def _entries(name: str, visit: Visit, latest: float) -> Iterator[Seen]:
     for size, batch in visit.models[name].batches.items():
         if size >= 1 and batch.executions >= 1 and _SHORTEST <= batch.seconds <= _LONGEST:
             variance = _SYSTEMATIC**2 + drift**2 + spread**2 + _SPREAD**2 / batch.executions
-            yield Seen(size, beside, math.log(batch.seconds), variance)
+            yield Seen(size, beside, math.log(batch.seconds), variance, batch.executions)
+
+
+def _compared(seen: Sequence[Seen]) -> list[Seen]:
+    """Return the measurements with what is known without company of the sizes that came up in each company."""
+    bare: dict[int, list[Seen]] = {}
+    for entry in seen:
+        if entry.beside.others <= 0.0:
+            bare.setdefault(entry.size, []).append(entry)
+    known_ = {size: math.exp(_mean([(one.log, one.variance) for one in found])[0]) for size, found in bare.items()}
+    found = []
+    for entry in seen:
+        both = [one for one in seen if one.beside == entry.beside and one.size in known_]
+        count = sum(one.executions for one in both)
+        if entry.beside.others > 0.0 and count >= _FEWEST:
+            here = sum(one.executions * math.exp(one.log) for one in both) / count
+            alone = sum(one.executions * known_[one.size] for one in both) / count
+            entry = replace(entry, beside=replace(entry.beside, here=here, alone=alone))
+        found.append(entry)
+    return found
+
+
+def _mean(values: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the mean of values with variances, weighted by these, and its own."""
+    total = sum(1.0 / variance for _, variance in values)
+    return sum(value / variance for value, variance in values) / total, 1.0 / total
 
 
 def _misfit(
@@ -192,7 +223,7 @@ def _misfit(
     solo = [entry for entry in seen if entry.beside.others <= 0.0]
     if not solo:
         return lambda _: 0.0
-    costs = _costs(solo, _Ends(part, (Range(0.0, 0.0, 0.0),)), largest)
+    costs = _costs(solo, part, (Range(0.0, 0.0, 0.0),), largest)
 
     def alone(size: int) -> Range:
         cost = costs[min(size, largest) - 1]
@@ -206,60 +237,60 @@ def _contention(seen: Sequence[Seen], instances: int, part: float, misfit: Calla
     points = []
     if len({entry.beside for entry in seen}) > 1:
         points = [
-            Point(entry.beside, entry.log, entry.variance + _away(entry.beside, instances), entry.size)
-            for entry in seen
+            Point(entry, entry.log, entry.variance + _away(entry.beside, instances), entry.size) for entry in seen
         ]
-    return estimate(
-        points,
-        sharing.CONTENTION,
-        lambda value, beside: math.log(sharing.stretch(Sharing(part, value), beside)),
-        misfit,
-    )
+    return estimate(points, sharing.CONTENTION, lambda value, entry: _longer(entry, Sharing(part, value)), misfit)
+
+
+def _longer(entry: Seen, shared: Sharing) -> float:
+    """Return the logarithm of how much company lengthens what was measured, as far as it can be said beforehand."""
+    beside = replace(entry.beside, here=0.0, alone=0.0)
+    return entry.log - math.log(sharing.alone(math.exp(entry.log), shared, beside))
 
 
 def _away(beside: Company, instances: int) -> float:
-    """Return the variance for having been measured with another number of instances."""
-    apart = _OFF_STRETCH * (beside.instances - instances) if beside.others > 0.0 else 0.0
-    return apart**2 + beside.doubt**2
+    """Return the variance for having been measured with another number of instances, and by luck in company."""
+    if beside.others <= 0.0:
+        return 0.0
+    return (_OFF_STRETCH * (beside.instances - instances)) ** 2 + (_OFF_COMPANY * beside.doubt) ** 2
 
 
-@dataclass(frozen=True, slots=True)
-class _Ends:
-    """What is known of sharing while costs are learnt."""
-
-    part: Range
-    contentions: tuple[Range, ...]
-
-    def stretches(self, instances: int, beside: Company) -> list[float]:
-        """Return the logarithms of how much company lengthens executions: at least, as expected, at most."""
-        found = self.contentions[min(instances, len(self.contentions)) - 1]
-        pairs = zip((self.part.low, self.part.mean, self.part.high), (found.low, found.mean, found.high), strict=True)
-        return [math.log(sharing.stretch(Sharing(*pair), beside)) for pair in pairs]
+def _ends(part: Range, contention: Range) -> tuple[Sharing, Sharing, Sharing]:
+    """Return how the device is shared: at least, as expected, at most."""
+    return (
+        Sharing(part.low, contention.low),
+        Sharing(part.mean, contention.mean),
+        Sharing(part.high, contention.high),
+    )
 
 
 def _log_line(steepness: float, size: int) -> float:
     return math.log1p(steepness * (size - 1))
 
 
-def _costs(seen: Sequence[Seen], ends: _Ends, largest: int) -> tuple[Cost, ...]:
+@dataclass(frozen=True, slots=True)
+class _Bare:
+    """What a measurement says of its size with nothing else at work."""
+
+    near: Seen
+    log: float
+    variance: float
+
+
+def _costs(seen: Sequence[Seen], part: Range, contentions: Sequence[Range], largest: int) -> tuple[Cost, ...]:
     """Return costs for sizes 1 to `largest`: measured ones, and the others between and beyond them."""
-    pooled = {
-        size: _pooled([entry for entry in seen if entry.size == size], ends)
-        for size in sorted({entry.size for entry in seen})
-    }
-    alone = {size: _moved(entry, sharing.ALONE, ends) for size, entry in pooled.items()}
-    # Sizes are compared only where both were seen in the same company: what sharing does is less certain.
+    bare = [_bare(entry, part, contentions[min(entry.beside.instances, len(contentions)) - 1]) for entry in seen]
+    # What sharing does shifts all sizes of one company alike.
     companies = {entry.beside: number for number, entry in enumerate(seen)}
     points = [
-        Point(
-            entry.size, entry.log, entry.variance + (entry.beside.doubt**2 + _OFF_LINE**2) / 4, companies[entry.beside]
-        )
-        for entry in seen
+        Point(one.near.size, one.log, one.variance + _OFF_LINE**2 / 4, companies[one.near.beside]) for one in bare
     ]
     steepness = estimate(points, SIZE_PRIOR, _log_line)
-    anchors = _anchors(pooled, alone, steepness.mean)
-    bare = {size: _anchor(entry) for size, entry in alone.items()}
-    return tuple(_cost(size, anchors, bare, steepness) for size in range(1, largest + 1))
+    pooled = {
+        size: _pooled([one for one in bare if one.near.size == size]) for size in sorted({one.size for one in seen})
+    }
+    anchors = _anchors(pooled, steepness.mean)
+    return tuple(_cost(size, anchors, steepness) for size in range(1, largest + 1))
 
 
 def _padded(costs: tuple[Cost, ...], compiled: tuple[int, ...], measured: set[int]) -> tuple[Cost, ...]:
@@ -277,76 +308,53 @@ def _padded(costs: tuple[Cost, ...], compiled: tuple[int, ...], measured: set[in
     return tuple(found)
 
 
-def _moved(entry: Seen, beside: Company, ends: _Ends) -> Seen:
-    """Return a measurement as it would be in other company, less certain by what is not known of sharing."""
-    instances = max(entry.beside.instances, beside.instances)
-    pairs = zip(ends.stretches(instances, beside), ends.stretches(instances, entry.beside), strict=True)
-    low, mean, high = (there - here for there, here in pairs)
-    doubt = abs(high - low) / (2 * _TWO_SIDED)
-    luck = abs(entry.beside.doubt - beside.doubt)
-    return replace(entry, beside=beside, log=entry.log + mean, variance=entry.variance + doubt**2 + luck**2)
+def _bare(entry: Seen, part: Range, contention: Range) -> _Bare:
+    """Return a measurement without its company, less certain by what is not known of that."""
+    seconds = math.exp(entry.log)
+    low, mean, high = (sharing.alone(seconds, shared, entry.beside) for shared in _ends(part, contention))
+    unknown = abs(math.log(high / low)) / (2 * _TWO_SIDED)
+    waited = entry.beside.doubt * max(0.0, seconds - mean) / mean if entry.beside.others > 0.0 else 0.0
+    return _Bare(entry, math.log(mean), entry.variance + unknown**2 + waited**2)
 
 
-def _pooled(entries: Sequence[Seen], ends: _Ends) -> Seen:
-    """Return one measurement of a size, in the company of the best of them."""
-    best = min(entries, key=lambda entry: entry.variance)
-    moved = [_moved(entry, best.beside, ends) for entry in entries]
-    total = sum(1.0 / entry.variance for entry in moved)
-    log = sum(entry.log / entry.variance for entry in moved) / total
-    return replace(best, log=log, variance=max(1.0 / total, _SYSTEMATIC**2))
+def _pooled(found: Sequence[_Bare]) -> _Bare:
+    """Return one measurement of a size."""
+    best = min(found, key=lambda one: one.variance)
+    log, variance = _mean([(one.log, one.variance) for one in found])
+    return _Bare(best.near, log, max(variance, _SYSTEMATIC**2))
 
 
-def _anchors(pooled: Mapping[int, Seen], alone: Mapping[int, Seen], steepness: float) -> dict[int, Cost]:
-    """Return the measured costs, those of few executions drawn to the line through all."""
-    weights = {size: 1.0 / (entry.variance + _OFF_LINE**2) for size, entry in alone.items()}
-    level = sum((alone[size].log - _log_line(steepness, size)) * weights[size] for size in alone) / sum(
-        weights.values()
-    )
+def _anchors(pooled: Mapping[int, _Bare], steepness: float) -> dict[int, Cost]:
+    """Return the measured costs, the uncertain ones drawn to the line through all."""
+    weights = {size: 1.0 / (one.variance + _OFF_LINE**2) for size, one in pooled.items()}
+    off = sum((one.log - _log_line(steepness, size)) * weights[size] for size, one in pooled.items())
+    level = off / sum(weights.values())
     anchors = {}
-    for size, entry in pooled.items():
-        pull = level + _log_line(steepness, size) - alone[size].log if len(pooled) > 1 else 0.0
-        # What was measured in company only tells less of the cost than of that company.
-        doubt = max(entry.variance, alone[size].variance)
-        trust = _OFF_LINE**2 / (_OFF_LINE**2 + doubt)
-        log = entry.log + (1.0 - trust) * pull
-        variance = doubt * (trust if len(pooled) > 1 else 1.0)
-        anchors[size] = _anchor(replace(entry, log=log, variance=variance))
+    for size, one in pooled.items():
+        trust = _OFF_LINE**2 / (_OFF_LINE**2 + one.variance) if len(pooled) > 1 else 1.0
+        log = trust * one.log + (1.0 - trust) * (level + _log_line(steepness, size))
+        reach = _TWO_SIDED * math.sqrt(one.variance * trust)
+        anchors[size] = Cost(log - reach, log, log + reach, one.near, one.log)
     return anchors
 
 
-def _anchor(entry: Seen) -> Cost:
-    reach = _TWO_SIDED * math.sqrt(entry.variance)
-    return Cost(entry.beside, entry.log - reach, entry.log, entry.log + reach)
-
-
-def _cost(size: int, anchors: Mapping[int, Cost], bare: Mapping[int, Cost], steepness: Range) -> Cost:
-    """Return the cost of a size: its own, between its neighbours', or beyond the last one.
-
-    Parameters
-    ----------
-    bare
-        The measured sizes with nothing else at work: what can be compared.
-    """
+def _cost(size: int, anchors: Mapping[int, Cost], steepness: Range) -> Cost:
+    """Return the cost of a size: its own, between its neighbours', or beyond the last one."""
     if size in anchors:
         return anchors[size]
     below = max((known for known in anchors if known < size), default=0)
     above = min((known for known in anchors if known > size), default=0)
     if below and above:
-        same = anchors[below].beside == anchors[above].beside
-        return _between(size, below, above, anchors if same else bare)
+        return _between(size, below, above, anchors)
     near = below or above
     anchor = anchors[near]
     flat, line, steep = (
         _log_line(value, size) - _log_line(value, near) for value in (steepness.low, steepness.mean, steepness.high)
     )
     if size < near:  # A smaller batch takes no longer, and an image at least its share.
-        return Cost(anchor.beside, anchor.low + math.log(size / near), anchor.mean + line, anchor.high)
-    return Cost(
-        anchor.beside,
-        anchor.low + flat,
-        anchor.mean + line,
-        anchor.high + steep + math.log(_CLIFF) * min(1.0, math.log2(size / near) / 2),
-    )
+        return replace(anchor, low=anchor.low + math.log(size / near), mean=anchor.mean + line)
+    cliff = math.log(_CLIFF) * min(1.0, math.log2(size / near) / 2)
+    return replace(anchor, low=anchor.low + flat, mean=anchor.mean + line, high=anchor.high + steep + cliff)
 
 
 def _between(size: int, below: int, above: int, anchors: Mapping[int, Cost]) -> Cost:
@@ -355,4 +363,4 @@ def _between(size: int, below: int, above: int, anchors: Mapping[int, Cost]) -> 
     part = (size - below) / (above - below)
     mean = math.log((1 - part) * math.exp(first.mean) + part * math.exp(second.mean))
     near = first if part < 0.5 else second  # noqa: PLR2004 - the nearer one
-    return Cost(near.beside, min(first.low, second.low), mean, max(first.high, second.high))
+    return replace(near, low=min(first.low, second.low, mean), mean=mean, high=max(first.high, second.high, mean))

@@ -27,12 +27,14 @@ _SEEN: Final = 0.02
 """Relative error of utilisation over a visit."""
 _FEWEST: Final = 100
 """Executions of which utilisation tells what one takes of the device."""
-_MIXED: Final = 0.25
-"""Relative error of what is said of how long an execution of one size takes beside others: small batches wait for large
-ones (9 -> 14 ms where one of four goes 17 -> 18), and luck decides how often they meet."""
-_LEAST: Final = 0.1
+_MIXED: Final = 0.35
+"""Relative error of how long an execution of one size waits for others: small batches wait for large ones (6.8 ms of one
+where one of six waits 3.4 ms), the mean over all sizes is known better."""
 _LUCK: Final = 0.6
-"""Of the others' time at work in which an execution need not meet them (judged by simulated cameras)."""
+"""The same where the others are hardly at work: cameras send at fixed phases, so whether frames meet is luck."""
+_OWN: Final = 1 / 3
+"""Share of an execution in company that is its own at least."""
+_LEAST: Final = 0.1
 _STEPS: Final = 180
 
 
@@ -44,6 +46,12 @@ class Company:
     """Of all models."""
     others: float = 0.0
     """Mean executions at work beside one."""
+    mean: float = 0.0
+    """Seconds that executions take in this company; 0: not known."""
+    here: float = 0.0
+    """The same of those sizes alone that are known without company too; 0: there are none."""
+    alone: float = 0.0
+    """Seconds that these take without company."""
 
     @property
     def busy(self) -> float:
@@ -52,12 +60,8 @@ class Company:
 
     @property
     def doubt(self) -> float:
-        """Return the relative error of what is said of how long executions take in this company.
-
-        Cameras send at fixed phases, so whether frames meet at all is luck; only where instances are always at work it
-        is none.
-        """
-        return _MIXED * min(1.0, self.others) + _LUCK * self.others * (1.0 - self.busy)
+        """Return the relative error of what is said of how long an execution of some size waits for others."""
+        return _MIXED + _LUCK * (1.0 - self.busy)
 
 
 def company(name: str, models: Mapping[str, ModelVisit]) -> Company:
@@ -66,7 +70,10 @@ def company(name: str, models: Mapping[str, ModelVisit]) -> Company:
     own = models[name]
     beside = max(0, own.knobs.instances - 1) * share(own.busy)
     instances = sum(max(1, visit.knobs.instances) for visit in models.values())
-    return Company(instances, beside + sum(working.values()) - working[name])
+    count = sum(batch.executions for batch in own.batches.values())
+    seconds = sum(batch.executions * batch.seconds for batch in own.batches.values())
+    mean = seconds / count if count > 0 and known(seconds) else 0.0
+    return Company(instances, beside + sum(working.values()) - working[name], mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,7 @@ class Sharing:
 
 
 def stretch(sharing: Sharing, beside: Company) -> float:
-    """Return how many times longer than alone an execution takes in this company.
+    """Return how many times longer than alone executions take in this company, in the mean over their sizes.
 
     With `n` instances always at work a part `d`, contention included, makes it max(1 - part + d, n * d); in between it
     grows in proportion to how many are at work (closed queueing network with one serial station; fits an event
@@ -86,10 +93,41 @@ def stretch(sharing: Sharing, beside: Company) -> float:
     """
     if beside.instances <= 1:
         return 1.0
-    slower = sharing.part * sharing.contention
-    full = slower * (beside.instances - 1)
+    full = sharing.part * sharing.contention * (beside.instances - 1)
     waits = max(0.0, beside.instances * (sharing.part + full) - 1.0 - full)
-    return 1.0 + slower * beside.others + waits * beside.busy
+    return _slower(sharing, beside) + waits * beside.busy
+
+
+def wait(sharing: Sharing, beside: Company) -> float:
+    """Return the seconds that an execution waits for others in this company, whatever its own size.
+
+    As measured, where sizes are known without company; else so that the mean over all sizes is longer by `stretch`.
+    """
+    slower = _slower(sharing, beside)
+    if beside.alone > 0.0:
+        return max(0.0, beside.here - slower * beside.alone)
+    return beside.mean * (1.0 - slower / stretch(sharing, beside))
+
+
+def alone(seconds: float, sharing: Sharing, beside: Company) -> float:
+    """Return how long an execution takes without company that takes `seconds` in this one."""
+    if beside.others <= 0.0:
+        return seconds
+    if beside.mean <= 0.0:
+        return seconds / stretch(sharing, beside)
+    return max(_OWN * seconds, seconds - wait(sharing, beside)) / _slower(sharing, beside)
+
+
+def together(seconds: float, sharing: Sharing, beside: Company) -> float:
+    """Return how long an execution takes in this company that takes `seconds` without."""
+    if beside.mean <= 0.0:
+        return seconds * stretch(sharing, beside)
+    return seconds * _slower(sharing, beside) + wait(sharing, beside)
+
+
+def _slower(sharing: Sharing, beside: Company) -> float:
+    """Return how many times longer an execution takes for contention alone."""
+    return 1.0 + sharing.part * sharing.contention * beside.others
 
 
 def part(name: str, visits: Sequence[Visit]) -> Range:

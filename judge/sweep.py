@@ -132,7 +132,7 @@ def sweep(server: Server, *, told: Callable[[Configuration, float], None] | None
     """Return the best configuration that is safe at the least and at the most demand there ever is.
 
     Safe: keeps the latency bound and the ceilings of accelerator and host, or, where the start does not, is no worse
-    than it.
+    than it: an overload is not to be given less of what it has while it lasts.
     """
     low, high = truth.at(server, most=False), truth.at(server, most=True)
     present = [truth.load(server, server.start, cameras) for cameras in (low, high)]
@@ -146,7 +146,11 @@ def sweep(server: Server, *, told: Callable[[Configuration, float], None] | None
         if one == server.start or _hope(server, one) <= top * (1.0 + truth.PRECISION):
             continue
         served += 1
-        found = score(server, one, least=top)
+        if score(server, one, least=top) <= top:
+            continue
+        # Again without a lower end: a capacity that is sought above the best so far is higher by luck, where a load of
+        # more cameras keeps the bound and one of fewer does not. What the tuner reached is sought from below, too.
+        found = score(server, one)
         if found > top and _safe(server, one, list(zip((low, high), present, strict=True))):
             best, top = one, found
             if told:
@@ -161,8 +165,12 @@ def _hope(server: Server, configuration: Configuration) -> float:
 def _safe(server: Server, configuration: Configuration, loads: list[tuple[truth.Cameras, truth.Load]]) -> bool:
     for cameras, present in loads:
         found = truth.load(server, configuration, cameras)
-        within = found.kept or (not present.kept and found.latency <= present.latency)
+        within = found.kept or (not present.kept and _no_worse(found, present))
         device = max(server.limits.accelerator, present.utilization)
         if not within or found.utilization > device or found.host > max(server.limits.host, present.host):
             return False
     return True
+
+
+def _no_worse(found: truth.Load, present: truth.Load) -> bool:
+    return found.latency <= present.latency and found.served >= present.served * (1.0 - truth.PRECISION)

@@ -94,7 +94,7 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     by = _wanted(state, situation)
     offered = islice(candidates(state.accepted, situation, curves), MOST)
     allowed = [c for c in offered if allowable(c, state, situation, now)]
-    if situation.goal is Goal.THROUGHPUT and not _short(present, situation):
+    if situation.goal is Goal.THROUGHPUT and not _short(state, situation):
         allowed = [c for c in allowed if not _waits(c, state.accepted)]
     recalled = _recalled(state, situation, now)
     if recalled is not None:
@@ -112,10 +112,10 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     return _most_promising(situation, present, safe, recalled) or Nothing(present)
 
 
-def _short(present: Prediction, situation: Situation) -> bool:
-    """Whether the accelerator's headroom may be short, which a delay gives some of."""
-    used = present.utilization
-    return used is not None and used.mean >= SHORT * situation.limits.accelerator
+def _short(state: State, situation: Situation) -> bool:
+    """Whether the accelerator's headroom may be short, which a delay gives some of: of anything that was tried."""
+    used = max((visit.utilization or 0.0 for visit in state.visits), default=0.0)
+    return used >= SHORT * situation.limits.accelerator
 
 
 def _waits(configuration: Configuration, accepted: Configuration) -> bool:
@@ -154,7 +154,7 @@ def _looked_at(
     base = glance(present.configuration)
     glances = [(c, glance(c)) for c in allowed]
     # What is not safe at a short look need not be looked at.
-    gains = [(better(p, base, by), -index) for index, (_, p) in enumerate(glances) if not refusal(p, present, by)]
+    gains = [(better(p, base, by), -index) for index, (_, p) in enumerate(glances) if not refusal(p, base, by)]
     ranked = [(value, allowed[-index]) for value, index in sorted(gains, reverse=True)]
     found: list[tuple[Configuration, Prediction]] = [(recalled, expect(recalled))] if recalled is not None else []
     best = WORTH

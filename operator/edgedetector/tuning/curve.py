@@ -7,14 +7,16 @@ through them; where nothing was measured, intervals say how little is known.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from edgedetector.tuning import sharing
 from edgedetector.tuning.evidence import Range, Visit
+from edgedetector.tuning.executions import Seen, mean, measured
 from edgedetector.tuning.posterior import Point, Prior, estimate
-from edgedetector.tuning.sharing import Company, Sharing, known
+from edgedetector.tuning.sharing import Company, Sharing, Worked
 from edgedetector.tuning.situation import Engine
 
 SIZE_PRIOR: Final = Prior(mode=0.55, below=0.3, above=0.25, most=1.0)
@@ -22,8 +24,6 @@ SIZE_PRIOR: Final = Prior(mode=0.55, below=0.3, above=0.25, most=1.0)
 accelerators are rather full with one image (docs/results: 4 + 2b ms is friendly, 0.33)."""
 _SYSTEMATIC: Final = 0.02
 """Relative error of a mean duration however many executions it is of: throttling, neighbours, Triton's own work."""
-_SPREAD: Final = 0.1
-"""Assumed coefficient of variation of one execution; Triton tells only the mean."""
 _OFF_LINE: Final = 0.15
 """Relative standard deviation of real costs about the line (optimisation profiles, kernels chosen by size)."""
 _OFF_STRETCH: Final = 0.08
@@ -32,31 +32,14 @@ _CLIFF: Final = 1.25
 """How much dearer an image may be in four times the largest measured size: the working set may leave fast memory."""
 _OFF_COMPANY: Final = 0.25
 """Relative error of how much company lengthens executions of one size, where luck and a mixture of sizes decide it."""
-_FEWEST: Final = 30
-"""Executions in company that tell how long they wait there."""
-_AGEING: Final = 0.01
-"""Relative error that an hour adds to what was measured: temperature, neighbours, drivers."""
-_OLDEST: Final = 0.10
+_OFF_DEVICE: Final = 0.08
+"""Relative error of what utilisation tells of all sizes together: part and contention are not those of each size."""
 _UNKNOWN: Final = Range(1e-4, 0.02, 60.0)
 """Seconds of an execution of which nothing is known."""
-_SHORTEST, _LONGEST = 1e-6, 600.0
-"""Seconds of an execution that can be believed."""
 _MOST_INSTANCES: Final = 8
 _TWO_SIDED: Final = 1.96
 _DIP: Final = 0.92
 """An image in a size that costs less than this share of one in the next measured size is a dip."""
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """Executions of one batch size in one visit."""
-
-    size: int
-    beside: Company
-    log: float
-    """Of the mean seconds, in that company."""
-    variance: float
-    executions: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,63 +145,20 @@ def learn(visits: Sequence[Visit], engines: Mapping[str, Engine]) -> Curves:
 
 def _curve(name: str, visits: Sequence[Visit], engine: Engine, latest: float) -> Curve:
     largest = max(1, engine.largest_batch)
-    seen = [
-        entry
-        for visit in visits
-        if name in visit.models
-        for entry in _entries(name, visit, latest)
-        if entry.size <= largest
-    ]
+    seen = measured(name, visits, largest, latest)
     if not seen:
         return Curve()
     part = sharing.part(name, visits)
-    seen = _compared(seen)
-    misfit = _misfit(name, visits, part, seen, largest)
+    worked = sharing.worked(name, visits)
+    misfit = _misfit(worked, part, seen, largest)
     contentions = tuple(_contention(seen, count, part.mean, misfit) for count in range(1, _MOST_INSTANCES + 1))
     sizes = sorted({entry.size for entry in seen})
-    costs = _padded(_costs(seen, part, contentions, largest), engine.preferred, set(sizes))
+    lines = () if engine.preferred else worked  # What is compiled for sizes costs in steps.
+    costs = _padded(_costs(seen, part, contentions, largest, lines), engine.preferred, set(sizes))
     return Curve(costs, part, contentions, tuple(sizes))
 
 
-def _entries(name: str, visit: Visit, latest: float) -> Iterator[Seen]:
-    beside = sharing.company(name, visit.models)
-    hours = max(0.0, latest - visit.ended) / 3600.0 if math.isfinite(visit.ended) else math.inf
-    drift = min(_OLDEST, _AGEING * hours)
-    spread = min(1.0, visit.spread) / math.sqrt(max(1, visit.windows)) if known(visit.spread) else 0.0
-    for size, batch in visit.models[name].batches.items():
-        if size >= 1 and batch.executions >= 1 and _SHORTEST <= batch.seconds <= _LONGEST:
-            variance = _SYSTEMATIC**2 + drift**2 + spread**2 + _SPREAD**2 / batch.executions
-            yield Seen(size, beside, math.log(batch.seconds), variance, batch.executions)
-
-
-def _compared(seen: Sequence[Seen]) -> list[Seen]:
-    """Return the measurements with what is known without company of the sizes that came up in each company."""
-    bare: dict[int, list[Seen]] = {}
-    for entry in seen:
-        if entry.beside.others <= 0.0:
-            bare.setdefault(entry.size, []).append(entry)
-    known_ = {size: math.exp(_mean([(one.log, one.variance) for one in found])[0]) for size, found in bare.items()}
-    found = []
-    for entry in seen:
-        both = [one for one in seen if one.beside == entry.beside and one.size in known_]
-        count = sum(one.executions for one in both)
-        if entry.beside.others > 0.0 and count >= _FEWEST:
-            here = sum(one.executions * math.exp(one.log) for one in both) / count
-            alone = sum(one.executions * known_[one.size] for one in both) / count
-            entry = replace(entry, beside=replace(entry.beside, here=here, alone=alone))
-        found.append(entry)
-    return found
-
-
-def _mean(values: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Return the mean of values with variances, weighted by these, and its own."""
-    total = sum(1.0 / variance for _, variance in values)
-    return sum(value / variance for value, variance in values) / total, 1.0 / total
-
-
-def _misfit(
-    name: str, visits: Sequence[Visit], part: Range, seen: Sequence[Seen], largest: int
-) -> Callable[[float], float]:
+def _misfit(worked: Sequence[Worked], part: Range, seen: Sequence[Seen], largest: int) -> Callable[[float], float]:
     """Return how badly a contention fits utilisation, beside what executions cost that had no company."""
     solo = [entry for entry in seen if entry.beside.others <= 0.0]
     if not solo:
@@ -229,7 +169,7 @@ def _misfit(
         cost = costs[min(size, largest) - 1]
         return Range(math.exp(cost.low), math.exp(cost.mean), math.exp(cost.high))
 
-    return sharing.misfit(name, visits, part.mean, alone)
+    return sharing.misfit(worked, part.mean, alone)
 
 
 def _contention(seen: Sequence[Seen], instances: int, part: float, misfit: Callable[[float], float]) -> Range:
@@ -252,7 +192,8 @@ def _away(beside: Company, instances: int) -> float:
     """Return the variance for having been measured with another number of instances, and by luck in company."""
     if beside.others <= 0.0:
         return 0.0
-    return (_OFF_STRETCH * (beside.instances - instances)) ** 2 + (_OFF_COMPANY * beside.doubt) ** 2
+    luck = _OFF_COMPANY * min(1.0, beside.others) * (2.0 - beside.busy)
+    return (_OFF_STRETCH * (beside.instances - instances)) ** 2 + luck**2
 
 
 def _ends(part: Range, contention: Range) -> tuple[Sharing, Sharing, Sharing]:
@@ -277,15 +218,25 @@ class _Bare:
     variance: float
 
 
-def _costs(seen: Sequence[Seen], part: Range, contentions: Sequence[Range], largest: int) -> tuple[Cost, ...]:
+def _costs(
+    seen: Sequence[Seen], part: Range, contentions: Sequence[Range], largest: int, worked: Sequence[Worked] = ()
+) -> tuple[Cost, ...]:
     """Return costs for sizes 1 to `largest`: measured ones, and the others between and beyond them."""
     bare = [_bare(entry, part, contentions[min(entry.beside.instances, len(contentions)) - 1]) for entry in seen]
-    # What sharing does shifts all sizes of one company alike.
-    companies = {entry.beside: number for number, entry in enumerate(seen)}
+    # What sharing does shifts all sizes of one visit alike, and what is not known of it errs alike.
+    sizes = Counter(one.near.visit for one in bare)
+    visits = {ended: number for number, ended in enumerate(sizes)}
     points = [
-        Point(one.near.size, one.log, one.variance + _OFF_LINE**2 / 4, companies[one.near.beside]) for one in bare
+        Point(
+            one.near.size,
+            one.log,
+            one.near.variance + (one.variance - one.near.variance) * sizes[one.near.visit] + _OFF_LINE**2 / 4,
+            visits[one.near.visit],
+        )
+        for one in bare
     ]
-    steepness = estimate(points, SIZE_PRIOR, _log_line)
+    level = [one for one in bare if one.near.beside.others <= 0.0]
+    steepness = estimate(points, SIZE_PRIOR, _log_line, _overworked(level, worked, part.mean, contentions[-1].mean))
     pooled = {
         size: _pooled([one for one in bare if one.near.size == size]) for size in sorted({one.size for one in seen})
     }
@@ -308,19 +259,39 @@ def _padded(costs: tuple[Cost, ...], compiled: tuple[int, ...], measured: set[in
     return tuple(found)
 
 
+def _overworked(
+    solo: Sequence[_Bare], worked: Sequence[Worked], part: float, contention: float
+) -> Callable[[float], float]:
+    """Return how badly a line through what had no company fits the device's seconds in company.
+
+    It tells of sizes that were seen in company only, where how long each waits for others is hardly known.
+    """
+
+    def chi_squared(steepness: float) -> float:
+        level = mean([(one.log - _log_line(steepness, one.near.size), one.variance) for one in solo])[0]
+        found = 0.0
+        for one in worked:
+            line = sum(count * math.exp(_log_line(steepness, size)) for size, count in one.executions.items())
+            longer = 1.0 + contention * one.others
+            found += (math.log(one.device / (part * longer * line)) - level) ** 2 / _OFF_DEVICE**2
+        return found
+
+    return chi_squared if solo else lambda _: 0.0
+
+
 def _bare(entry: Seen, part: Range, contention: Range) -> _Bare:
     """Return a measurement without its company, less certain by what is not known of that."""
     seconds = math.exp(entry.log)
-    low, mean, high = (sharing.alone(seconds, shared, entry.beside) for shared in _ends(part, contention))
+    low, expected, high = (sharing.alone(seconds, shared, entry.beside) for shared in _ends(part, contention))
     unknown = abs(math.log(high / low)) / (2 * _TWO_SIDED)
-    waited = entry.beside.doubt * max(0.0, seconds - mean) / mean if entry.beside.others > 0.0 else 0.0
-    return _Bare(entry, math.log(mean), entry.variance + unknown**2 + waited**2)
+    waited = sharing.doubt(max(0.0, seconds - expected), entry.beside) / expected if entry.beside.others > 0.0 else 0.0
+    return _Bare(entry, math.log(expected), entry.variance + unknown**2 + waited**2)
 
 
 def _pooled(found: Sequence[_Bare]) -> _Bare:
     """Return one measurement of a size."""
     best = min(found, key=lambda one: one.variance)
-    log, variance = _mean([(one.log, one.variance) for one in found])
+    log, variance = mean([(one.log, one.variance) for one in found])
     return _Bare(best.near, log, max(variance, _SYSTEMATIC**2))
 
 

@@ -103,9 +103,9 @@ def outcome(model: Lane, visits: Sequence[Visit], situation: Situation, *, rough
     asked = list(zip(ends, corrections, strict=True))
     if rough:  # Only as expected, and not where nobody asks for it.
         asked = asked[1:2] if situation.goal is Goal.THROUGHPUT else []
-    most = [
-        batcher.capacity(server(model, world), one.bound(bound), percentile, frames) for world, one in asked
-    ] or [server(model, ends[1]).saturated]
+    most = [batcher.capacity(server(model, world), one.bound(bound), percentile, frames) for world, one in asked] or [
+        server(model, ends[1]).saturated
+    ]
     capacity = Range(min(most) * (1 - _OFF), most[len(most) // 2], max(most) * (1 + _OFF))
     there = batcher.passage(server(model, ends[1]), model.demand, percentile, frames)
     return _drawn(model, visits, situation, latency=latency, capacity=capacity, there=there)

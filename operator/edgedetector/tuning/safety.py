@@ -96,8 +96,8 @@ def _slow(name: str, model: ModelPrediction, now: ModelPrediction | None, limits
         return ""
     if now is not None and model.knobs == now.knobs and now.latency.mean > limits.latency and not slower:
         return ""  # Another model's step leaves it as it is.
-    if now is not None and model.latency.high <= min(limits.latency, now.latency.mean):
-        return ""  # Within the limit and surely no slower than now, which is near the limit by itself.
+    if now is not None and model.latency.high <= limits.latency and model.latency.mean <= now.latency.mean:
+        return ""  # Surely within the limit, and no slower than now, which is near the limit by itself.
     return (
         f"the latency of {name} may reach {model.latency.high * 1e3:.0f} ms, more than {MARGIN:.0%} of"
         f" {limits.latency * 1e3:.0f} ms"

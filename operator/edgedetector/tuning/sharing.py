@@ -25,13 +25,18 @@ CONTENTION: Final = Prior(mode=0.0, below=0.03, above=0.03, most=1.2, power=1.0)
 """Most devices queue and lose a few per cent, some switch and lose as much as a further instance could win."""
 _SEEN: Final = 0.02
 """Relative error of utilisation over a visit."""
+_ALWAYS: Final = 0.97
+"""Utilisation from which a device may be always at work."""
 _FEWEST: Final = 100
 """Executions of which utilisation tells what one takes of the device."""
-_MIXED: Final = 0.35
-"""Relative error of how long an execution of one size waits for others: small batches wait for large ones (6.8 ms of one
-where one of six waits 3.4 ms), the mean over all sizes is known better."""
+_LARGER: Final = 0.35
+"""Relative error of a wait that was measured of the next smaller size: large batches wait a little less."""
+_MIXED: Final = 0.5
+"""Of the mean execution, how far a wait may be off that was not measured and where others are always at work: small
+batches wait for large ones, and large ones for small (50 and 2 ms, where the mean execution takes 74)."""
 _LUCK: Final = 0.6
-"""The same where the others are hardly at work: cameras send at fixed phases, so whether frames meet is luck."""
+"""Relative error of a wait where the others are hardly at work: cameras send at fixed phases, so whether frames meet is
+luck."""
 _OWN: Final = 1 / 3
 """Share of an execution in company that is its own at least."""
 _LEAST: Final = 0.1
@@ -49,19 +54,14 @@ class Company:
     mean: float = 0.0
     """Seconds that executions take in this company; 0: not known."""
     here: float = 0.0
-    """The same of those sizes alone that are known without company too; 0: there are none."""
+    """The same of the nearest size, not above the one in question, that is known without company too; 0: none is."""
     alone: float = 0.0
-    """Seconds that these take without company."""
+    """Seconds that this takes without company."""
 
     @property
     def busy(self) -> float:
         """Return the share of the time that the others are at work."""
         return min(1.0, self.others / (self.instances - 1)) if self.instances > 1 else 0.0
-
-    @property
-    def doubt(self) -> float:
-        """Return the relative error of what is said of how long an execution of some size waits for others."""
-        return _MIXED + _LUCK * (1.0 - self.busy)
 
 
 def company(name: str, models: Mapping[str, ModelVisit]) -> Company:
@@ -101,12 +101,18 @@ def stretch(sharing: Sharing, beside: Company) -> float:
 def wait(sharing: Sharing, beside: Company) -> float:
     """Return the seconds that an execution waits for others in this company, whatever its own size.
 
-    As measured, where sizes are known without company; else so that the mean over all sizes is longer by `stretch`.
+    As measured, where a size is known without company; else so that the mean over all sizes is longer by `stretch`.
     """
     slower = _slower(sharing, beside)
     if beside.alone > 0.0:
         return max(0.0, beside.here - slower * beside.alone)
     return beside.mean * (1.0 - slower / stretch(sharing, beside))
+
+
+def doubt(waited: float, beside: Company) -> float:
+    """Return how far a wait in this company may be off, seconds."""
+    off = _LARGER * waited if beside.alone > 0.0 else _MIXED * beside.busy**2 * beside.mean
+    return off + _LUCK * (1.0 - beside.busy) * waited
 
 
 def alone(seconds: float, sharing: Sharing, beside: Company) -> float:
@@ -139,12 +145,42 @@ def part(name: str, visits: Sequence[Visit]) -> Range:
     if not told:
         return UNTOLD
     _, visit = min(told, key=lambda entry: entry[0])
-    value = _told(visit)
+    if share(visit.utilization or 0.0) >= _ALWAYS:  # It could not be more, whatever the part.
+        least = _told(visit, _ALWAYS)
+        return Range(max(_LEAST, least - _BELOW), (least + 1.0) / 2, 1.0)
+    value = _told(visit, share(visit.utilization or 0.0))
     return Range(max(_LEAST, value - _BELOW), value, min(1.0, value + _ABOVE))
 
 
-def misfit(name: str, visits: Sequence[Visit], part_: float, alone: Callable[[int], Range]) -> Callable[[float], float]:
-    """Return how badly a contention fits the device's seconds an execution, where several instances were at work.
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """How long the device worked in a visit with company, by utilisation; seconds."""
+
+    device: float
+    executions: Mapping[int, int]
+    """By size."""
+    others: float
+    """Mean executions at work beside one."""
+
+
+def worked(name: str, visits: Sequence[Visit]) -> list[Worked]:
+    """Return how long the device worked where several instances of the model were at work, and no other model."""
+    found = []
+    for visit in _telling(name, visits):
+        model, beside = visit.models[name], company(name, visit.models)
+        if len(visit.models) > 1 or beside.others <= 0.0 or share(visit.utilization or 0.0) >= _ALWAYS:
+            continue  # A device that is always at work says only that it could not be more.
+        executions = {size: batch.executions for size, batch in model.batches.items()}
+        together = sum(batch.executions * batch.seconds for batch in model.batches.values())
+        if sum(executions.values()) >= _FEWEST and known(together):
+            found.append(
+                Worked(share(visit.utilization or 0.0) * together / _working(visit), executions, beside.others)
+            )
+    return found
+
+
+def misfit(seen: Sequence[Worked], part_: float, alone: Callable[[int], Range]) -> Callable[[float], float]:
+    """Return how badly a contention fits the device's seconds, where several instances were at work.
 
     Parameters
     ----------
@@ -154,20 +190,10 @@ def misfit(name: str, visits: Sequence[Visit], part_: float, alone: Callable[[in
         Seconds of an execution alone, by size.
     """
     told = []
-    for visit in _telling(name, visits):
-        model, beside = visit.models[name], company(name, visit.models)
-        if len(visit.models) > 1 or beside.others <= 0.0 or share(visit.utilization or 0.0) >= 1.0 - _SEEN:
-            continue  # A device that is always at work says only that it could not be more.
-        count = sum(batch.executions for batch in model.batches.values())
-        together = sum(batch.executions * batch.seconds for batch in model.batches.values())
-        ends = [
-            sum(batch.executions * getattr(alone(size), end) for size, batch in model.batches.items())
-            for end in ("low", "mean", "high")
-        ]
-        if count < _FEWEST or not known(ends[1]):
-            continue
-        device = share(visit.utilization or 0.0) * together / _working(visit)
-        told.append((math.log(device / (part_ * ends[1])), (math.log(ends[2] / ends[0]) / 4) ** 2, beside.others))
+    for one in seen:
+        ranges = [(count, alone(size)) for size, count in one.executions.items()]
+        low, mean, high = (sum(count * getattr(each, end) for count, each in ranges) for end in ("low", "mean", "high"))
+        told.append((math.log(one.device / (part_ * mean)), (math.log(high / low) / 4) ** 2, one.others))
 
     def chi_squared(contention: float) -> float:
         return sum(
@@ -186,8 +212,8 @@ def _device(sharing: Sharing, beside: Company, working: float) -> float:
     return working * sharing.part * (1.0 + sharing.contention * beside.others) / stretch(sharing, beside)
 
 
-def _told(visit: Visit) -> float:
-    """Return the smallest part with which the visit's executions make the device as busy as was seen."""
+def _told(visit: Visit, utilization: float) -> float:
+    """Return the smallest part with which the visit's executions make the device as busy as that."""
     shares = [_LEAST + (1.0 - _LEAST) * step / _STEPS for step in range(_STEPS + 1)]
     companies = {name: company(name, visit.models) for name in visit.models}
     for value in shares:
@@ -195,7 +221,7 @@ def _told(visit: Visit) -> float:
             _device(Sharing(value), companies[name], max(1, model.knobs.instances) * share(model.busy))
             for name, model in visit.models.items()
         )
-        if device >= share(visit.utilization or 0.0):
+        if device >= utilization:
             return value
     return 1.0
 

@@ -98,15 +98,19 @@ def stretch(sharing: Sharing, beside: Company) -> float:
     return _slower(sharing, beside) + waits * beside.busy
 
 
-def wait(sharing: Sharing, beside: Company) -> float:
-    """Return the seconds that an execution waits for others in this company, whatever its own size.
+def wait(seconds: float, sharing: Sharing, beside: Company) -> float:
+    """Return how long an execution waits for others that takes so many seconds in this company.
 
-    As measured, where a size is known without company; else so that the mean over all sizes is longer by `stretch`.
+    As measured, where a size is known without company; else so that the mean over all sizes is longer by `stretch`. A
+    larger batch waits less: for longer it does what it can while another has the device.
     """
     slower = _slower(sharing, beside)
     if beside.alone > 0.0:
-        return max(0.0, beside.here - slower * beside.alone)
-    return beside.mean * (1.0 - slower / stretch(sharing, beside))
+        waited, reference = max(0.0, beside.here - slower * beside.alone), beside.here
+    else:
+        waited, reference = beside.mean * (1.0 - slower / stretch(sharing, beside)), beside.mean
+    longer = (1.0 - sharing.part) * (seconds - reference) / beside.mean
+    return waited * min(2.0, max(0.0, 1.0 - longer))
 
 
 def doubt(waited: float, beside: Company) -> float:
@@ -121,14 +125,14 @@ def alone(seconds: float, sharing: Sharing, beside: Company) -> float:
         return seconds
     if beside.mean <= 0.0:
         return seconds / stretch(sharing, beside)
-    return max(_OWN * seconds, seconds - wait(sharing, beside)) / _slower(sharing, beside)
+    return max(_OWN * seconds, seconds - wait(seconds, sharing, beside)) / _slower(sharing, beside)
 
 
 def together(seconds: float, sharing: Sharing, beside: Company) -> float:
     """Return how long an execution takes in this company that takes `seconds` without."""
     if beside.mean <= 0.0:
         return seconds * stretch(sharing, beside)
-    return seconds * _slower(sharing, beside) + wait(sharing, beside)
+    return seconds * _slower(sharing, beside) + wait(seconds, sharing, beside)
 
 
 def _slower(sharing: Sharing, beside: Company) -> float:

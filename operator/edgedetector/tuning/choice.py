@@ -26,7 +26,7 @@ from edgedetector.tuning.window import Configuration, Knobs
 
 MOST: Final = 4000
 """Candidates that are looked at: bounds the time of a step."""
-PROMISE: Final = 0.05
+PROMISE: Final = 0.03
 """Gain in capacity below which nothing is tried: where the load does not reach it, a capacity is simulated, and that is
 off by as much though all costs are known."""
 SHORT: Final = 0.6

@@ -16,7 +16,7 @@ from edgedetector.tuning.sharing import Company, known
 
 _SYSTEMATIC: Final = 0.02
 """Relative error of a mean duration however many executions it is of: throttling, neighbours, Triton's own work."""
-_SPREAD: Final = 0.1
+_SPREAD: Final = 0.15
 """Assumed coefficient of variation of one execution; Triton tells only the mean."""
 _FEWEST: Final = 30
 """Executions in company that tell how long they wait there."""

@@ -19,7 +19,7 @@ from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.visits import mean_age
 from edgedetector.tuning.window import Configuration
-from edgedetector.tuning.worlds import PREPARE, WAY, Lane, World, expected, server, worlds
+from edgedetector.tuning.worlds import PREPARE, WAY, Lane, World, between, expected, server, worlds
 
 NEVER: Final = 3600.0
 """Seconds that stand for a latency of which nothing is known; finite, so that it can be written as JSON."""
@@ -36,6 +36,8 @@ _SURGES: Final = (1.0, 1.15, 1.3, 1.5, 1.75, 2.0)
 """Times the mean rate at which the slowest frames may have come: their percentile is that of a burst."""
 ROUGH: Final = 240
 """Frames of a run where only an order is wanted."""
+_NEARER: Final = (1.0, 0.6, 0.35, 0.2)
+"""Shares of the way to an end of what may be true that are looked at."""
 _LONGEST_WAY: Final = 0.05
 """Seconds; what is longer is no way but a fault."""
 _LONGEST_PREPARE: Final = 0.01
@@ -90,8 +92,8 @@ def outcome(model: Lane, visits: Sequence[Visit], situation: Situation, *, rough
     if not model.curve.costs:
         return _nothing(model)
     percentile, bound = situation.limits.percentile, situation.limits.latency
-    ends = worlds(model)
     anchor = _anchor(model, visits, situation)
+    ends = anchor.possible(model, worlds(model), percentile)
     frames = ROUGH if rough else batcher.FRAMES
     corrections = [anchor.correction(model, world, percentile, frames) for world in ends]
     slowest = [
@@ -223,6 +225,24 @@ class _Anchor:
     surge: float = 1.0
     """Times the mean rate at which the slowest frames came."""
 
+    def possible(self, model: Lane, ends: Sequence[World], percentile: int) -> list[World]:
+        """Return the worlds, those nearer to the expected one in which the measured latency could not have been."""
+        low, mean, high = ends
+        if not self._fits(model, mean, percentile):
+            return list(ends)
+        return [self._nearest(model, low, mean, percentile), mean, self._nearest(model, high, mean, percentile)]
+
+    def _nearest(self, model: Lane, end: World, mean: World, percentile: int) -> World:
+        nearer = (between(end, mean, share) for share in _NEARER)
+        return next((world for world in nearer if self._fits(model, world, percentile)), mean)
+
+    def _fits(self, model: Lane, world: World, percentile: int) -> bool:
+        if self.seen is None or self.seen.latency is None:
+            return True
+        there = server(replace(model, knobs=self.seen.knobs, batch=self.batch), world)
+        told = batcher.passage(there, self.surge * self.seen.rate, percentile).latency
+        return 1 / _MOST_FACTOR <= self.seen.latency.mean / told <= _MOST_FACTOR
+
     def correction(self, model: Lane, world: World, percentile: int, frames: int = batcher.FRAMES) -> _Correction:
         """Return how the batcher model is to be corrected in a world."""
         seen = self.seen
@@ -246,17 +266,17 @@ def _anchor(model: Lane, visits: Sequence[Visit], situation: Situation) -> _Anch
 
 
 def _surge(then: Lane, seen: ModelVisit, situation: Situation) -> float:
-    """Return the least surge of the load that explains a measured latency; 1: none does, or none is needed."""
-    there, percentile = server(then, expected(then)), situation.limits.percentile
+    """Return the least surge of the load that explains a measured latency; 1: none does, or none is needed.
+
+    A surge makes few frames slow. Where the mean tells that all are, it is none.
+    """
+    there, percentile, age = server(then, expected(then)), situation.limits.percentile, mean_age(seen.ages)
+    steady = batcher.passage(there, seen.rate, percentile)
     measured = seen.latency.mean if seen.latency is not None else 0.0
-    return next(
-        (
-            surge
-            for surge in _SURGES
-            if _MOST_FACTOR * batcher.passage(there, surge * seen.rate, percentile).latency >= measured
-        ),
-        1.0,
-    )
+    if age is None or age - steady.mean > (measured - steady.latency) / 2:
+        return 1.0
+    slow = (batcher.passage(there, surge * seen.rate, percentile).latency * _MOST_FACTOR for surge in _SURGES)
+    return next((surge for surge, latency in zip(_SURGES, slow, strict=True) if latency >= measured), 1.0)
 
 
 def _tells(seen: ModelVisit | None) -> bool:

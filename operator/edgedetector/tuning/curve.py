@@ -30,6 +30,8 @@ _OFF_STRETCH: Final = 0.08
 """Relative error of the stretch for each instance that a visit had more or less than what is asked for."""
 _CLIFF: Final = 1.25
 """How much dearer an image may be in four times the largest measured size: the working set may leave fast memory."""
+_LIKELY: Final = 0.3
+"""Of a cliff that is expected: costs jump up at some size, and never down."""
 _OFF_COMPANY: Final = 0.25
 """Relative error of how much company lengthens executions of one size, where luck and a mixture of sizes decide it."""
 _OFF_DEVICE: Final = 0.08
@@ -325,7 +327,12 @@ def _cost(size: int, anchors: Mapping[int, Cost], steepness: Range) -> Cost:
     if size < near:  # A smaller batch takes no longer, and an image at least its share.
         return replace(anchor, low=anchor.low + math.log(size / near), mean=anchor.mean + line)
     cliff = math.log(_CLIFF) * min(1.0, math.log2(size / near) / 2)
-    return replace(anchor, low=anchor.low + flat, mean=anchor.mean + line, high=anchor.high + steep + cliff)
+    return replace(
+        anchor,
+        low=anchor.low + flat,
+        mean=anchor.mean + line + _LIKELY * cliff,
+        high=anchor.high + steep + cliff,
+    )
 
 
 def _between(size: int, below: int, above: int, anchors: Mapping[int, Cost]) -> Cost:

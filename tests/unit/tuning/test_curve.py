@@ -106,7 +106,8 @@ def test_how_long_the_device_worked_tells_the_line_of_sizes_that_were_seen_in_co
     alone = truth.visit(Knobs(1, 32), sizes=[32], use=1.0)
     beside = truth.visit(Knobs(2, 8), sizes=[1, 2, 4, 8], use=0.9, ended=EPOCH + 60)
     told, untold = (
-        curve(alone, visit).alone(1, Sharing(0.5)) / truth.alone(1) for visit in (beside, replace(beside, utilization=None))
+        curve(alone, visit).alone(1, Sharing(0.5)) / truth.alone(1)
+        for visit in (beside, replace(beside, utilization=None))
     )
     assert abs(math.log(told)) < min(0.35, abs(math.log(untold)))
 

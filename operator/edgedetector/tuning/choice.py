@@ -26,9 +26,6 @@ from edgedetector.tuning.window import Configuration, Knobs
 
 MOST: Final = 4000
 """Candidates that are looked at: bounds the time of a step."""
-PROMISE: Final = 0.03
-"""Gain in capacity below which nothing is tried: where the load does not reach it, a capacity is simulated, and that is
-off by as much though all costs are known."""
 SHORT: Final = 0.6
 """Share of the accelerator's limit from which its headroom may be what hinders: below, no delay need be thought of."""
 LOOKED_AT: Final = 12
@@ -227,8 +224,7 @@ def _most_promising(
     recalled: Configuration | None,
 ) -> Choice | None:
     choices = [Choice(Aim.GAIN, c, p, present, gain(p, present, situation)) for c, p in safe]
-    worth = PROMISE if situation.goal is Goal.THROUGHPUT else WORTH
-    promising = [choice for choice in choices if choice.gain.mean >= worth]
+    promising = [choice for choice in choices if choice.gain.mean >= WORTH]
     # What was the best at this traffic before comes first; then ties go to the one that needs least.
     return _best(promising, lambda one: one.gain.mean, recalled)
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from edgedetector.tuning import sharing
 from edgedetector.tuning.evidence import Range, Visit
-from edgedetector.tuning.executions import Seen, mean, measured
+from edgedetector.tuning.executions import SYSTEMATIC, Seen, mean, measured
 from edgedetector.tuning.posterior import Point, Prior, estimate
 from edgedetector.tuning.sharing import Company, Sharing, Worked
 from edgedetector.tuning.situation import Engine
@@ -22,8 +22,6 @@ from edgedetector.tuning.situation import Engine
 SIZE_PRIOR: Final = Prior(mode=0.55, below=0.3, above=0.25, most=1.0)
 """Share of a single image's time that each further image costs: tau + alpha * b with alpha at most all of it. Small
 accelerators are rather full with one image (docs/results: 4 + 2b ms is friendly, 0.33)."""
-_SYSTEMATIC: Final = 0.02
-"""Relative error of a mean duration however many executions it is of: throttling, neighbours, Triton's own work."""
 _OFF_LINE: Final = 0.15
 """Relative standard deviation of real costs about the line (optimisation profiles, kernels chosen by size)."""
 _OFF_STRETCH: Final = 0.08
@@ -294,7 +292,7 @@ def _pooled(found: Sequence[_Bare]) -> _Bare:
     """Return one measurement of a size."""
     best = min(found, key=lambda one: one.variance)
     log, variance = mean([(one.log, one.variance) for one in found])
-    return _Bare(best.near, log, max(variance, _SYSTEMATIC**2))
+    return _Bare(best.near, log, max(variance, SYSTEMATIC**2))
 
 
 def _anchors(pooled: Mapping[int, _Bare], steepness: float) -> dict[int, Cost]:

@@ -14,7 +14,7 @@ from edgedetector.tuning import sharing
 from edgedetector.tuning.evidence import Visit
 from edgedetector.tuning.sharing import Company, known
 
-_SYSTEMATIC: Final = 0.02
+SYSTEMATIC: Final = 0.02
 """Relative error of a mean duration however many executions it is of: throttling, neighbours, Triton's own work."""
 _SPREAD: Final = 0.15
 """Assumed coefficient of variation of one execution; Triton tells only the mean."""
@@ -73,7 +73,7 @@ def _entries(name: str, visit: Visit, latest: float) -> Iterator[Seen]:
     spread = min(1.0, visit.spread) / math.sqrt(max(1, visit.windows)) if known(visit.spread) else 0.0
     for size, batch in visit.models[name].batches.items():
         if size >= 1 and batch.executions >= 1 and _SHORTEST <= batch.seconds <= _LONGEST:
-            variance = _SYSTEMATIC**2 + drift**2 + spread**2 + _SPREAD**2 / batch.executions
+            variance = SYSTEMATIC**2 + drift**2 + spread**2 + _SPREAD**2 / batch.executions
             yield Seen(size, beside, math.log(batch.seconds), variance, batch.executions, visit.ended)
 
 

@@ -63,8 +63,8 @@ class Server:
 
     @property
     def memory_known(self) -> bool:
-        """Whether the tuner can know how much memory there is."""
-        return (self.exporter and self.memory_shown) or self.memory_stated
+        """Whether the tuner can know how much memory there is and how much of it is in use."""
+        return self.exporter and (self.memory_shown or self.memory_stated)
 
     def really(self, knobs: Knobs) -> Knobs:
         """Return what is served when it is told to serve `knobs`."""

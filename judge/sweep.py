@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from edgedetector.tuning.situation import Goal
 from edgedetector.tuning.window import Configuration, Knobs
 from judge import truth
+from judge.pod import Pod
 from judge.server import Server
 
 SIZES = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
@@ -25,7 +26,11 @@ FEW_DELAYS = (0, 2000)
 """For servers with several models, whose configurations multiply."""
 STEADY = 40
 """Seconds of a load whose latency or utilisation counts."""
-
+WINDOW = 10
+"""Seconds, as of the windows in which a tuner is held to the objective."""
+WINDOWS = 6
+CHANGING = 30
+"""Of them, those that are looked at, the latter where neighbours or the traffic change."""
 SHORT = 0.2
 """By which share a look of 4 s must be worse than the best so far to settle it."""
 
@@ -132,13 +137,15 @@ def sweep(server: Server, *, told: Callable[[Configuration, float], None] | None
     """Return the best configuration that is safe at the least and at the most demand there ever is.
 
     Safe: keeps the latency bound and the ceilings of accelerator and host, or, where the start does not, is no worse
-    than it.
+    than it: an overload is not to be given less of what it has while it lasts. And it breaks the objective in no window
+    of real traffic in which the start keeps it, as the tuner must not.
     """
     low, high = truth.at(server, most=False), truth.at(server, most=True)
     present = [truth.load(server, server.start, cameras) for cameras in (low, high)]
     start = score(server, server.start)
+    watched = slow_windows(server, server.start)
     candidates = allowed(server)
-    candidates.sort(key=lambda one: _hope(server, one), reverse=True)
+    candidates.sort(key=lambda one: (_usual(one), _hope(server, one)), reverse=True)
     best: Configuration = server.start
     top = start if all(one.kept for one in present) else 0.0
     served = 0
@@ -146,12 +153,26 @@ def sweep(server: Server, *, told: Callable[[Configuration, float], None] | None
         if one == server.start or _hope(server, one) <= top * (1.0 + truth.PRECISION):
             continue
         served += 1
-        found = score(server, one, least=top)
-        if found > top and _safe(server, one, list(zip((low, high), present, strict=True))):
+        if score(server, one, least=top) <= top:
+            continue
+        # Again without a lower end: a capacity that is sought above the best so far is higher by luck, where a load of
+        # more cameras keeps the bound and one of fewer does not. What the tuner reached is sought from below, too.
+        found = score(server, one)
+        if found <= top or not _safe(server, one, list(zip((low, high), present, strict=True))):
+            continue
+        if not any(slow and not before for slow, before in zip(slow_windows(server, one), watched, strict=True)):
             best, top = one, found
             if told:
                 told(one, found)
     return Best(best, max(top, start) if best == server.start else top, start, len(candidates), served)
+
+
+def _usual(configuration: Configuration) -> bool:
+    """Return whether a configuration is of those that are often best: looked at first, they settle the others soon."""
+    return all(
+        1 < one.max_batch_size <= 8 and not one.preferred_batch_sizes and one.max_queue_delay_microseconds == 0
+        for one in configuration.values()
+    )
 
 
 def _hope(server: Server, configuration: Configuration) -> float:
@@ -161,8 +182,30 @@ def _hope(server: Server, configuration: Configuration) -> float:
 def _safe(server: Server, configuration: Configuration, loads: list[tuple[truth.Cameras, truth.Load]]) -> bool:
     for cameras, present in loads:
         found = truth.load(server, configuration, cameras)
-        within = found.kept or (not present.kept and found.latency <= present.latency)
+        within = found.kept or (not present.kept and _no_worse(found, present))
         device = max(server.limits.accelerator, present.utilization)
         if not within or found.utilization > device or found.host > max(server.limits.host, present.host):
             return False
     return True
+
+
+def slow_windows(server: Server, configuration: Configuration) -> list[bool]:
+    """Return of windows of the server's own traffic, neighbours included, whether too many results came too late."""
+    pod = Pod(server, configuration)
+    pod.run(truth.WARM)
+    allowed_, found = 1.0 - server.limits.percentile / 100.0, []
+    changing = server.hardware.neighbour or any(len(traffic.levels) > 1 for traffic in server.traffic.values())
+    for number in range(CHANGING if changing else WINDOWS):
+        if number >= WINDOWS // 2:  # a probe's traffic, where it moves
+            pod.moved = 1.0 + max(traffic.moving for traffic in server.traffic.values())
+        before = {name: (lane.detector.results, lane.detector.slow) for name, lane in pod.lanes.items()}
+        pod.run(truth.WARM + WINDOW * (number + 1))
+        found.append(any(
+            lane.detector.slow - before[name][1] > allowed_ * (lane.detector.results - before[name][0])
+            for name, lane in pod.lanes.items()
+        ))  # fmt: skip
+    return found
+
+
+def _no_worse(found: truth.Load, present: truth.Load) -> bool:
+    return found.latency <= present.latency and found.served >= present.served * (1.0 - truth.PRECISION)

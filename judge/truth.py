@@ -32,6 +32,8 @@ class Load:
     """The objective's percentile over the models, the worst one, seconds; infinite if it is not known."""
     utilization: float
     host: float
+    served: float = 0.0
+    """Images a second that had a result, in time or not."""
 
 
 def load(
@@ -52,6 +54,7 @@ def load(
     most = {name: (1.0 - share) * count * rate * seconds for name, (count, rate) in cameras.items()}
     for detector in detectors.values():
         detector.late, detector.bound = 0, server.limits.latency
+    before = sum(detector.results for detector in detectors.values())
     for second in range(WARM, WARM + seconds):
         pod.run(second + 1)
         if not patient and any(detectors[name].late > most[name] for name in detectors):
@@ -59,7 +62,8 @@ def load(
     kept = all(detectors[name].late <= most[name] for name in detectors)
     worst = max(exact(detector.ages, share) for detector in detectors.values())
     engines, host = pod.device.take_busy()
-    return Load(kept, worst, engines / seconds, host / seconds)
+    served = sum(detector.results for detector in detectors.values()) - before
+    return Load(kept, worst, engines / seconds, host / seconds, served / seconds)
 
 
 def _calm(server: Server) -> Server:

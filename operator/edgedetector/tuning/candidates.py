@@ -17,7 +17,7 @@ from edgedetector.tuning.window import Configuration, Knobs
 
 DELAYS: Final = (0, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 """Microseconds."""
-_FEW_DELAYS: Final = (0, 2000, 5000)
+_FEW_DELAYS: Final = (0, 500, 2000, 5000)
 """Where capacity is wanted: our client forms batches while the server is busy, so that a delay only helps to keep the
 accelerator's headroom at the present demand."""
 _USUAL: Final = frozenset(factor << exponent for exponent in range(8) for factor in (1, 3))

@@ -26,9 +26,6 @@ from edgedetector.tuning.window import Configuration, Knobs
 
 MOST: Final = 4000
 """Candidates that are looked at: bounds the time of a step."""
-PROMISE: Final = 0.05
-"""Gain in capacity below which nothing is tried: where the load does not reach it, a capacity is simulated, and that is
-off by as much though all costs are known."""
 SHORT: Final = 0.6
 """Share of the accelerator's limit from which its headroom may be what hinders: below, no delay need be thought of."""
 LOOKED_AT: Final = 12
@@ -94,7 +91,7 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     by = _wanted(state, situation)
     offered = islice(candidates(state.accepted, situation, curves), MOST)
     allowed = [c for c in offered if allowable(c, state, situation, now)]
-    if situation.goal is Goal.THROUGHPUT and not _short(present, situation):
+    if situation.goal is Goal.THROUGHPUT and not _short(state, situation):
         allowed = [c for c in allowed if not _waits(c, state.accepted)]
     recalled = _recalled(state, situation, now)
     if recalled is not None:
@@ -112,10 +109,10 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     return _most_promising(situation, present, safe, recalled) or Nothing(present)
 
 
-def _short(present: Prediction, situation: Situation) -> bool:
-    """Whether the accelerator's headroom may be short, which a delay gives some of."""
-    used = present.utilization
-    return used is not None and used.mean >= SHORT * situation.limits.accelerator
+def _short(state: State, situation: Situation) -> bool:
+    """Whether the accelerator's headroom may be short, which a delay gives some of: of anything that was tried."""
+    used = max((visit.utilization or 0.0 for visit in state.visits), default=0.0)
+    return used >= SHORT * situation.limits.accelerator
 
 
 def _waits(configuration: Configuration, accepted: Configuration) -> bool:
@@ -154,7 +151,7 @@ def _looked_at(
     base = glance(present.configuration)
     glances = [(c, glance(c)) for c in allowed]
     # What is not safe at a short look need not be looked at.
-    gains = [(better(p, base, by), -index) for index, (_, p) in enumerate(glances) if not refusal(p, present, by)]
+    gains = [(better(p, base, by), -index) for index, (_, p) in enumerate(glances) if not refusal(p, base, by)]
     ranked = [(value, allowed[-index]) for value, index in sorted(gains, reverse=True)]
     found: list[tuple[Configuration, Prediction]] = [(recalled, expect(recalled))] if recalled is not None else []
     best = WORTH
@@ -227,8 +224,7 @@ def _most_promising(
     recalled: Configuration | None,
 ) -> Choice | None:
     choices = [Choice(Aim.GAIN, c, p, present, gain(p, present, situation)) for c, p in safe]
-    worth = PROMISE if situation.goal is Goal.THROUGHPUT else WORTH
-    promising = [choice for choice in choices if choice.gain.mean >= worth]
+    promising = [choice for choice in choices if choice.gain.mean >= WORTH]
     # What was the best at this traffic before comes first; then ties go to the one that needs least.
     return _best(promising, lambda one: one.gain.mean, recalled)
 

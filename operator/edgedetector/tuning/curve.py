@@ -7,36 +7,35 @@ through them; where nothing was measured, intervals say how little is known.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from edgedetector.tuning import sharing
 from edgedetector.tuning.evidence import Range, Visit
+from edgedetector.tuning.executions import SYSTEMATIC, Seen, mean, measured
 from edgedetector.tuning.posterior import Point, Prior, estimate
-from edgedetector.tuning.sharing import Company, Sharing, known
+from edgedetector.tuning.sharing import Company, Sharing, Worked
 from edgedetector.tuning.situation import Engine
 
 SIZE_PRIOR: Final = Prior(mode=0.55, below=0.3, above=0.25, most=1.0)
 """Share of a single image's time that each further image costs: tau + alpha * b with alpha at most all of it. Small
 accelerators are rather full with one image (docs/results: 4 + 2b ms is friendly, 0.33)."""
-_SYSTEMATIC: Final = 0.02
-"""Relative error of a mean duration however many executions it is of: throttling, neighbours, Triton's own work."""
-_SPREAD: Final = 0.1
-"""Assumed coefficient of variation of one execution; Triton tells only the mean."""
 _OFF_LINE: Final = 0.15
 """Relative standard deviation of real costs about the line (optimisation profiles, kernels chosen by size)."""
 _OFF_STRETCH: Final = 0.08
 """Relative error of the stretch for each instance that a visit had more or less than what is asked for."""
 _CLIFF: Final = 1.25
 """How much dearer an image may be in four times the largest measured size: the working set may leave fast memory."""
-_AGEING: Final = 0.01
-"""Relative error that an hour adds to what was measured: temperature, neighbours, drivers."""
-_OLDEST: Final = 0.10
+_LIKELY: Final = 0.3
+"""Of a cliff that is expected: costs jump up at some size, and never down."""
+_OFF_COMPANY: Final = 0.25
+"""Relative error of how much company lengthens executions of one size, where luck and a mixture of sizes decide it."""
+_OFF_DEVICE: Final = 0.08
+"""Relative error of what utilisation tells of all sizes together: part and contention are not those of each size."""
 _UNKNOWN: Final = Range(1e-4, 0.02, 60.0)
 """Seconds of an execution of which nothing is known."""
-_SHORTEST, _LONGEST = 1e-6, 600.0
-"""Seconds of an execution that can be believed."""
 _MOST_INSTANCES: Final = 8
 _TWO_SIDED: Final = 1.96
 _DIP: Final = 0.92
@@ -44,24 +43,21 @@ _DIP: Final = 0.92
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """Executions of one batch size in one visit."""
-
-    size: int
-    beside: Company
-    log: float
-    """Of the mean seconds, in that company."""
-    variance: float
-
-
-@dataclass(frozen=True, slots=True)
 class Cost:
-    """An execution of one size in some company; logarithms of seconds."""
+    """An execution of one size with nothing else at work; logarithms of seconds, sharing being as expected."""
 
-    beside: Company
     low: float
     mean: float
     high: float
+    near: Seen
+    """What was measured of this size, or of the one that it is told from."""
+    base: float
+    """What that takes with nothing else at work, sharing being as expected."""
+
+    def told(self, end: str, shared: Sharing) -> float:
+        """Return the seconds at an end of the interval, if the device is shared like that."""
+        log: float = getattr(self, end)
+        return math.exp(log - self.base) * sharing.alone(math.exp(self.near.log), shared, self.near.beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,31 +87,24 @@ class Curve:
         return Sharing(self.part.mean, self.contention(instances).mean)
 
     def _ends(self, instances: int) -> tuple[Sharing, Sharing, Sharing]:
-        found = self.contention(instances)
-        return (
-            Sharing(self.part.low, found.low),
-            Sharing(self.part.mean, found.mean),
-            Sharing(self.part.high, found.high),
-        )
+        return _ends(self.part, self.contention(instances))
 
     def seconds(self, size: int, beside: Company = sharing.ALONE) -> Range:
         """Return how long a batch of `size` images takes in some company."""
         if not self.costs or size < 1:
             return _UNKNOWN
-        cost = self.costs[min(size, self.largest) - 1]
-        ratios = [
-            sharing.stretch(value, beside) / sharing.stretch(value, cost.beside)
-            for value in self._ends(beside.instances)
-        ]
-        return Range(
-            math.exp(cost.low) * min(ratios), math.exp(cost.mean) * ratios[1], math.exp(cost.high) * max(ratios)
-        )
+        found = {
+            end: [
+                sharing.together(self.alone(size, shared, end), shared, beside)
+                for shared in self._ends(beside.instances)
+            ]
+            for end in ("low", "mean", "high")
+        }
+        return Range(min(found["low"]), found["mean"][1], max(found["high"]))
 
     def alone(self, size: int, shared: Sharing, end: str = "mean") -> float:
         """Return the seconds of a batch with nothing else at work, if the device is shared like that."""
-        cost = self.costs[min(size, self.largest) - 1]
-        log: float = getattr(cost, end)
-        return math.exp(log) / sharing.stretch(shared, cost.beside)
+        return self.costs[min(size, self.largest) - 1].told(end, shared)
 
     def per_image(self, size: int) -> float:
         """Return the mean seconds an image in a batch of `size`, alone."""
@@ -156,49 +145,31 @@ def learn(visits: Sequence[Visit], engines: Mapping[str, Engine]) -> Curves:
 
 def _curve(name: str, visits: Sequence[Visit], engine: Engine, latest: float) -> Curve:
     largest = max(1, engine.largest_batch)
-    seen = [
-        entry
-        for visit in visits
-        if name in visit.models
-        for entry in _entries(name, visit, latest)
-        if entry.size <= largest
-    ]
+    seen = measured(name, visits, largest, latest)
     if not seen:
         return Curve()
     part = sharing.part(name, visits)
-    misfit = _misfit(name, visits, part, seen, largest)
+    worked = sharing.worked(name, visits)
+    misfit = _misfit(worked, part, seen, largest)
     contentions = tuple(_contention(seen, count, part.mean, misfit) for count in range(1, _MOST_INSTANCES + 1))
     sizes = sorted({entry.size for entry in seen})
-    ends = _Ends(part, contentions)
-    costs = _padded(_costs(seen, ends, largest), engine.preferred, set(sizes))
+    lines = () if engine.preferred else worked  # What is compiled for sizes costs in steps.
+    costs = _padded(_costs(seen, part, contentions, largest, lines), engine.preferred, set(sizes))
     return Curve(costs, part, contentions, tuple(sizes))
 
 
-def _entries(name: str, visit: Visit, latest: float) -> Iterator[Seen]:
-    beside = sharing.company(name, visit.models)
-    hours = max(0.0, latest - visit.ended) / 3600.0 if math.isfinite(visit.ended) else math.inf
-    drift = min(_OLDEST, _AGEING * hours)
-    spread = min(1.0, visit.spread) / math.sqrt(max(1, visit.windows)) if known(visit.spread) else 0.0
-    for size, batch in visit.models[name].batches.items():
-        if size >= 1 and batch.executions >= 1 and _SHORTEST <= batch.seconds <= _LONGEST:
-            variance = _SYSTEMATIC**2 + drift**2 + spread**2 + _SPREAD**2 / batch.executions
-            yield Seen(size, beside, math.log(batch.seconds), variance)
-
-
-def _misfit(
-    name: str, visits: Sequence[Visit], part: Range, seen: Sequence[Seen], largest: int
-) -> Callable[[float], float]:
+def _misfit(worked: Sequence[Worked], part: Range, seen: Sequence[Seen], largest: int) -> Callable[[float], float]:
     """Return how badly a contention fits utilisation, beside what executions cost that had no company."""
     solo = [entry for entry in seen if entry.beside.others <= 0.0]
     if not solo:
         return lambda _: 0.0
-    costs = _costs(solo, _Ends(part, (Range(0.0, 0.0, 0.0),)), largest)
+    costs = _costs(solo, part, (Range(0.0, 0.0, 0.0),), largest)
 
     def alone(size: int) -> Range:
         cost = costs[min(size, largest) - 1]
         return Range(math.exp(cost.low), math.exp(cost.mean), math.exp(cost.high))
 
-    return sharing.misfit(name, visits, part.mean, alone)
+    return sharing.misfit(worked, part.mean, alone)
 
 
 def _contention(seen: Sequence[Seen], instances: int, part: float, misfit: Callable[[float], float]) -> Range:
@@ -206,60 +177,71 @@ def _contention(seen: Sequence[Seen], instances: int, part: float, misfit: Calla
     points = []
     if len({entry.beside for entry in seen}) > 1:
         points = [
-            Point(entry.beside, entry.log, entry.variance + _away(entry.beside, instances), entry.size)
-            for entry in seen
+            Point(entry, entry.log, entry.variance + _away(entry.beside, instances), entry.size) for entry in seen
         ]
-    return estimate(
-        points,
-        sharing.CONTENTION,
-        lambda value, beside: math.log(sharing.stretch(Sharing(part, value), beside)),
-        misfit,
-    )
+    return estimate(points, sharing.CONTENTION, lambda value, entry: _longer(entry, Sharing(part, value)), misfit)
+
+
+def _longer(entry: Seen, shared: Sharing) -> float:
+    """Return the logarithm of how much company lengthens what was measured, as far as it can be said beforehand."""
+    beside = replace(entry.beside, here=0.0, alone=0.0)
+    return entry.log - math.log(sharing.alone(math.exp(entry.log), shared, beside))
 
 
 def _away(beside: Company, instances: int) -> float:
-    """Return the variance for having been measured with another number of instances."""
-    apart = _OFF_STRETCH * (beside.instances - instances) if beside.others > 0.0 else 0.0
-    return apart**2 + beside.doubt**2
+    """Return the variance for having been measured with another number of instances, and by luck in company."""
+    if beside.others <= 0.0:
+        return 0.0
+    luck = _OFF_COMPANY * min(1.0, beside.others) * (2.0 - beside.busy)
+    return (_OFF_STRETCH * (beside.instances - instances)) ** 2 + luck**2
 
 
-@dataclass(frozen=True, slots=True)
-class _Ends:
-    """What is known of sharing while costs are learnt."""
-
-    part: Range
-    contentions: tuple[Range, ...]
-
-    def stretches(self, instances: int, beside: Company) -> list[float]:
-        """Return the logarithms of how much company lengthens executions: at least, as expected, at most."""
-        found = self.contentions[min(instances, len(self.contentions)) - 1]
-        pairs = zip((self.part.low, self.part.mean, self.part.high), (found.low, found.mean, found.high), strict=True)
-        return [math.log(sharing.stretch(Sharing(*pair), beside)) for pair in pairs]
+def _ends(part: Range, contention: Range) -> tuple[Sharing, Sharing, Sharing]:
+    """Return how the device is shared: at least, as expected, at most."""
+    return (
+        Sharing(part.low, contention.low),
+        Sharing(part.mean, contention.mean),
+        Sharing(part.high, contention.high),
+    )
 
 
 def _log_line(steepness: float, size: int) -> float:
     return math.log1p(steepness * (size - 1))
 
 
-def _costs(seen: Sequence[Seen], ends: _Ends, largest: int) -> tuple[Cost, ...]:
+@dataclass(frozen=True, slots=True)
+class _Bare:
+    """What a measurement says of its size with nothing else at work."""
+
+    near: Seen
+    log: float
+    variance: float
+
+
+def _costs(
+    seen: Sequence[Seen], part: Range, contentions: Sequence[Range], largest: int, worked: Sequence[Worked] = ()
+) -> tuple[Cost, ...]:
     """Return costs for sizes 1 to `largest`: measured ones, and the others between and beyond them."""
-    pooled = {
-        size: _pooled([entry for entry in seen if entry.size == size], ends)
-        for size in sorted({entry.size for entry in seen})
-    }
-    alone = {size: _moved(entry, sharing.ALONE, ends) for size, entry in pooled.items()}
-    # Sizes are compared only where both were seen in the same company: what sharing does is less certain.
-    companies = {entry.beside: number for number, entry in enumerate(seen)}
+    bare = [_bare(entry, part, contentions[min(entry.beside.instances, len(contentions)) - 1]) for entry in seen]
+    # What sharing does shifts all sizes of one visit alike, and what is not known of it errs alike.
+    sizes = Counter(one.near.visit for one in bare)
+    visits = {ended: number for number, ended in enumerate(sizes)}
     points = [
         Point(
-            entry.size, entry.log, entry.variance + (entry.beside.doubt**2 + _OFF_LINE**2) / 4, companies[entry.beside]
+            one.near.size,
+            one.log,
+            one.near.variance + (one.variance - one.near.variance) * sizes[one.near.visit] + _OFF_LINE**2 / 4,
+            visits[one.near.visit],
         )
-        for entry in seen
+        for one in bare
     ]
-    steepness = estimate(points, SIZE_PRIOR, _log_line)
-    anchors = _anchors(pooled, alone, steepness.mean)
-    bare = {size: _anchor(entry) for size, entry in alone.items()}
-    return tuple(_cost(size, anchors, bare, steepness) for size in range(1, largest + 1))
+    level = [one for one in bare if one.near.beside.others <= 0.0]
+    steepness = estimate(points, SIZE_PRIOR, _log_line, _overworked(level, worked, part.mean, contentions[-1].mean))
+    pooled = {
+        size: _pooled([one for one in bare if one.near.size == size]) for size in sorted({one.size for one in seen})
+    }
+    anchors = _anchors(pooled, steepness.mean)
+    return tuple(_cost(size, anchors, steepness) for size in range(1, largest + 1))
 
 
 def _padded(costs: tuple[Cost, ...], compiled: tuple[int, ...], measured: set[int]) -> tuple[Cost, ...]:
@@ -277,75 +259,77 @@ def _padded(costs: tuple[Cost, ...], compiled: tuple[int, ...], measured: set[in
     return tuple(found)
 
 
-def _moved(entry: Seen, beside: Company, ends: _Ends) -> Seen:
-    """Return a measurement as it would be in other company, less certain by what is not known of sharing."""
-    instances = max(entry.beside.instances, beside.instances)
-    pairs = zip(ends.stretches(instances, beside), ends.stretches(instances, entry.beside), strict=True)
-    low, mean, high = (there - here for there, here in pairs)
-    doubt = abs(high - low) / (2 * _TWO_SIDED)
-    luck = abs(entry.beside.doubt - beside.doubt)
-    return replace(entry, beside=beside, log=entry.log + mean, variance=entry.variance + doubt**2 + luck**2)
+def _overworked(
+    solo: Sequence[_Bare], worked: Sequence[Worked], part: float, contention: float
+) -> Callable[[float], float]:
+    """Return how badly a line through what had no company fits the device's seconds in company.
+
+    It tells of sizes that were seen in company only, where how long each waits for others is hardly known.
+    """
+
+    def chi_squared(steepness: float) -> float:
+        level = mean([(one.log - _log_line(steepness, one.near.size), one.variance) for one in solo])[0]
+        found = 0.0
+        for one in worked:
+            line = sum(count * math.exp(_log_line(steepness, size)) for size, count in one.executions.items())
+            longer = 1.0 + contention * one.others
+            found += (math.log(one.device / (part * longer * line)) - level) ** 2 / _OFF_DEVICE**2
+        return found
+
+    return chi_squared if solo else lambda _: 0.0
 
 
-def _pooled(entries: Sequence[Seen], ends: _Ends) -> Seen:
-    """Return one measurement of a size, in the company of the best of them."""
-    best = min(entries, key=lambda entry: entry.variance)
-    moved = [_moved(entry, best.beside, ends) for entry in entries]
-    total = sum(1.0 / entry.variance for entry in moved)
-    log = sum(entry.log / entry.variance for entry in moved) / total
-    return replace(best, log=log, variance=max(1.0 / total, _SYSTEMATIC**2))
+def _bare(entry: Seen, part: Range, contention: Range) -> _Bare:
+    """Return a measurement without its company, less certain by what is not known of that."""
+    seconds = math.exp(entry.log)
+    low, expected, high = (sharing.alone(seconds, shared, entry.beside) for shared in _ends(part, contention))
+    unknown = abs(math.log(high / low)) / (2 * _TWO_SIDED)
+    waited = sharing.doubt(max(0.0, seconds - expected), entry.beside) / expected if entry.beside.others > 0.0 else 0.0
+    return _Bare(entry, math.log(expected), entry.variance + unknown**2 + waited**2)
 
 
-def _anchors(pooled: Mapping[int, Seen], alone: Mapping[int, Seen], steepness: float) -> dict[int, Cost]:
-    """Return the measured costs, those of few executions drawn to the line through all."""
-    weights = {size: 1.0 / (entry.variance + _OFF_LINE**2) for size, entry in alone.items()}
-    level = sum((alone[size].log - _log_line(steepness, size)) * weights[size] for size in alone) / sum(
-        weights.values()
-    )
+def _pooled(found: Sequence[_Bare]) -> _Bare:
+    """Return one measurement of a size."""
+    best = min(found, key=lambda one: one.variance)
+    log, variance = mean([(one.log, one.variance) for one in found])
+    return _Bare(best.near, log, max(variance, SYSTEMATIC**2))
+
+
+def _anchors(pooled: Mapping[int, _Bare], steepness: float) -> dict[int, Cost]:
+    """Return the measured costs, the uncertain ones drawn to the line through all."""
+    weights = {size: 1.0 / (one.variance + _OFF_LINE**2) for size, one in pooled.items()}
+    off = sum((one.log - _log_line(steepness, size)) * weights[size] for size, one in pooled.items())
+    level = off / sum(weights.values())
     anchors = {}
-    for size, entry in pooled.items():
-        pull = level + _log_line(steepness, size) - alone[size].log if len(pooled) > 1 else 0.0
-        # What was measured in company only tells less of the cost than of that company.
-        doubt = max(entry.variance, alone[size].variance)
-        trust = _OFF_LINE**2 / (_OFF_LINE**2 + doubt)
-        log = entry.log + (1.0 - trust) * pull
-        variance = doubt * (trust if len(pooled) > 1 else 1.0)
-        anchors[size] = _anchor(replace(entry, log=log, variance=variance))
+    for size, one in pooled.items():
+        trust = _OFF_LINE**2 / (_OFF_LINE**2 + one.variance) if len(pooled) > 1 else 1.0
+        log = trust * one.log + (1.0 - trust) * (level + _log_line(steepness, size))
+        reach = _TWO_SIDED * math.sqrt(one.variance * trust)
+        anchors[size] = Cost(log - reach, log, log + reach, one.near, one.log)
     return anchors
 
 
-def _anchor(entry: Seen) -> Cost:
-    reach = _TWO_SIDED * math.sqrt(entry.variance)
-    return Cost(entry.beside, entry.log - reach, entry.log, entry.log + reach)
-
-
-def _cost(size: int, anchors: Mapping[int, Cost], bare: Mapping[int, Cost], steepness: Range) -> Cost:
-    """Return the cost of a size: its own, between its neighbours', or beyond the last one.
-
-    Parameters
-    ----------
-    bare
-        The measured sizes with nothing else at work: what can be compared.
-    """
+def _cost(size: int, anchors: Mapping[int, Cost], steepness: Range) -> Cost:
+    """Return the cost of a size: its own, between its neighbours', or beyond the last one."""
     if size in anchors:
         return anchors[size]
     below = max((known for known in anchors if known < size), default=0)
     above = min((known for known in anchors if known > size), default=0)
     if below and above:
-        same = anchors[below].beside == anchors[above].beside
-        return _between(size, below, above, anchors if same else bare)
+        return _between(size, below, above, anchors)
     near = below or above
     anchor = anchors[near]
     flat, line, steep = (
         _log_line(value, size) - _log_line(value, near) for value in (steepness.low, steepness.mean, steepness.high)
     )
     if size < near:  # A smaller batch takes no longer, and an image at least its share.
-        return Cost(anchor.beside, anchor.low + math.log(size / near), anchor.mean + line, anchor.high)
-    return Cost(
-        anchor.beside,
-        anchor.low + flat,
-        anchor.mean + line,
-        anchor.high + steep + math.log(_CLIFF) * min(1.0, math.log2(size / near) / 2),
+        return replace(anchor, low=anchor.low + math.log(size / near), mean=anchor.mean + line)
+    cliff = math.log(_CLIFF) * min(1.0, math.log2(size / near) / 2)
+    return replace(
+        anchor,
+        low=anchor.low + flat,
+        mean=anchor.mean + line + _LIKELY * cliff,
+        high=anchor.high + steep + cliff,
     )
 
 
@@ -355,4 +339,4 @@ def _between(size: int, below: int, above: int, anchors: Mapping[int, Cost]) -> 
     part = (size - below) / (above - below)
     mean = math.log((1 - part) * math.exp(first.mean) + part * math.exp(second.mean))
     near = first if part < 0.5 else second  # noqa: PLR2004 - the nearer one
-    return Cost(near.beside, min(first.low, second.low), mean, max(first.high, second.high))
+    return replace(near, low=min(first.low, second.low, mean), mean=mean, high=max(first.high, second.high, mean))

@@ -19,7 +19,7 @@ from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.visits import mean_age
 from edgedetector.tuning.window import Configuration
-from edgedetector.tuning.worlds import PREPARE, WAY, Lane, World, expected, server, worlds
+from edgedetector.tuning.worlds import PREPARE, WAY, Lane, World, between, expected, server, worlds
 
 NEVER: Final = 3600.0
 """Seconds that stand for a latency of which nothing is known; finite, so that it can be written as JSON."""
@@ -30,9 +30,14 @@ _OVERHEAD: Final = 0.002
 _UNSEEN: Final = 0.15
 """Relative error of a latency of the batcher model where no visit shows one: phases of the cameras are not known."""
 _MOST_FACTOR: Final = 1.4
-"""Between a measured latency and the batcher model's; what is above that is a time that everything takes longer."""
+"""Between a measured latency and the batcher model's: luck of the cameras' phases. What is above that is a load that
+surges, or else a time that everything takes longer."""
+_SURGES: Final = (1.0, 1.15, 1.3, 1.5, 1.75, 2.0)
+"""Times the mean rate at which the slowest frames may have come: their percentile is that of a burst."""
 ROUGH: Final = 240
 """Frames of a run where only an order is wanted."""
+_NEARER: Final = (1.0, 0.6, 0.35, 0.2)
+"""Shares of the way to an end of what may be true that are looked at."""
 _LONGEST_WAY: Final = 0.05
 """Seconds; what is longer is no way but a fault."""
 _LONGEST_PREPARE: Final = 0.01
@@ -87,37 +92,32 @@ def outcome(model: Lane, visits: Sequence[Visit], situation: Situation, *, rough
     if not model.curve.costs:
         return _nothing(model)
     percentile, bound = situation.limits.percentile, situation.limits.latency
-    ends = worlds(model)
     anchor = _anchor(model, visits, situation)
+    ends = anchor.possible(model, worlds(model), percentile)
     frames = ROUGH if rough else batcher.FRAMES
     corrections = [anchor.correction(model, world, percentile, frames) for world in ends]
-    passages = [batcher.passage(server(model, world), model.demand, percentile, frames) for world in ends]
+    slowest = [
+        one.applied(batcher.passage(server(model, world), anchor.surge * model.demand, percentile, frames).latency)
+        for world, one in zip(ends, corrections, strict=True)
+    ]
+    noise = corrections[1].noise
+    latency = Range(min(slowest) * (1 - noise), slowest[1], max(slowest) * (1 + noise))
     asked = list(zip(ends, corrections, strict=True))
     if rough:  # Only as expected, and not where nobody asks for it.
         asked = asked[1:2] if situation.goal is Goal.THROUGHPUT else []
-    most = [
-        batcher.capacity(server(model, world), correction.bound(bound), percentile, frames)
-        for world, correction in asked
-    ] or [server(model, ends[1]).saturated]
-    return _drawn(model, visits, situation, passages=passages, corrections=corrections, most=most)
+    most = [batcher.capacity(server(model, world), one.bound(bound), percentile, frames) for world, one in asked] or [
+        server(model, ends[1]).saturated
+    ]
+    capacity = Range(min(most) * (1 - _OFF), most[len(most) // 2], max(most) * (1 + _OFF))
+    there = batcher.passage(server(model, ends[1]), model.demand, percentile, frames)
+    return _drawn(model, visits, situation, latency=latency, capacity=capacity, there=there)
 
 
 def _drawn(
-    model: Lane,
-    visits: Sequence[Visit],
-    situation: Situation,
-    *,
-    passages: Sequence[Passage],
-    corrections: Sequence[_Correction],
-    most: Sequence[float],
+    model: Lane, visits: Sequence[Visit], situation: Situation, *, latency: Range, capacity: Range, there: Passage
 ) -> ModelPrediction:
     """Return the prediction: figures of the batcher model, drawn to what was measured."""
-    seconds = [one.applied(each.latency) for one, each in zip(corrections, passages, strict=True)]
-    noise = corrections[1].noise
-    latency = Range(min(seconds) * (1 - noise), seconds[1], max(seconds) * (1 + noise))
-    capacity = Range(min(most) * (1 - _OFF), most[len(most) // 2], max(most) * (1 + _OFF))
     own = [visit for visit in visits if visit.models.get(model.name) and visit.models[model.name].knobs == model.knobs]
-    there = passages[1]
     return ModelPrediction(
         capacity=_ordered(_seen_capacity(_fed(capacity, model.name, resources.latest(visits)), model, own, situation)),
         latency=_ordered(_seen_latency(latency, model, own) if model.demand > 0 else Range(0.0, latency.mean, NEVER)),
@@ -206,8 +206,11 @@ class _Correction:
         return seconds * self.factor + self.extra
 
     def bound(self, seconds: float) -> float:
-        """Return what the model may say where `seconds` are allowed."""
-        return max(0.0, seconds - self.extra) / self.factor
+        """Return what the model may say at another load where `seconds` are allowed.
+
+        Without the factor: it is the luck of the cameras that are there now, at this load.
+        """
+        return max(0.0, seconds - self.extra)
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,26 @@ class _Anchor:
 
     seen: ModelVisit | None = None
     batch: int = 1
+    surge: float = 1.0
+    """Times the mean rate at which the slowest frames came."""
+
+    def possible(self, model: Lane, ends: Sequence[World], percentile: int) -> list[World]:
+        """Return the worlds, those nearer to the expected one in which the measured latency could not have been."""
+        low, mean, high = ends
+        if not self._fits(model, mean, percentile):
+            return list(ends)
+        return [self._nearest(model, low, mean, percentile), mean, self._nearest(model, high, mean, percentile)]
+
+    def _nearest(self, model: Lane, end: World, mean: World, percentile: int) -> World:
+        nearer = (between(end, mean, share) for share in _NEARER)
+        return next((world for world in nearer if self._fits(model, world, percentile)), mean)
+
+    def _fits(self, model: Lane, world: World, percentile: int) -> bool:
+        if self.seen is None or self.seen.latency is None:
+            return True
+        there = server(replace(model, knobs=self.seen.knobs, batch=self.batch), world)
+        told = batcher.passage(there, self.surge * self.seen.rate, percentile).latency
+        return 1 / _MOST_FACTOR <= self.seen.latency.mean / told <= _MOST_FACTOR
 
     def correction(self, model: Lane, world: World, percentile: int, frames: int = batcher.FRAMES) -> _Correction:
         """Return how the batcher model is to be corrected in a world."""
@@ -226,7 +249,7 @@ class _Anchor:
         if seen is None or seen.latency is None:
             return _Correction(extra=_OVERHEAD)
         there = server(replace(model, knobs=seen.knobs, batch=self.batch), world)
-        told = batcher.passage(there, seen.rate, percentile, frames).latency
+        told = batcher.passage(there, self.surge * seen.rate, percentile, frames).latency
         factor = min(_MOST_FACTOR, max(1 / _MOST_FACTOR, seen.latency.mean / told))
         measured = (seen.latency.high - seen.latency.low) / (2 * seen.latency.mean)
         return _Correction(factor, max(0.0, seen.latency.mean - factor * told), math.hypot(_OFF, measured))
@@ -238,7 +261,22 @@ def _anchor(model: Lane, visits: Sequence[Visit], situation: Situation) -> _Anch
     if not told:
         return _Anchor()
     seen = next((each for each in reversed(told) if each.knobs == model.knobs), told[-1])
-    return _Anchor(seen, resources.batch(seen.knobs, situation.cameras))
+    batch = resources.batch(seen.knobs, situation.cameras)
+    return _Anchor(seen, batch, _surge(replace(model, knobs=seen.knobs, batch=batch), seen, situation))
+
+
+def _surge(then: Lane, seen: ModelVisit, situation: Situation) -> float:
+    """Return the least surge of the load that explains a measured latency; 1: none does, or none is needed.
+
+    A surge makes few frames slow. Where the mean tells that all are, it is none.
+    """
+    there, percentile, age = server(then, expected(then)), situation.limits.percentile, mean_age(seen.ages)
+    steady = batcher.passage(there, seen.rate, percentile)
+    measured = seen.latency.mean if seen.latency is not None else 0.0
+    if age is None or age - steady.mean > (measured - steady.latency) / 2:
+        return 1.0
+    slow = (batcher.passage(there, surge * seen.rate, percentile).latency * _MOST_FACTOR for surge in _SURGES)
+    return next((surge for surge, latency in zip(_SURGES, slow, strict=True) if latency >= measured), 1.0)
 
 
 def _tells(seen: ModelVisit | None) -> bool:

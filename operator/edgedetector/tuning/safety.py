@@ -24,7 +24,10 @@ device who makes executions half as long again, and does no harm now, is not to 
 _BETTER: Final = 0.97
 """Share of the present latency below which a step counts as an improvement of a broken objective."""
 _NOT_WORSE: Final = 1.02
-"""Ratio up to which a figure that is over its limit anyway counts as no worse."""
+"""Ratio up to which a share counts as on its limit, or as no worse than now: a trial shows more exactly."""
+_RESCUE: Final = 1.1
+"""The same where the objective is broken: of an overloaded server only the largest batches are known, and nothing is
+kept that really takes of the reserve."""
 _SERVED: Final = 0.97
 """Share of the demand below which a capacity does not serve it."""
 _ROOM: Final = 1.3
@@ -55,11 +58,11 @@ def refusal(prediction: Prediction, present: Prediction, situation: Situation) -
         )
         if found:
             return found
+    spare = _RESCUE if any(_breaks(model, situation.limits) for model in present.models.values()) else _NOT_WORSE
+    device, host = situation.limits.accelerator, situation.limits.host
     return (
-        _over(
-            "the accelerator's utilisation", prediction.utilization, present.utilization, situation.limits.accelerator
-        )
-        or _over("the host's load", prediction.host, present.host, situation.limits.host)
+        _over("the accelerator's utilisation", prediction.utilization, present.utilization, (device, spare))
+        or _over("the host's load", prediction.host, present.host, (host, spare))
         or _memory(prediction, present, situation)
         or _shared_memory(prediction, present)
     )
@@ -96,8 +99,9 @@ def _slow(name: str, model: ModelPrediction, now: ModelPrediction | None, limits
         return ""
     if now is not None and model.knobs == now.knobs and now.latency.mean > limits.latency and not slower:
         return ""  # Another model's step leaves it as it is.
-    if now is not None and model.latency.high <= min(limits.latency, now.latency.mean):
-        return ""  # Within the limit and surely no slower than now, which is near the limit by itself.
+    near = now is not None and now.latency.mean > SLOWER * limits.latency
+    if near and now is not None and model.latency.high <= limits.latency and model.latency.mean <= now.latency.mean:
+        return ""  # Surely within the limit, and no slower than now, which is near it by itself.
     return (
         f"the latency of {name} may reach {model.latency.high * 1e3:.0f} ms, more than {MARGIN:.0%} of"
         f" {limits.latency * 1e3:.0f} ms"
@@ -106,9 +110,9 @@ def _slow(name: str, model: ModelPrediction, now: ModelPrediction | None, limits
 
 def _relieves(model: ModelPrediction, now: ModelPrediction, limits: Limits) -> bool:
     """Return whether what serves now breaks the objective and the step is predicted to break it less."""
-    lags = now.capacity.mean < _SERVED * now.demand
-    if not lags and now.latency.mean <= limits.latency:
+    if not _breaks(now, limits):
         return False
+    lags = now.capacity.mean < _SERVED * now.demand
     quicker = model.latency.mean < _BETTER * now.latency.mean
     more = model.capacity.mean * _BETTER > now.capacity.mean
     return quicker or (lags and more)
@@ -122,12 +126,23 @@ def _tight(name: str, model: ModelPrediction, now: ModelPrediction | None) -> st
     return f"{name} could serve only {capacity:.3g} images/s, {_ROOM:g} times the demand are {_ROOM * model.demand:.3g}"
 
 
-def _over(what: str, value: Range | None, now: Range | None, limit: float) -> str:
+def _breaks(now: ModelPrediction, limits: Limits) -> bool:
+    """Return whether what serves now breaks the objective or lags behind its demand."""
+    return now.latency.mean > limits.latency or now.capacity.mean < _SERVED * now.demand
+
+
+def _over(what: str, value: Range | None, now: Range | None, most: tuple[float, float]) -> str:
     """Return whether a share is expected to pass its limit and become worse; one that is not known is not judged.
 
     The mean counts: what lies above the limit is a reserve, and a trial shows whether it is touched.
+
+    Parameters
+    ----------
+    most
+        The limit, and by which factor the expectation may be above it.
     """
-    if value is None or value.mean <= limit or (now is not None and value.mean <= _NOT_WORSE * now.mean):
+    limit, spare = most
+    if value is None or value.mean <= spare * limit or (now is not None and value.mean <= _NOT_WORSE * now.mean):
         return ""
     return f"{what} is expected to reach {value.mean:.0%}, above {limit:.0%}"
 

@@ -25,14 +25,21 @@ CONTENTION: Final = Prior(mode=0.0, below=0.03, above=0.03, most=1.2, power=1.0)
 """Most devices queue and lose a few per cent, some switch and lose as much as a further instance could win."""
 _SEEN: Final = 0.02
 """Relative error of utilisation over a visit."""
+_ALWAYS: Final = 0.97
+"""Utilisation from which a device may be always at work."""
 _FEWEST: Final = 100
 """Executions of which utilisation tells what one takes of the device."""
-_MIXED: Final = 0.25
-"""Relative error of what is said of how long an execution of one size takes beside others: small batches wait for large
-ones (9 -> 14 ms where one of four goes 17 -> 18), and luck decides how often they meet."""
-_LEAST: Final = 0.1
+_LARGER: Final = 0.35
+"""Relative error of a wait that was measured of the next smaller size: large batches wait a little less."""
+_MIXED: Final = 0.5
+"""Of the mean execution, how far a wait may be off that was not measured and where others are always at work: small
+batches wait for large ones, and large ones for small (50 and 2 ms, where the mean execution takes 74)."""
 _LUCK: Final = 0.6
-"""Of the others' time at work in which an execution need not meet them (judged by simulated cameras)."""
+"""Relative error of a wait where the others are hardly at work: cameras send at fixed phases, so whether frames meet is
+luck."""
+_OWN: Final = 1 / 3
+"""Share of an execution in company that is its own at least."""
+_LEAST: Final = 0.1
 _STEPS: Final = 180
 
 
@@ -44,20 +51,17 @@ class Company:
     """Of all models."""
     others: float = 0.0
     """Mean executions at work beside one."""
+    mean: float = 0.0
+    """Seconds that executions take in this company; 0: not known."""
+    here: float = 0.0
+    """The same of the nearest size, not above the one in question, that is known without company too; 0: none is."""
+    alone: float = 0.0
+    """Seconds that this takes without company."""
 
     @property
     def busy(self) -> float:
         """Return the share of the time that the others are at work."""
         return min(1.0, self.others / (self.instances - 1)) if self.instances > 1 else 0.0
-
-    @property
-    def doubt(self) -> float:
-        """Return the relative error of what is said of how long executions take in this company.
-
-        Cameras send at fixed phases, so whether frames meet at all is luck; only where instances are always at work it
-        is none.
-        """
-        return _MIXED * min(1.0, self.others) + _LUCK * self.others * (1.0 - self.busy)
 
 
 def company(name: str, models: Mapping[str, ModelVisit]) -> Company:
@@ -66,7 +70,10 @@ def company(name: str, models: Mapping[str, ModelVisit]) -> Company:
     own = models[name]
     beside = max(0, own.knobs.instances - 1) * share(own.busy)
     instances = sum(max(1, visit.knobs.instances) for visit in models.values())
-    return Company(instances, beside + sum(working.values()) - working[name])
+    count = sum(batch.executions for batch in own.batches.values())
+    seconds = sum(batch.executions * batch.seconds for batch in own.batches.values())
+    mean = seconds / count if count > 0 and known(seconds) else 0.0
+    return Company(instances, beside + sum(working.values()) - working[name], mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +85,7 @@ class Sharing:
 
 
 def stretch(sharing: Sharing, beside: Company) -> float:
-    """Return how many times longer than alone an execution takes in this company.
+    """Return how many times longer than alone executions take in this company, in the mean over their sizes.
 
     With `n` instances always at work a part `d`, contention included, makes it max(1 - part + d, n * d); in between it
     grows in proportion to how many are at work (closed queueing network with one serial station; fits an event
@@ -86,10 +93,51 @@ def stretch(sharing: Sharing, beside: Company) -> float:
     """
     if beside.instances <= 1:
         return 1.0
-    slower = sharing.part * sharing.contention
-    full = slower * (beside.instances - 1)
+    full = sharing.part * sharing.contention * (beside.instances - 1)
     waits = max(0.0, beside.instances * (sharing.part + full) - 1.0 - full)
-    return 1.0 + slower * beside.others + waits * beside.busy
+    return _slower(sharing, beside) + waits * beside.busy
+
+
+def wait(seconds: float, sharing: Sharing, beside: Company) -> float:
+    """Return how long an execution waits for others that takes so many seconds in this company.
+
+    As measured, where a size is known without company; else so that the mean over all sizes is longer by `stretch`. A
+    larger batch waits less: for longer it does what it can while another has the device.
+    """
+    slower = _slower(sharing, beside)
+    if beside.alone > 0.0:
+        waited, reference = max(0.0, beside.here - slower * beside.alone), beside.here
+    else:
+        waited, reference = beside.mean * (1.0 - slower / stretch(sharing, beside)), beside.mean
+    longer = (1.0 - sharing.part) * (seconds - reference) / beside.mean
+    return waited * min(2.0, max(0.0, 1.0 - longer))
+
+
+def doubt(waited: float, beside: Company) -> float:
+    """Return how far a wait in this company may be off, seconds."""
+    off = _LARGER * waited if beside.alone > 0.0 else _MIXED * beside.busy**2 * beside.mean
+    return off + _LUCK * (1.0 - beside.busy) * waited
+
+
+def alone(seconds: float, sharing: Sharing, beside: Company) -> float:
+    """Return how long an execution takes without company that takes `seconds` in this one."""
+    if beside.others <= 0.0:
+        return seconds
+    if beside.mean <= 0.0:
+        return seconds / stretch(sharing, beside)
+    return max(_OWN * seconds, seconds - wait(seconds, sharing, beside)) / _slower(sharing, beside)
+
+
+def together(seconds: float, sharing: Sharing, beside: Company) -> float:
+    """Return how long an execution takes in this company that takes `seconds` without."""
+    if beside.mean <= 0.0:
+        return seconds * stretch(sharing, beside)
+    return seconds * _slower(sharing, beside) + wait(seconds, sharing, beside)
+
+
+def _slower(sharing: Sharing, beside: Company) -> float:
+    """Return how many times longer an execution takes for contention alone."""
+    return 1.0 + sharing.part * sharing.contention * beside.others
 
 
 def part(name: str, visits: Sequence[Visit]) -> Range:
@@ -101,12 +149,42 @@ def part(name: str, visits: Sequence[Visit]) -> Range:
     if not told:
         return UNTOLD
     _, visit = min(told, key=lambda entry: entry[0])
-    value = _told(visit)
+    if share(visit.utilization or 0.0) >= _ALWAYS:  # It could not be more, whatever the part.
+        least = _told(visit, _ALWAYS)
+        return Range(max(_LEAST, least - _BELOW), (least + 1.0) / 2, 1.0)
+    value = _told(visit, share(visit.utilization or 0.0))
     return Range(max(_LEAST, value - _BELOW), value, min(1.0, value + _ABOVE))
 
 
-def misfit(name: str, visits: Sequence[Visit], part_: float, alone: Callable[[int], Range]) -> Callable[[float], float]:
-    """Return how badly a contention fits the device's seconds an execution, where several instances were at work.
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """How long the device worked in a visit with company, by utilisation; seconds."""
+
+    device: float
+    executions: Mapping[int, int]
+    """By size."""
+    others: float
+    """Mean executions at work beside one."""
+
+
+def worked(name: str, visits: Sequence[Visit]) -> list[Worked]:
+    """Return how long the device worked where several instances of the model were at work, and no other model."""
+    found = []
+    for visit in _telling(name, visits):
+        model, beside = visit.models[name], company(name, visit.models)
+        if len(visit.models) > 1 or beside.others <= 0.0 or share(visit.utilization or 0.0) >= _ALWAYS:
+            continue  # A device that is always at work says only that it could not be more.
+        executions = {size: batch.executions for size, batch in model.batches.items()}
+        together = sum(batch.executions * batch.seconds for batch in model.batches.values())
+        if sum(executions.values()) >= _FEWEST and known(together):
+            found.append(
+                Worked(share(visit.utilization or 0.0) * together / _working(visit), executions, beside.others)
+            )
+    return found
+
+
+def misfit(seen: Sequence[Worked], part_: float, alone: Callable[[int], Range]) -> Callable[[float], float]:
+    """Return how badly a contention fits the device's seconds, where several instances were at work.
 
     Parameters
     ----------
@@ -116,20 +194,10 @@ def misfit(name: str, visits: Sequence[Visit], part_: float, alone: Callable[[in
         Seconds of an execution alone, by size.
     """
     told = []
-    for visit in _telling(name, visits):
-        model, beside = visit.models[name], company(name, visit.models)
-        if len(visit.models) > 1 or beside.others <= 0.0 or share(visit.utilization or 0.0) >= 1.0 - _SEEN:
-            continue  # A device that is always at work says only that it could not be more.
-        count = sum(batch.executions for batch in model.batches.values())
-        together = sum(batch.executions * batch.seconds for batch in model.batches.values())
-        ends = [
-            sum(batch.executions * getattr(alone(size), end) for size, batch in model.batches.items())
-            for end in ("low", "mean", "high")
-        ]
-        if count < _FEWEST or not known(ends[1]):
-            continue
-        device = share(visit.utilization or 0.0) * together / _working(visit)
-        told.append((math.log(device / (part_ * ends[1])), (math.log(ends[2] / ends[0]) / 4) ** 2, beside.others))
+    for one in seen:
+        ranges = [(count, alone(size)) for size, count in one.executions.items()]
+        low, mean, high = (sum(count * getattr(each, end) for count, each in ranges) for end in ("low", "mean", "high"))
+        told.append((math.log(one.device / (part_ * mean)), (math.log(high / low) / 4) ** 2, one.others))
 
     def chi_squared(contention: float) -> float:
         return sum(
@@ -148,8 +216,8 @@ def _device(sharing: Sharing, beside: Company, working: float) -> float:
     return working * sharing.part * (1.0 + sharing.contention * beside.others) / stretch(sharing, beside)
 
 
-def _told(visit: Visit) -> float:
-    """Return the smallest part with which the visit's executions make the device as busy as was seen."""
+def _told(visit: Visit, utilization: float) -> float:
+    """Return the smallest part with which the visit's executions make the device as busy as that."""
     shares = [_LEAST + (1.0 - _LEAST) * step / _STEPS for step in range(_STEPS + 1)]
     companies = {name: company(name, visit.models) for name in visit.models}
     for value in shares:
@@ -157,7 +225,7 @@ def _told(visit: Visit) -> float:
             _device(Sharing(value), companies[name], max(1, model.knobs.instances) * share(model.busy))
             for name, model in visit.models.items()
         )
-        if device >= share(visit.utilization or 0.0):
+        if device >= utilization:
             return value
     return 1.0
 

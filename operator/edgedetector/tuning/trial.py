@@ -28,6 +28,8 @@ FEWEST: Final = 5
 """Windows before anything is said of the gain: 10 s, in which the largest batches have come up at all."""
 ENOUGH: Final = 12
 """Windows after which a trial ends if more of them would tell hardly more."""
+BETWEEN: Final = 3
+"""Windows from one look at the gain to the next: another one tells little more, and a look takes some 0.1 s."""
 DROPPED: Final = 1
 """First windows of a trial that are not counted: the first executions after a load are slower (warm-up)."""
 FAR: Final = 2.5
@@ -126,6 +128,8 @@ def judged(state: State, trial: Trial, situation: Situation, now: float) -> Verd
     seen = visits.of(state.visits, trial.configuration)
     if base is None or seen is None or seen.windows < FEWEST:
         return Verdict(End.INCONCLUSIVE, f"too few windows in {LONGEST:.0f} s") if over else Verdict(End.NOT_YET)
+    if trial.windows % BETWEEN and not over:
+        return Verdict(End.NOT_YET)
     evidence = _evidence(state, trial, base)
     curves = learn(evidence, situation.engines)
     ours = predict(trial.configuration, curves, evidence, situation, state.accepted)
@@ -176,6 +180,8 @@ def _decided(
     *,
     over: bool,
 ) -> Verdict:
+    if taken := _takes_the_reserve(one[1], other[1], situation):
+        return Verdict(End.NO_GAIN, taken)
     if trial.aim == Aim.RESCUE:
         return _rescued(one, other, situation, over=over)
     by = replace(situation, goal=Goal.LATENCY) if trial.aim == Aim.CURE else situation
@@ -183,8 +189,6 @@ def _decided(
     measured = found.gain
     if trial.aim == Aim.CURE and _costs_capacity(one, other, situation):
         return Verdict(End.NO_GAIN, "it costs capacity")
-    if taken := _takes_the_reserve(one[1], other[1], situation):
-        return Verdict(End.NO_GAIN, taken)
     if measured.low > WORTH and keeps_objective(one[1], other[1], one[0], situation):
         return Verdict(End.KEEP, _surely(measured))
     if measured.high < WORTH:

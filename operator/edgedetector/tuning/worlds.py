@@ -87,6 +87,18 @@ def _end(model: Lane, end: str) -> World:
     )
 
 
+def between(world: World, mean: World, share: float) -> World:
+    """Return the world that is a share of the way from the expected one to another."""
+    return World(
+        Sharing(
+            mean.sharing.part + share * (world.sharing.part - mean.sharing.part),
+            mean.sharing.contention + share * (world.sharing.contention - mean.sharing.contention),
+        ),
+        world.end,
+        share * world.part,
+    )
+
+
 def server(model: Lane, world: World) -> Server:
     """Return what the batcher model serves with, in a world."""
     knobs, curve, shared = model.knobs, model.curve, world.sharing

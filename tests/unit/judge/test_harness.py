@@ -165,6 +165,26 @@ def test_no_configuration_is_best_that_memory_forbids() -> None:
     assert {one["m"].instances for one in found} == {1, 2}
     unknown = replace(tight, memory_shown=False)
     assert sweep.allowed(unknown) == [tight.start]
+    assert sweep.allowed(replace(unknown, memory_stated=True)) == sweep.allowed(tight)
+    # Without an exporter nobody knows what is in use, whatever is stated.
+    assert sweep.allowed(replace(tight, exporter=False, memory_stated=True)) == [tight.start]
+
+
+def test_an_overloaded_server_has_no_best_that_serves_less_of_its_load() -> None:
+    flood = replace(PLAIN, traffic={"m": Traffic(60, 5.0)}, start={"m": Knobs(1, 8)})
+    present = truth.load(flood, flood.start, truth.at(flood, most=True))
+    found = truth.load(flood, sweep.sweep(flood).configuration, truth.at(flood, most=True))
+    assert not present.kept
+    assert found.kept or found.served >= present.served * (1.0 - truth.PRECISION)
+    assert truth.load(flood, {"m": Knobs(1, 1)}, truth.at(flood, most=True)).served < 0.9 * present.served
+
+
+def test_windows_are_slow_where_neighbours_slow_them() -> None:
+    beside = replace(PLAIN.hardware, neighbour=((0.0, 1.0), (100.0, 3.0), (200.0, 1.0)))
+    found = sweep.slow_windows(replace(PLAIN, hardware=beside), PLAIN.start)
+    assert not any(found[:9])
+    assert all(found[10:19])
+    assert not any(sweep.slow_windows(PLAIN, PLAIN.start))
 
 
 def test_a_climber_is_judged_by_where_it_ends() -> None:

@@ -67,7 +67,7 @@ def test_capacities_are_narrow_after_visits_to_all_that_counts(truth: Truth, cou
     ]
     found = of(Knobs(count, 8), visits, situation(latency=LOOSE)).capacity
     assert found.mean == pytest.approx(best(truth, Knobs(count, 8)), rel=0.2)
-    assert found.high / max(found.low, 1e-9) < 2.0
+    assert found.high / max(found.low, 1e-9) < 1.8
 
 
 @settings(max_examples=25)
@@ -95,6 +95,36 @@ def test_what_is_slower_than_the_model_says_is_so_elsewhere_too() -> None:
         of(Knobs(1, 2), [truth.visit(use=0.4, latency=seconds)], situation()).latency.mean for seconds in (0.02, 0.06)
     )
     assert slow > quick + 0.02
+
+
+def test_the_luck_of_a_few_cameras_changes_no_capacity() -> None:
+    """Their phases made a percentile a fifth longer or shorter, and with more cameras they are others."""
+    capacities = [
+        of(Knobs(2, 4), [Truth().visit(use=0.4, latency=seconds)], situation()).capacity.mean
+        for seconds in (0.011, 0.015)
+    ]
+    assert capacities[0] == pytest.approx(capacities[1], rel=0.02)
+
+
+def test_a_percentile_of_bursts_is_told_from_a_higher_load_and_not_as_a_time_that_everything_takes() -> None:
+    """Of results of which most came soon: a second instance takes the bursts, and the percentile falls."""
+    ages = {33: 900, 60: 100}
+    visit = Truth(serial=0.5).visit(use=0.7, latency=0.09)
+    burst = replace(visit, models={MODEL: replace(visit.models[MODEL], ages=ages)})
+    all_late = replace(visit, models={MODEL: replace(visit.models[MODEL], ages={60: 1000})})
+    told_, constant = (of(Knobs(2, 2), [one], situation(latency=0.2)).latency.mean for one in (burst, all_late))
+    assert told_ + 0.01 < constant
+
+
+def test_a_world_in_which_what_was_measured_could_not_have_been_is_ruled_out() -> None:
+    """Seen only at work beside each other, costs are uncertain; not so far that what serves well could not serve."""
+    truth = Truth(fixed=0.002, each=0.005, serial=0.45)
+    seen = [
+        truth.visit(Knobs(1, 32), sizes=[32], use=1.0),
+        truth.visit(Knobs(2, 3), sizes=[1, 2, 3], use=0.9, latency=0.04, ended=EPOCH + 60),
+    ]
+    found = of(Knobs(3, 3), seen, situation(latency=0.1)).latency
+    assert found.high < 0.1
 
 
 def test_a_saturated_visit_bounds_its_configuration() -> None:

@@ -23,10 +23,10 @@ def shown(visit: Visit, utilization: float | None = None) -> Visit:
     return replace(visit, windows=30, spread=0.005, utilization=used)
 
 
-def verdict(base: Visit, seen: Visit) -> Verdict:
+def verdict(base: Visit, seen: Visit, aim: str = "gain") -> Verdict:
     visits = (base, seen)
     prediction = predict({MODEL: TWO}, learn(visits, WHERE.engines), visits, WHERE)
-    trial = Trial("1-0", "pod-0", {MODEL: TWO}, EPOCH, EPOCH, 30.0, {MODEL: 100.0}, prediction)
+    trial = Trial("1-0", "pod-0", {MODEL: TWO}, EPOCH, EPOCH, 30.0, {MODEL: 100.0}, prediction, aim=aim)
     state = State(accepted={MODEL: ALONE}, trial=trial, visits=visits)
     return judged(state, trial, WHERE, EPOCH + 61)
 
@@ -52,3 +52,12 @@ def test_what_became_slower_is_kept_only_with_room_below_the_limit() -> None:
         for seconds in (0.032, 0.040)
     }
     assert ends == {0.032: End.KEEP, 0.040: End.NO_GAIN}
+
+
+def test_a_rescue_may_not_take_of_the_headroom_either() -> None:
+    base = shown(TRUTH.visit(ALONE, use=0.95, latency=0.2), 0.6)
+    ends = {}
+    for used in (0.7, 0.9):
+        seen = shown(TRUTH.visit(TWO, use=0.5, latency=0.03, ended=EPOCH + 60), used)
+        ends[used] = verdict(base, seen, "rescue").end
+    assert ends == {0.7: End.KEEP, 0.9: End.NO_GAIN}

@@ -54,12 +54,15 @@ class Truth:
     ) -> Visit:
         """Return a visit whose executions were of `sizes`, equally often, with instances at work for `use` of the time.
 
-        An execution is lengthened in proportion to how busy the others are, as in a closed network.
+        Executions are lengthened in proportion to how busy the others are, as in a closed network, and wait for them as
+        long whatever their own size.
         """
         count = knobs.instances
+        slower = 1 + self.serial * self.contention * (count - 1)
+        wait = use * sum(self.together(size, count) - self.alone(size) * slower for size in sizes) / len(sizes)
         batches, device, images = {}, 0.0, 0.0
         for size in sizes:
-            seconds = self.alone(size) + use * (self.together(size, count) - self.alone(size))
+            seconds = self.alone(size) * (1 + use * (slower - 1)) + wait
             batches[size] = BatchTime(executions, seconds)
             share = count * use / len(sizes) / seconds
             images += share * size

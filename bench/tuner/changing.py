@@ -28,6 +28,7 @@ from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.observation import Observation
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.api.wire import from_json, to_json
+from edgedetector.detector.batching import REQUESTS_PER_INSTANCE
 from edgedetector.detector.repository import Paths, Repository, replace_file
 from edgedetector.detector.trial import Outcome
 from edgedetector.plan.serving import serving_config
@@ -150,8 +151,12 @@ class Changing:
 
     def counts(self) -> Counts:
         """Return the counters of `GET /observation`."""
-        observed = from_json(Observation, self._get(f"http://127.0.0.1:{self._port}/observation"))
-        (model,) = observed.models
+        deadline = time.monotonic() + site.PATIENCE
+        while not (found := from_json(Observation, self._get(f"http://127.0.0.1:{self._port}/observation")).models):
+            if time.monotonic() > deadline:
+                raise TimeoutError("Triton tells nothing of its models")
+            time.sleep(LOOK)
+        (model,) = found
         return Counts(model.offered, model.skipped, model.failures, sum(model.exchanges.values()))
 
     def refused(self) -> int:
@@ -176,8 +181,16 @@ class Changing:
         return frozenset(processes.tree(self._server.process.pid)) - {self._server.process.pid}
 
     def settle(self, knobs: Knobs) -> None:
-        """Wait until Triton, which does it in the background, has ended the instances of former copies."""
+        """Wait until what is done in the background has been done.
+
+        Triton ends the instances of former copies. The detector, which asks once a second what it may send, removes
+        the regions of requests that are of another size or too many.
+        """
+        most = REQUESTS_PER_INSTANCE * knobs.instances
         site.until("former instances end", lambda: len(self.instances()) == knobs.instances)
+        site.until(
+            "former regions go", lambda: self._regions() <= most and self._regions() == len(self.client.regions())
+        )
 
     def held(self) -> Held:
         """Look at both processes."""
@@ -206,6 +219,9 @@ class Changing:
         for _, result, value in self.take()["frames"]:
             found[result] = found.get(result, 0) + int(value)
         return found.pop("read") - sum(found.values())
+
+    def _regions(self) -> int:
+        return len(_tensors(_mapped(self.agent.pid)))
 
     @property
     def _log(self) -> str:

@@ -64,7 +64,7 @@ def test_thirty_changes_under_load_fail_no_request_and_every_frame_is_answered_f
     with changing.ground("24.10", "python", cameras=3, start=START) as ground:
         pod = ground.pod
         walker = reconfigurations.Walker(pod, story, START)
-        before, first = pod.held(), pod.counts()
+        before, first, refused_before = pod.held(), pod.counts(), pod.refused()
         steps = walk.walk(seed=6)
         while len(story.changes) < 30:
             walker.go(next(steps))
@@ -75,12 +75,13 @@ def test_thirty_changes_under_load_fail_no_request_and_every_frame_is_answered_f
         ground.end_cameras()
         unaccounted = reconfigurations.left(pod)
         refused, loads = pod.refused(), len(pod.loads())
-    assert (last.failed, refused, unaccounted) == (0, 0, 0)
+    # Frames that come before the first load, which is none of the changes, may fail.
+    assert (last.failed - first.failed, refused - refused_before, unaccounted) == (0, 0, 0)
     assert last.requests > first.requests, "there was a load"
     assert results > 0
     assert loads >= len(story.changes), "every change was a load"
     assert {change.whole for change in story.changes} == {True, False}, "some in place, some of all"
     assert {change.how for change in story.changes} == {"accepted", "tried", "withdrawn", "expired"}
-    assert after.registered == before.registered
-    assert after.detector_regions == before.detector_regions
-    assert after.detector_descriptors <= before.detector_descriptors
+    assert after.registered == after.detector_regions == after.triton_regions <= 2 * START.instances
+    # A region has two descriptors, and is made when it is first needed.
+    assert after.detector_descriptors - 2 * after.registered <= before.detector_descriptors - 2 * before.registered

@@ -39,11 +39,18 @@ def main() -> int:
     parser.add_argument("--held-out", action="store_true", help="the seeds that nothing was tuned for")
     parser.add_argument("--liars", type=int, default=servers.LIARS, help="servers that lie or go stale")
     parser.add_argument("--after", type=float, default=harness.AFTER, help="seconds to look on once converged")
+    parser.add_argument("--reconfigurations", type=int, metavar="N", help="change a live Triton so often instead")
+    parser.add_argument("--triton", choices=("24.10", "23.07"), help="of --reconfigurations, this one; else both")
+    parser.add_argument("--cameras", type=int, default=8, help="of --reconfigurations")
+    parser.add_argument("--backend", choices=("native", "python"), default="native", help="of --reconfigurations")
+    parser.add_argument("--rest", type=float, default=1.0, help="seconds without changes for each second with")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--real", action="store_true", help="the simulator against a real Triton instead")
     parser.add_argument("--cases", default="", metavar="FIRST:END", help="of --real, only these")
     parser.add_argument("--seconds", type=float, default=3.5, help="of load a case of --real")
     options = parser.parse_args()
+    if options.reconfigurations:
+        return _reconfigured(options)
     if options.real:
         return _real(options.cases, options.seconds)
     seeds = range(options.seed, options.seed + options.servers)
@@ -173,6 +180,14 @@ def _real(part: str, seconds: float) -> int:
     worst = max(max(abs(row["throughput"]), abs(row["p50"])) for row in rows)
     print(json.dumps({"benchmark": "tuner-real", "errors": errors, "worst": worst, "cases": rows}))
     return 0 if worst <= calibration.TOLERANCE and errors == 0 else 1
+
+
+def _reconfigured(options: argparse.Namespace) -> int:
+    from bench.tuner import changing, reconfigurations  # noqa: PLC0415 - need what a simulation does not
+
+    versions = [options.triton] if options.triton else list(changing.VERSIONS)
+    wanted = {name: getattr(options, name) for name in ("backend", "seed", "cameras", "rest")}
+    return reconfigurations.main(versions, options.reconfigurations, **wanted)
 
 
 def _spread(name: str, off: Iterable[float]) -> str:

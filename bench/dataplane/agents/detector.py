@@ -32,12 +32,14 @@ class Ages(Hub):
         super().__init__()
         self._lock = threading.Lock()
         self._recent: list[tuple[float, float]] = []
+        self._published: list[tuple[float, str, float]] = []
         self._results: dict[str, int] = {}
 
     def publish(self, result: Result) -> None:
         super().publish(result)
         with self._lock:
             self._recent.append((round(result.age * 1e3, 2), round(result.inference * 1e3, 2)))
+            self._published.append((round(time.monotonic(), 4), result.camera, round(result.age * 1e3, 2)))
             self._results[result.camera] = self._results.get(result.camera, 0) + 1
 
     def taken(self) -> tuple[list[tuple[float, float]], dict[str, int]]:
@@ -45,6 +47,12 @@ class Ages(Hub):
         with self._lock:
             recent, self._recent = self._recent, []
             return recent, dict(self._results)
+
+    def published(self) -> list[tuple[float, str, float]]:
+        """Return (when in monotonic seconds, camera, age in milliseconds) of the results since this was last called."""
+        with self._lock:
+            published, self._published = self._published, []
+            return published
 
 
 class Counting(Dispatcher):
@@ -79,12 +87,14 @@ _hub, _metrics, _ladder = Ages(), Metrics(), Sentences()
 
 
 def counters() -> dict[str, Any]:
-    """Return what happened so far; `recent` since the last call."""
+    """Return what happened so far; `recent` and `published` since the last call."""
     recent, results = _hub.taken()
     return {
         "inferred": results,
         "offered": _made[0].offered() if _made else {},
         "recent": recent,
+        "published": _hub.published(),
+        "frames": [(labels["camera"], labels["result"], value) for labels, value in _series(_metrics.frames)],
         "states": {labels["camera"]: labels["state"] for labels, value in _series(_metrics.state) if value},
         "rungs": {labels["camera"]: value for labels, value in _series(_metrics.rungs)},
         "asked": {labels["camera"]: value for labels, value in _series(_metrics.target)},

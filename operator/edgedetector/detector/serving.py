@@ -88,10 +88,12 @@ class Serving:
 
     def round(self) -> None:
         """Look once, and do what is to do."""
+        # The probe first: to keep one is to accept its configuration and remove it in one write. With that between the
+        # two looks the other way round, it would look withdrawn, and the former configuration be loaded for a moment.
+        probe = self._probe.read()
         accepted = self._accepted.read()
         if accepted is None:
             return
-        probe = self._probe.read()
         self._set_trial(trials.judge(probe, self._trial, pod=self._pod, now=self._clock(), boot=self._boot))
         wanted = trials.target(accepted, probe, self._trial)
         at, now = self._reviewed, self._clock()

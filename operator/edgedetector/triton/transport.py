@@ -66,6 +66,10 @@ class _Flight:
         self.resent = False
 
     def fail(self, error: TritonError) -> None:
+        # Without the frames in which it was raised: they hold this flight, which holds the error. In that circle the
+        # slot's memory would stay until all objects are looked through, long after its region was removed.
+        error = error.with_traceback(None)
+        error.__context__ = None
         _resolve(lambda: self.future.set_exception(error))
 
     def expire(self) -> None:
@@ -170,10 +174,13 @@ class Transport:
     def infer(self, slot: Slot, *, rows: int, timeout: float) -> Answer:
         """Send a request and wait for its answer; parameters and errors are those of `submit`."""
         flight = self._launch(slot, rows, timeout)
-        with contextlib.suppress(FutureTimeoutError):  # who waits needs no alarm
-            return flight.future.result(timeout if slot.region is not None else None)
-        flight.expire()
-        return flight.future.result()
+        try:
+            with contextlib.suppress(FutureTimeoutError):  # who waits needs no alarm
+                return flight.future.result(timeout if slot.region is not None else None)
+            flight.expire()
+            return flight.future.result()
+        finally:
+            del flight  # See `_Flight.fail`: this frame is one of the error that is raised here.
 
     def close(self) -> None:
         """Remove all regions, those of slots that are still held too; requests in flight fail with the client's end."""

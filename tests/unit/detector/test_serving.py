@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 from edgedetector.api.dataplane import FetchedFile, ModelServing, Probe, ServingConfig
 from edgedetector.api.wire import to_json
 from edgedetector.detector.applying import RETRY
+from edgedetector.detector.documents import Document
 from edgedetector.detector.repository import Paths, Repository
 from edgedetector.detector.serving import Serving
 from edgedetector.triton.config import parse
@@ -248,6 +249,29 @@ def test_a_probe_that_ends_while_the_container_is_down_is_undone_when_it_is_back
     world.start()
     world.rounds(5)
     assert world.served() == text(good), "the document is still there, and is not applied again"
+
+
+def test_a_probe_that_is_kept_between_the_looks_at_two_files_serves_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Accepted and without a probe are one write, and the pod reads two files."""
+    before, trial = serving_config("before"), serving_config("trial", instances=4)
+    world.accept(before)
+    world.probe(Probe("p", "me", 60.0, 0, trial))
+    world.rounds()
+    assert world.served() == text(trial)
+    loads, read = world.triton.loads, Document.read
+
+    def read_before_the_write(document: Document) -> object:
+        value = read(document)
+        world.accept(trial)
+        world.probe(None)
+        return value
+
+    monkeypatch.setattr(Document, "read", read_before_the_write)
+    world.rounds()
+    assert (world.served(), world.triton.loads) == (text(trial), loads)
+    assert world.serving.trial is None
 
 
 def from_source(world: World, content: str | None, *, limit: int = 0) -> ServingConfig:

@@ -147,6 +147,7 @@ class Box:
         self.known: dict[str, Configuration] = {}
         """Id of a serving configuration that was written -> knobs."""
         self.accepted = ServingConfig("", ())
+        self.tried: Probe | None = None
 
     def observe(self) -> Observation | None:
         """Ask the pod for its load; None: it did not answer.
@@ -182,8 +183,9 @@ class Box:
             self.accepted = accepted
         if probe is None:
             path.unlink(missing_ok=True)
-        else:
+        elif probe != self.tried:
             replace_file(path, to_json(probe))
+        self.tried = probe
 
     def feed(self, load: Load) -> None:
         """Change the load."""

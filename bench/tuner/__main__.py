@@ -52,8 +52,7 @@ def main() -> int:
     if options.live is not None:
         from bench.tuner import live_cases  # noqa: PLC0415 - needs what a simulation does not
 
-        after = min(options.after, live_cases.AFTER)
-        return live_cases.main(options.live, seconds=options.seconds, after=after, swept=not options.no_sweep)
+        return live_cases.main(options.live, seconds=options.seconds, swept=not options.no_sweep)
     if options.real:
         return _real(options.cases, options.seconds or 3.5)
     seeds = range(options.seed, options.seed + options.servers)

@@ -136,13 +136,29 @@ class Measured:
 
 
 class Box:
-    """A pod that serves one model, and what the operator knows of it."""
+    """A pod that serves one model, and what the operator knows of it.
 
-    def __init__(self, wanted: Wanted, paths: Paths, address: str, device: str, roots: Mapping[str, int]) -> None:
+    Parameters
+    ----------
+    paths
+        The pod's files.
+    address
+        URL of the detector.
+    device
+        host:port of the emulated device.
+    memory
+        Of the device, MB.
+    roots
+        Process ids of what is part of the box, by name; may grow.
+    """
+
+    def __init__(
+        self, wanted: Wanted, paths: Paths, address: str, device: str, *, memory: float, roots: Mapping[str, int]
+    ) -> None:
         self.wanted, self.device, self._address = wanted, device, address
         self._paths, self._roots = paths, roots
         self._spent: dict[tuple[str, int], float] = {}
-        self.detector, self.profile = specified(wanted, size_of(device))
+        self.detector, self.profile = specified(wanted, memory)
         self.start: Configuration = {MODEL: wanted.start}
         self.known: dict[str, Configuration] = {}
         """Id of a serving configuration that was written -> knobs."""
@@ -366,7 +382,7 @@ def box(wanted: Wanted) -> Iterator[Box]:
             media = stack.enter_context(site.media(home, source, wanted.load.cameras))
             roots["media"] = media.pid
             made = type("Filmed", (_Filmed,), {"address": f"rtsp://127.0.0.1:{media.port}"})
-        found = made(wanted, paths, f"http://127.0.0.1:{ports['port']}", device, roots)
+        found = made(wanted, paths, f"http://127.0.0.1:{ports['port']}", device, memory=size_of(device), roots=roots)
         found.serve(found.start)
         found.feed(wanted.load)
         task = {"root": str(home), "grpc": _port(triton.grpc), "metrics": _port(triton.metrics), **ports}

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from bench.tuner import live
 from bench.tuner.live import FED, MODEL, Box, Load, Measured, Wanted
-from bench.tuner.live_loop import Loop, Story
+from bench.tuner.live_loop import OPERATOR, Loop, Story
 from emulator import simulate
 from emulator.device import choose
 from emulator.profile import DeviceProfile, override
@@ -50,6 +50,9 @@ class Case:
     sweep: tuple[Knobs, ...] = ()
     """Configurations among which the best is looked for."""
     seconds: float = LONGEST
+    rest: float = OPERATOR.tuning_rest
+    """Seconds between looks at rest."""
+    after: float = AFTER
     missed: Callable[[Outcome], list[str]] = lambda _: []
     """What was promised and not reached."""
 
@@ -149,7 +152,9 @@ def seeded(seed: int) -> Case:
     load = Load(CAMERAS, round(rate, 1))
     # A frame may wait for one interval, and then for two requests an instance.
     wanted = Wanted(name, start=Knobs(1, 1), load=load, latency=0.3, accelerator=0.0, cpu=0.0)
-    return Case(f"{name} {profile.name.rpartition('-')[2]}", wanted, "", tuple(knobs for knobs, _ in top), 150.0)
+    return Case(
+        f"{name} {profile.name.rpartition('-')[2]}", wanted, "", tuple(knobs for knobs, _ in top), 200.0, 3.0, 10.0
+    )
 
 
 def _simulated(profile: DeviceProfile, most: int = 3) -> list[tuple[Knobs, float]]:
@@ -176,14 +181,14 @@ def chosen(names: Sequence[str]) -> Iterator[Case]:
             yield NAMED[name]
 
 
-def main(names: Sequence[str], *, seconds: float | None = None, after: float = AFTER, swept: bool = True) -> int:
+def main(names: Sequence[str], *, seconds: float | None = None, swept: bool = True) -> int:
     """Run cases and print what came of them; 1 if something that was promised was not reached."""
     print("EMULATED accelerator: simulated figures; real Triton 24.10, the detector's own process")
     rows, short = [], []
     for case in chosen(names):
         case = replace(case, seconds=seconds or case.seconds)  # noqa: PLW2901
         try:
-            outcome = run(case, after=after, swept=swept)
+            outcome = run(case, swept=swept)
         except (RuntimeError, TimeoutError) as error:
             short.append(f"{case.name}: {error}")
             print(f"{case.name}: NOT RUN: {str(error)[:2000]}", flush=True)
@@ -204,7 +209,7 @@ def main(names: Sequence[str], *, seconds: float | None = None, after: float = A
     return 1 if short else 0
 
 
-def run(case: Case, *, after: float = AFTER, swept: bool = True) -> Outcome:
+def run(case: Case, *, swept: bool = True) -> Outcome:
     """Measure, tune, measure again, and measure the configurations of the sweep."""
     load = case.wanted.load
     print(f"\n== {case.name}: {case.note or case.wanted.device}; {load.cameras} x {load.rate:g} frames/s"
@@ -214,8 +219,8 @@ def run(case: Case, *, after: float = AFTER, swept: bool = True) -> Outcome:
         began = failures(box)
         before = box.measure(BEFORE)
         print(f"  before: {told(before)}", flush=True)
-        loop = Loop(box, say=lambda text: print(text, flush=True))
-        story = loop.run(case.seconds, after)
+        loop = Loop(box, rest=case.rest, say=lambda text: print(text, flush=True))
+        story = loop.run(case.seconds, case.after)
         found = loop.diagnosis()
         box.settle()
         measured = box.measure(BEFORE)

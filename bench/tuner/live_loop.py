@@ -74,6 +74,8 @@ class Loop:
         Seconds between looks at rest and while something is tried; by default the operator's.
     say
         Told each line.
+    clock, pause
+        Seconds since the epoch; waits for so many.
     """
 
     def __init__(
@@ -84,11 +86,13 @@ class Loop:
         rest: float = OPERATOR.tuning_rest,
         probe: float = OPERATOR.tuning_probe,
         say: Callable[[str], None] = print,
+        clock: Callable[[], float] = time.time,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._box, self._step, self._say = box, step, say
+        self._box, self._step, self._say, self._clock, self._pause = box, step, say, clock, pause
         self._intervals = rest, probe
-        self._began = time.time()
-        self._samples = Samples(time.time)
+        self._began = clock()
+        self._samples = Samples(clock)
         self._recent: deque[Window] = deque(maxlen=RECENT)
         self.state = State()
         start = terms.start_of(box.detector, box.profile)
@@ -100,12 +104,12 @@ class Loop:
     def run(self, seconds: float, after: float = 0.0) -> Story:
         """Tune until it has converged and `after` seconds more, or for so many at most; a trial is ended then."""
         until, done = self._began + seconds, float("inf")
-        while (now := time.time()) < until and now < done:
+        while (now := self._clock()) < until and now < done:
             self.look()
             if not self.state.converged or self.ledger.attempt is not None:
                 done = float("inf")
             elif done == float("inf"):
-                done = time.time() + after
+                done = self._clock() + after
             self._sleep(min(until, done))
         self._box.serve(self.ledger.accepted)
         self.story.final = dict(self.ledger.accepted)
@@ -113,7 +117,7 @@ class Loop:
 
     def look(self) -> Decision:
         """Look once, and do what is decided."""
-        box, now = self._box, time.time()
+        box, now = self._box, self._clock()
         answer = box.observe()
         wanted = terms.served(box.detector, box.profile, (), self._record(), now)
         percentile = box.detector.spec.tuning.objective.latency.percentile
@@ -197,4 +201,4 @@ class Loop:
     def _sleep(self, until: float) -> None:
         rest, probe = self._intervals
         seconds = probe if self.ledger.attempt is not None else rest
-        time.sleep(max(0.0, min(seconds, until - time.time())))
+        self._pause(max(0.0, min(seconds, until - self._clock())))

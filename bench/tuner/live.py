@@ -180,7 +180,7 @@ class Box:
 
     def serving(self, configuration: Configuration) -> ServingConfig:
         """Return the document of a configuration, as the operator would write it."""
-        found = terms.serving(self.detector, self.profile, (), configuration)
+        found = terms.document(self.detector, self.profile, (), configuration)
         self.known[found.id] = dict(configuration)
         return found
 

@@ -25,7 +25,7 @@ from emulator.profile import DeviceProfile, override
 from edgedetector.tuning.findings import Bottleneck
 from edgedetector.tuning.window import Knobs
 
-BEFORE: Final = 12.0
+BEFORE: Final = 15.0
 """Seconds of a measurement before and after."""
 SWEEP: Final = 5.0
 """The same of each configuration of a sweep."""

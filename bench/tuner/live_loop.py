@@ -33,7 +33,8 @@ from edgedetector.tuning.situation import Mode, Situation
 from edgedetector.tuning.window import Configuration, Window
 
 UID: Final = "bench"
-OPERATOR: Final = Options()
+OPERATOR: Final = Options("edgedetector-system", "edgedetector/detector:bench")
+"""As it is started without options."""
 RECENT: Final = 30
 Step = Callable[[State, Report, Situation, float], tuple[State, Decision]]
 

@@ -177,7 +177,7 @@ def remembered(obj: Object | None) -> State:
         return State()
 
 
-def serving(
+def document(
     detector: EdgeDetector, profile: AcceleratorProfile, hosts: tuple[str, ...], knobs: Configuration
 ) -> ServingConfig:
     """Return what pods are told in order to serve with these knobs."""
@@ -200,7 +200,7 @@ def served(
     """
 
     def config(knobs: Configuration) -> ServingConfig:
-        return serving(detector, profile, hosts, knobs)
+        return document(detector, profile, hosts, knobs)
 
     usual, ledger = specified(detector), read(record, detector, profile)
     untuned = plan.serving_config(detector, profile, hosts)

@@ -28,6 +28,7 @@ from bench.calibration import tritonserver
 from bench.calibration.load import ask
 from bench.dataplane import models, pod, processes, site
 from bench.dataplane.emulated import field as number
+from emulator.profile import ELEMENT_BYTES
 
 from edgedetector import plan, profiles
 from edgedetector.api import names
@@ -159,6 +160,8 @@ class Box:
         self._paths, self._roots = paths, roots
         self._spent: dict[tuple[str, int], float] = {}
         self.detector, self.profile = specified(wanted, memory)
+        self.image = 0
+        """Bytes of an image's inputs and outputs as the device counts them, whatever is really sent; 0: as it is."""
         self.start: Configuration = {MODEL: wanted.start}
         self.known: dict[str, Configuration] = {}
         """Id of a serving configuration that was written -> knobs."""
@@ -383,6 +386,9 @@ def box(wanted: Wanted) -> Iterator[Box]:
             roots["media"] = media.pid
             made = type("Filmed", (_Filmed,), {"address": f"rtsp://127.0.0.1:{media.port}"})
         found = made(wanted, paths, f"http://127.0.0.1:{ports['port']}", device, memory=size_of(device), roots=roots)
+        found.image = (
+            round(number(found.look()["profile"], "link.elements_per_image")) * ELEMENT_BYTES[wanted.precision]
+        )
         found.serve(found.start)
         found.feed(wanted.load)
         task = {"root": str(home), "grpc": _port(triton.grpc), "metrics": _port(triton.metrics), **ports}

@@ -160,6 +160,8 @@ class Box:
         self._paths, self._roots = paths, roots
         self._spent: dict[tuple[str, int], float] = {}
         self.detector, self.profile = specified(wanted, memory)
+        self.host = 0.0
+        """Seconds of the emulated host's processors an image; 0: it has none."""
         self.image = 0
         """Bytes of an image's inputs and outputs as the device counts them, whatever is really sent; 0: as it is."""
         self.start: Configuration = {MODEL: wanted.start}
@@ -171,7 +173,8 @@ class Box:
     def observe(self) -> Observation | None:
         """Ask the pod for its load; None: it did not answer.
 
-        The processors' time is that of the box's own processes: whatever else runs on this machine is no part of it.
+        The processors are those of the box: the host that the device was calibrated with, which the emulation has, too;
+        for a device without one, what the box's own processes take. What else runs on this machine is no part of it.
         """
         try:
             with urlopen(f"{self._address}/observation", timeout=2.0) as answer:
@@ -270,9 +273,12 @@ class Box:
         return ask(self.device, {"op": "describe"})
 
     def _processors(self) -> tuple[float, float]:
+        count, now = os.cpu_count() or 1, time.monotonic()
+        if self.host:
+            return self.look()["images"] * self.host * count, now * count
         # A process that has ended keeps what it used.
         self._spent |= processes.snapshot(self._roots).used
-        return sum(self._spent.values()), time.monotonic() * (os.cpu_count() or 1)
+        return sum(self._spent.values()), now * count
 
 
 class _Filmed(Box):

@@ -121,7 +121,7 @@ def _batching(outcome: Outcome) -> list[str]:
     return [] if outcome.times >= 4.4 else [f"{outcome.times:.2f} times, goal 4.4"]
 
 
-X4: Final = Wanted(start=Knobs(1, 1), load=Load(20, 10.0), latency=0.5, accelerator=0.05, cpu=0.0)
+X4: Final = Wanted(start=Knobs(1, 1), load=Load(20, 10.0), latency=0.5, accelerator=0.05, cpu=0.05)
 NAMED: Final[Mapping[str, Case]] = {
     "ks20-x4": Case(
         "ks20-x4", X4, "PCIe x4, FP32, 1 instance, no batching; the scheduler is not patched",

@@ -122,6 +122,14 @@ def test_the_best_keeps_the_latency_and_what_was_reached_may_be_it() -> None:
     assert outcome(measured(180.0, 90.0), {}).best is None
 
 
+@pytest.mark.parametrize(("again", "steady"), [(95.0, True), (80.0, False), (115.0, False)])
+def test_a_case_counts_if_what_it_began_with_still_shows_the_same(again: float, *, steady: bool) -> None:
+    one = outcome(measured(150.0), {})
+    assert one.steady is None
+    one.again = measured(again)
+    assert one.steady is steady
+
+
 def test_a_record_is_json_whatever_came() -> None:
     case = live_cases.NAMED["ks20-x4"]
     for one in (outcome(measured(150.0), {}), outcome(measured(0.0, None), {Knobs(1, 1): measured(0.0, None)})):

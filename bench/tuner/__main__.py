@@ -1,7 +1,7 @@
 """The tuner on simulated servers whose best is known, and the simulator beside a real Triton.
 
 Prints a line a server as it goes, the table, the ten worst servers with what happened, and one line of JSON. The same
-arguments give the same figures, but for `--real`, which runs a tritonserver on this machine.
+arguments give the same figures, but for `--real` and `--live`, which run a tritonserver on this machine.
 """
 
 from __future__ import annotations
@@ -47,12 +47,21 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--real", action="store_true", help="the simulator against a real Triton instead")
     parser.add_argument("--cases", default="", metavar="FIRST:END", help="of --real, only these")
-    parser.add_argument("--seconds", type=float, default=3.5, help="of load a case of --real")
+    parser.add_argument("--seconds", type=float, help="of load a case of --real; of tuning a case of --live, at most")
+    parser.add_argument(
+        "--live", nargs="*", metavar="CASE",
+        help="tune a real Triton with the emulated device: ks20-x4, ks20-x1, delay, batching, seeded, seed:N",
+    )  # fmt: skip
+    parser.add_argument("--no-sweep", action="store_true", help="of --live: without looking for the best")
     options = parser.parse_args()
     if options.reconfigurations:
         return _reconfigured(options)
+    if options.live is not None:
+        from bench.tuner import live_cases  # noqa: PLC0415 - needs what a simulation does not
+
+        return live_cases.main(options.live, seconds=options.seconds, swept=not options.no_sweep)
     if options.real:
-        return _real(options.cases, options.seconds)
+        return _real(options.cases, options.seconds or 3.5)
     seeds = range(options.seed, options.seed + options.servers)
     judged = [servers.server(seed, held_out=options.held_out) for seed in seeds]
     judged += [] if options.held_out else servers.liars(options.liars)

@@ -1,7 +1,8 @@
 """The detector's own process, ladder and all, as `python -m edgedetector.detector run` starts it in a pod.
 
 Other ports than a pod's, and a hub, a dispatcher and a log that also remember what they are asked for here. Task: root
-(below which the pod's files lie), grpc and metrics (Triton's ports), port and events (the detector's).
+(below which the pod's files lie), grpc and metrics (Triton's ports), port and events (the detector's); fed: streams
+come from memory (`agents.fed`), and nothing is decoded.
 """
 
 from __future__ import annotations
@@ -126,6 +127,10 @@ def main() -> None:
 
     overload.log.addHandler(_ladder)
     put(run, Hub=lambda: _hub, Metrics=lambda: _metrics, Dispatcher=Counting)
+    if wanted.get("fed"):
+        from bench.dataplane.agents.fed import Fed  # noqa: PLC0415
+
+        put(run, Reader=Fed)
     threading.Thread(target=answer, args=(counters,), daemon=True).start()
     ports = {"DETECTOR_PORT": wanted["port"], "DETECTOR_EVENTS_PORT": wanted["events"]}
     environment = {name: str(port) for name, port in ports.items()}

@@ -202,6 +202,13 @@ def remembered(obj: Object | None) -> State:
         return State()
 
 
+def document(
+    detector: EdgeDetector, profile: AcceleratorProfile, hosts: tuple[str, ...], knobs: Configuration
+) -> ServingConfig:
+    """Return what pods are told in order to serve with these knobs."""
+    return plan.serving_config(detector, profile, hosts, knobs=_planned(knobs, detector))
+
+
 def served(
     detector: EdgeDetector,
     profile: AcceleratorProfile,
@@ -225,7 +232,7 @@ def served(
     """
 
     def config(knobs: Configuration) -> ServingConfig:
-        return plan.serving_config(detector, profile, hosts, knobs=_planned(knobs, detector))
+        return document(detector, profile, hosts, knobs)
 
     usual, ledger = specified(detector), read(record, detector, profile)
     untuned = plan.serving_config(detector, profile, hosts)

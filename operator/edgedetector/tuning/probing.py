@@ -158,7 +158,8 @@ def _one(state: State, trial: Trial, window: Window, situation: Situation, now: 
         return state, trial, verdict
     trial, verdict = alarm(trial, window, baseline(state, trial), situation)
     trial = replace(trial, windows=trial.windows + 1)
-    if verdict.end != End.NOT_YET or trial.windows <= DROPPED:
+    # What harmed tells most of what is not to be tried next, the first window too.
+    if verdict.end == End.NOT_YET and trial.windows <= DROPPED:
         return state, trial, verdict
     known = visits.absorbed(state.visits, window, now, situation.limits.percentile)
     return replace(state, visits=known, useful=now), trial, verdict

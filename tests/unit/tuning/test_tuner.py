@@ -232,6 +232,22 @@ def test_a_slow_breach_of_the_objective_ends_a_trial_within_two_windows() -> Non
     assert "latency objective" in decision.message
 
 
+def test_what_harmed_in_its_first_window_is_learnt_from() -> None:
+    world = World(ONE)
+    state = probing(world, seconds=0.0)
+    assert state.trial is not None
+    tried = state.trial.configuration
+    world.device.slow = 12.0
+    for _ in range(3):
+        state, decision = one(world, state)
+        if decision.kind is Kind.REVERT:
+            break
+    assert decision.kind is Kind.REVERT
+    (seen,) = [visit for visit in state.visits if visit.configuration == tried]
+    assert seen.windows == 1, "the trial ended with its first window"
+    assert seen.models["people"].batches
+
+
 def test_recommend_says_what_auto_would_do_and_touches_nothing() -> None:
     world = World(ONE)
     told = replace(SMALL, mode=Mode.RECOMMEND)

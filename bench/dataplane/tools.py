@@ -46,7 +46,7 @@ class Analyzer:
 @functools.cache
 def python() -> Path:
     """Return the interpreter that has what the others need, installed on first use."""
-    return _environment(OTHERS) / "bin" / "python"
+    return environment(OTHERS) / "bin" / "python"
 
 
 @functools.cache
@@ -63,7 +63,7 @@ def ffmpeg_version() -> str:
 
 def analyzer() -> Analyzer | None:
     """Return perf_analyzer; None where it cannot run, for example on arm64 (its wheel for that has no program)."""
-    home = _environment((PERF_ANALYZER,), dependencies=False)
+    home = environment((PERF_ANALYZER,), dependencies=False)
     binary, libraries = home / "bin" / "perf_analyzer", home / "borrowed"
     installed = tritonserver.prepare() / "lib"
     libraries.mkdir(exist_ok=True)
@@ -81,7 +81,7 @@ def analyzer() -> Analyzer | None:
     return found
 
 
-def _environment(packages: tuple[str, ...], *, dependencies: bool = True) -> Path:
+def environment(packages: tuple[str, ...], *, dependencies: bool = True) -> Path:
     """Make a virtual environment with these packages, whole or not at all, and return its directory."""
     digest = hashlib.sha256("\n".join((sys.version, *packages)).encode()).hexdigest()[:12]
     home = tritonserver.CACHE / f"bench-{digest}"

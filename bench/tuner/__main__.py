@@ -53,9 +53,17 @@ def main() -> int:
         help="tune a real Triton with the emulated device: ks20-x4, ks20-x1, delay, batching, seeded, seed:N",
     )  # fmt: skip
     parser.add_argument("--no-sweep", action="store_true", help="of --live: without looking for the best")
+    parser.add_argument(
+        "--rivals", nargs="*", metavar="DEVICE",
+        help="ours, Model Analyzer, TPE, AIMD and a sweep on one real Triton: batching, seed:N",
+    )  # fmt: skip
     options = parser.parse_args()
     if options.reconfigurations:
         return _reconfigured(options)
+    if options.rivals is not None:
+        from bench.tuner.rivals import contest  # noqa: PLC0415 - needs what a simulation does not
+
+        return contest.main(options.rivals)
     if options.live is not None:
         from bench.tuner import live_cases  # noqa: PLC0415 - needs what a simulation does not
 

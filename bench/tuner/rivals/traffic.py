@@ -71,6 +71,6 @@ class Traffic:
             taken = time.monotonic() - sent
             with self._lock:
                 met = self._met
-                self._met = Met(met.sent + 1, met.lost + (error is not None), met.late + (taken > self._bound))
+                self._met = Met(met.sent + 1, met.lost + (error is not None), met.late + (error is None and taken > self._bound))
 
         client.async_infer(MODEL, [tensor], answered, client_timeout=PATIENCE)

@@ -127,20 +127,20 @@ def _wanted(device: str, bound: float) -> tuple[live.Wanted, float]:
 def _searched(
     server: Ground, flights: int, bound: float, perf_analyzer: tools.Analyzer
 ) -> tuple[list[Entry], dict[Knobs, tuple[Step, ...]]]:
-    home = server.paths.models.parent
+    load = Load(perf_analyzer, server.server.grpc, server.paths.models.parent)
     with contextlib.ExitStack() as stack:
         with server.pod() as box:
             traffic = stack.enter_context(Traffic(server.server.grpc, bound))
-            site = Site(server, Load(perf_analyzer, server.server.grpc, home), traffic, flights)
+            site = Site(server, load, traffic, flights)
             entries = [site.entry("ours", lambda: ours.search(box, _say))]
         for name, run in _others(site, perf_analyzer, bound):
             server.serve(START)
             entries.append(site.entry(name, run))
-        steps = {}
-        for knobs in _candidates(entries):
-            server.serve(knobs)
-            print(f"  ramp of {space.shown(knobs)}", flush=True)
-            steps[knobs] = site.load.ramp(flights, bound, RAMP, _say)
+    steps = {}
+    for knobs in _candidates(entries):
+        server.serve(knobs)
+        print(f"  ramp of {space.shown(knobs)}, load average {os.getloadavg()[0]:.1f}", flush=True)
+        steps[knobs] = load.ramp(flights, bound, RAMP, _say)
     return entries, steps
 
 

@@ -44,7 +44,8 @@ class Ground:
         """
         ports = {name: tritonserver.free_port() for name in ("port", "events")}
         roots = {"triton": self.server.pid}
-        box = Box(self.wanted, self.paths, f"http://127.0.0.1:{ports['port']}", self.device, roots)
+        address, memory = f"http://127.0.0.1:{ports['port']}", live.size_of(self.device)
+        box = Box(self.wanted, self.paths, address, self.device, memory=memory, roots=roots)
         box.serve(box.start)
         box.feed(self.wanted.load)
         addresses = {"grpc": _port(self.server.grpc), "metrics": _port(self.server.metrics)}

@@ -12,7 +12,7 @@ import numpy as np
 import tritonclient.grpc as triton
 from bench.tuner.live import MODEL, SIDE
 
-RATE: Final = 20.0
+RATE: Final = 10.0
 """Requests a second, evenly."""
 PATIENCE: Final = 10.0
 """Seconds after which a request counts as lost."""
@@ -71,6 +71,8 @@ class Traffic:
             taken = time.monotonic() - sent
             with self._lock:
                 met = self._met
-                self._met = Met(met.sent + 1, met.lost + (error is not None), met.late + (error is None and taken > self._bound))
+                self._met = Met(
+                    met.sent + 1, met.lost + (error is not None), met.late + (error is None and taken > self._bound)
+                )
 
         client.async_infer(MODEL, [tensor], answered, client_timeout=PATIENCE)

@@ -11,8 +11,8 @@ from bench.tuner.live_cases import failures
 from bench.tuner.live_loop import Loop
 from bench.tuner.rivals.search import Search
 
-LONGEST: Final = 300.0
-"""Seconds; half of what the issue allows."""
+LONGEST: Final = 240.0
+"""Seconds."""
 
 
 def search(box: Box, say: Callable[[str], None]) -> Search:

@@ -16,6 +16,8 @@ from edgedetector.tuning.window import Knobs
 
 Measure = Callable[[Knobs], Outcome]
 """Serves a configuration and returns what it gave under the common load."""
+Loaded = Callable[[Knobs, int], Outcome]
+"""The same with so many requests in flight."""
 TRIALS: Final = 20
 """As many as Model Analyzer's own search with optuna makes at least (`optuna_min_trials`)."""
 SEED: Final = 0
@@ -50,13 +52,17 @@ def sweep(measure: Measure, bound: float, *, further: int = 1) -> Search:
     return Search(chosen, len(tried), tuple(others), tried=tried)
 
 
-def clipper(measure: Measure, bound: float) -> Search:
-    """AIMD on the batch size; instances and delay stay as they are."""
+def clipper(measure: Loaded, bound: float) -> Search:
+    """AIMD on the batch size; instances and delay stay as they are.
+
+    Its load is a batch that executes and one that waits: Clipper looks at the latency of batches, and under a load that
+    is the same for all the smallest batch breaks the objective by its queue already, and AIMD ends where it began.
+    """
     tried: dict[Knobs, Outcome] = {}
 
     def keeps(batch: int) -> bool:
         knobs = space.nearest(START.instances, batch, 0)
-        tried[knobs] = measure(knobs)
+        tried[knobs] = measure(knobs, 2 * batch)
         return space.score(tried[knobs], bound) >= 0.0
 
     found = aimd.climb(keeps)
@@ -68,7 +74,7 @@ def sampled(measure: Measure, bound: float, python: Path) -> Search:
     """TPE, in an interpreter that has optuna; what it asks for again is not measured again."""
     tried: dict[Knobs, Outcome] = {}
     axes = {"instances": space.INSTANCES, "batch": space.BATCHES, "delay": space.DELAYS}
-    command = [str(python), "-P", str(AGENT), json.dumps({"axes": axes, "seed": SEED})]
+    command = [str(python), "-P", str(AGENT), json.dumps({"axes": axes, "seed": SEED, "trials": TRIALS})]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as agent:
         if agent.stdin is None or agent.stdout is None:
             raise RuntimeError("the sampler has no pipes")
@@ -79,5 +85,4 @@ def sampled(measure: Measure, bound: float, python: Path) -> Search:
                 tried[knobs] = measure(knobs)
             agent.stdin.write(f"{space.score(tried[knobs], bound)}\n")
             agent.stdin.flush()
-        agent.stdin.close()
     return Search(space.best(tried, bound), len(tried), note=f"{TRIALS} trials", tried=tried)

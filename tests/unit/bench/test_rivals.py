@@ -185,7 +185,14 @@ def test_the_sweep_tries_all_and_leaves_the_best_few_to_the_ramp() -> None:
 
 
 def test_aimd_moves_nothing_but_the_batch() -> None:
-    found = clipper(_device, 10.0)
+    flights = []
+
+    def loaded(knobs: Knobs, requests: int) -> Outcome:
+        flights.append(requests)
+        return _device(knobs)
+
+    found = clipper(loaded, 10.0)
+    assert flights == [2 * one.max_batch_size for one in found.tried]
     assert found.chosen == Knobs(START.instances, aimd.LARGEST)
     assert {(one.instances, one.max_queue_delay_microseconds) for one in found.tried} == {(START.instances, 0)}
 

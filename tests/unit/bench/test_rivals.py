@@ -197,6 +197,12 @@ def test_aimd_moves_nothing_but_the_batch() -> None:
     assert {(one.instances, one.max_queue_delay_microseconds) for one in found.tried} == {(START.instances, 0)}
 
 
+def test_aimd_looks_again_before_it_takes_a_batch_for_too_large() -> None:
+    looks = iter([Outcome(10.0, 99.0)])
+    found = clipper(lambda knobs, _: next(looks, _device(knobs)), 10.0)
+    assert found.chosen == Knobs(START.instances, aimd.LARGEST)
+
+
 def test_the_table_gives_each_its_share_and_the_sweep_the_best_of_its_few() -> None:
     met = Met(100, 1, 20)
     entries = [

@@ -9,7 +9,7 @@ from typing import Final
 COARSE: Final = 1.2
 FINE: Final = 1.04
 """Of the rate before. First in coarse steps until one breaks, then from the last good rate in fine ones."""
-ANSWERED: Final = 0.95
+ANSWERED: Final = 0.9
 """Of the offered rate must be answered in the same time, or the queue grows, whatever the latencies so far."""
 AGAIN: Final = 2
 """Times that a rate must break: one hiccup of the machine is not the server's capacity."""

@@ -100,9 +100,9 @@ def test_one_hiccup_of_the_machine_does_not_end_a_ramp(capacity: float, share: f
 
 
 def test_a_rate_that_is_not_answered_is_not_kept_however_fast_the_answers_are() -> None:
-    assert not Step(100.0, 90.0, 0.01).good(BOUND)
+    assert not Step(100.0, 85.0, 0.01).good(BOUND)
     assert not Step(100.0, 100.0, 0.01, failed=1).good(BOUND)
-    assert ramp.capacity([Step(100.0, 90.0, 0.01)], BOUND) == 0.0
+    assert ramp.capacity([Step(100.0, 85.0, 0.01)], BOUND) == 0.0
 
 
 def test_perf_analyzers_microseconds_become_seconds() -> None:

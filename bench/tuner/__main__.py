@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import judge
+from bench.tuner import interrupted
 from judge import calibration, harness, report, servers, sweep
 from judge.server import Server
 
@@ -41,11 +42,16 @@ def main() -> int:
     parser.add_argument("--after", type=float, default=harness.AFTER, help="seconds to look on once converged")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--real", action="store_true", help="the simulator against a real Triton instead")
+    parser.add_argument(
+        "--interrupted", type=int, default=0, metavar="N", help="N fleets in which much goes wrong instead"
+    )
     parser.add_argument("--cases", default="", metavar="FIRST:END", help="of --real, only these")
     parser.add_argument("--seconds", type=float, default=3.5, help="of load a case of --real")
     options = parser.parse_args()
     if options.real:
         return _real(options.cases, options.seconds)
+    if options.interrupted:
+        return interrupted.main(options.interrupted, options.seed, options.processes)
     seeds = range(options.seed, options.seed + options.servers)
     judged = [servers.server(seed, held_out=options.held_out) for seed in seeds]
     judged += [] if options.held_out else servers.liars(options.liars)

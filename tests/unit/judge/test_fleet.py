@@ -117,9 +117,9 @@ def hasty(state: State, report: Report, situation: Situation, now: float) -> tup
 
 
 def restless(state: State, report: Report, situation: Situation, now: float) -> tuple[State, Decision]:
-    """Goes back and forth every twenty minutes."""
-    state, decision = at_rest(state, report, situation, now)
-    if now % 1200.0 >= 600.0:
+    """Goes back and forth every quarter of an hour."""
+    state, _ = at_rest(state, report, situation, now)
+    if now % 1800.0 >= 900.0:
         return replace(state, accepted={"people": MORE}), Decision(Kind.KEEP, "more", {"people": MORE})
     return replace(state, accepted=dict(situation.start)), Decision(Kind.KEEP, "less", situation.start)
 

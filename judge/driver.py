@@ -96,6 +96,7 @@ class Operator:
     def _decide(self, record: Record, pods: Sequence[Replica]) -> None:
         ledger, now = record.ledger, EPOCH + self._now
         self.due = self._now + (IN_PROBE if ledger.attempt is not None else AT_REST)
+        pods = sorted(pods, key=lambda pod: pod.name)
         answers = {pod.name: pod.observation() for pod in pods}
         self._samples.keep({pod.uid for pod in pods})
         known = {serving_id(one[MODEL]): one for one in self._known(ledger)}

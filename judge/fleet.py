@@ -8,11 +8,14 @@ not how near to the best anything comes (that is `judge.harness`).
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from edgedetector.detector.sharing import assign
 from edgedetector.tuning.decision import Decision, Kind
 from edgedetector.tuning.situation import Situation
 from edgedetector.tuning.window import Knobs
@@ -100,6 +103,7 @@ class Fleet:
         self._autoscaler = Autoscaler(site.replicas, site.most, site.request) if site.most > site.replicas else None
         self._used: dict[str, list[tuple[float, float]]] = {}
         self._cameras = site.cameras
+        self._shared: tuple[int, frozenset[str], Mapping[str, int]] = (0, frozenset(), {})
         self._slow: list[tuple[str, float, float]] = []
         self._waiting = sorted(self.tale.interruptions, key=lambda one: one.at)
         self._due: list[tuple[float, Interruption]] = [(one.at, one) for one in self._waiting if not one.trial]
@@ -134,21 +138,23 @@ class Fleet:
         self._look()
 
     def _infer(self) -> None:
-        served = [pod for pod in self.pods if self.now - max(pod.detector_back, self._served[pod.name]) < DEAD]
-        for number, pod in enumerate(self.pods):
-            place = served.index(pod) if pod in served else None
-            share = 0 if place is None else (self._cameras + place) // len(served)
-            pod.second(self.now, self.api.document, share, self._slowness(number))
+        shares = self._shares()
+        for pod in self.pods:
+            pod.second(self.now, self.api.document, shares.get(pod.name, 0), self._slowness(pod))
             if self.now >= pod.detector_back:
                 self._served[pod.name] = self.now
             self._used.setdefault(pod.name, []).append(pod.used)
 
-    def _slowness(self, number: int) -> float:
-        slow = 1.0
-        for pod, factor, until in self._slow:
-            if self.now < until and number < len(self.pods) and self.pods[number].name == pod:
-                slow *= factor
-        return slow
+    def _shares(self) -> Mapping[str, int]:
+        """Return how many cameras each pod serves, of those that the others take for alive."""
+        alive = frozenset(pod.name for pod in self.pods if self.now - self._served[pod.name] < DEAD)
+        if self._shared[:2] != (self._cameras, alive):
+            cameras = frozenset(f"camera-{number}" for number in range(self._cameras))
+            self._shared = (self._cameras, alive, Counter(assign(cameras, alive).values()))
+        return self._shared[2]
+
+    def _slowness(self, pod: Replica) -> float:
+        return math.prod(factor for name, factor, until in self._slow if name == pod.name and self.now < until)
 
     def _deploy(self) -> None:
         """Do what a Deployment's controllers do."""

@@ -141,6 +141,8 @@ def _away(before: Observation, after: Observation) -> str:
 
 def _served(before: Observation, after: Observation, knobs: Mapping[str, Configuration]) -> str:
     ids = {model.serving_id for one in (before, after) for model in one.models}
+    if not ids:
+        return ""
     if "" in ids:
         return "a model was being loaded"
     if len(ids) > 1:

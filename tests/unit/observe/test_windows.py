@@ -264,6 +264,7 @@ def test_where_counters_mean_nothing_there_are_no_models(given_: dict[str, Any],
     [
         ({"after": replace(AFTER, models=())}, "Triton did not answer"),
         ({"before": replace(BEFORE, models=())}, "Triton did not answer"),
+        ({"before": replace(BEFORE, models=()), "after": replace(AFTER, models=())}, "Triton did not answer"),
         ({"after": replace(AFTER, models=(*AFTER.models, replace(MODEL, name="cars")))}, "model cars was not served"),
         (models(serving_id=""), "a model was being loaded"),
         (models(before={"serving_id": ""}), "a model was being loaded"),

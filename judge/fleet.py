@@ -1,6 +1,6 @@
 """Replicas under one tuner, with their ladders and an autoscaler, and whatever goes wrong: virtual time, by the second.
 
-    interruptions begin ──DISTURBED──> none any more ──SETTLED──> nothing has changed for ten minutes ──an hour──> end
+    interruptions begin ──DISTURBED──> none any more ──SETTLED──> nothing has changed for 20 min ──an hour──> end
 
 What must hold at every second, and what must have come to rest, is written down in a `Tale`; it judges safety and rest,
 not how near to the best anything comes (that is `judge.harness`).
@@ -21,7 +21,7 @@ from edgedetector.tuning.situation import Situation
 from edgedetector.tuning.window import Knobs
 from judge.beside import SYNC, Autoscaler
 from judge.driver import ApiServer, KilledError, Operator, Record, rendered
-from judge.harness import EPOCH, QUIET, Step
+from judge.harness import EPOCH, Step
 from judge.interruptions import Fault, Interruption
 from judge.replica import Document, Replica
 from judge.site import MODEL, Site
@@ -32,6 +32,9 @@ DEAD: Final = 3.0
 """Seconds after which the others serve a lost pod's cameras."""
 LATE: Final = 5.0
 """Seconds after a trial's time is over within which its pod serves what is accepted again (issue 6)."""
+QUIET: Final = 1200.0
+"""Seconds without a change after which all is taken to be at rest: an objective that cannot be kept may be tried for
+anew after a quarter of an hour."""
 LONGEST: Final = 3.0 * 3600.0
 """Seconds after the last interruption in which all must have come to rest: the hour of the budget of changes, the hour
 of a denial, and what is tried then."""
@@ -72,11 +75,6 @@ class Tale:
     def trials(self) -> int:
         """How many there were."""
         return sum(decision.kind is Kind.PROBE for _, decision in self.decisions)
-
-    @property
-    def gain(self) -> float:
-        """Capacity of what is accepted in the end over that of the start."""
-        return self.site.capacity(self.final) / self.site.capacity(self.site.start)
 
     def violated(self, words: str) -> None:
         """Note what must not be, once."""

@@ -136,15 +136,12 @@ class Replica:
         return trial.knobs if trial is not None and trial.outcome == "Running" else self.document.accepted
 
     def _change(self, now: float) -> None:
-        wanted = self.wanted
         if now < self.triton_back:
             return
-        if self.changing is not None:
-            knobs, at = self.changing
-            if now >= at:
-                self._loaded(knobs)
-        elif wanted not in (self.serving, self._refused):
-            self._load(wanted, now)
+        if self.changing is not None and now >= self.changing[1]:
+            self._loaded(self.changing[0])
+        if self.changing is None and self.wanted not in (self.serving, self._refused):
+            self._load(self.wanted, now)
 
     def _load(self, wanted: Knobs, now: float) -> None:
         site, present = self.site, self.serving

@@ -57,7 +57,7 @@ def line(seed: int, tale: Tale) -> str:
     words = tale.violations[0] if tale.violations else "held"
     return (
         f"{seed:5}  {fewest}-{most} replicas  {len(tale.happened)} interruptions  {tale.trials:2} trials"
-        f"  gain {tale.gain:4.2f}  at rest after {rested}  then {tale.changes} changes"
+        f"  at rest after {rested}  then {tale.changes} changes"
         f"  turns: replicas {tale.turns}, {tale.later_turns} at rest, rungs {tale.rungs}, {tale.later_rungs} at rest"
         f"  {words}"
     )

@@ -61,6 +61,8 @@ class Site:
     limit: float = 0.060
     percentile: int = 95
     max_instances: int = 4
+    longest_delay: int = 5000
+    """Microseconds."""
     goal: Goal = Goal.THROUGHPUT
     memory: float = 8192 * MIB
     memory_shown: bool = True
@@ -80,6 +82,7 @@ class Site:
                 percentile=self.percentile,
                 memory=None if self.memory_shown else self.memory,
                 max_instances=self.max_instances,
+                max_queue_delay_microseconds=self.longest_delay,
             ),
             in_place=self.in_place,
             coexisting=self.coexisting,
@@ -167,6 +170,12 @@ def _mixed(size: int, largest: int) -> tuple[tuple[int, float], ...]:
     return tuple(found.items())
 
 
+def small(one: Site) -> Site:
+    """Return it with a tenth of the configurations to think about, for tests of which there are many."""
+    start = replace(one.start, max_batch_size=min(2, one.start.max_batch_size), preferred_batch_sizes=())
+    return replace(one, start=start, largest=2, max_instances=2, longest_delay=500)
+
+
 def site(seed: int, replicas: int = 0) -> Site:
     """Return the site of a seed.
 
@@ -181,7 +190,7 @@ def site(seed: int, replicas: int = 0) -> Site:
         seed=seed,
         base=draw.uniform(0.5, 5.0) * 1e-3,
         image=draw.uniform(1.5, 5.0) * 1e-3,
-        way=draw.uniform(0.5, 4.0) * 1e-3,
+        way=draw.uniform(1.0, 8.0) * 1e-3,
         contention=draw.choice((0.0, 0.02, draw.uniform(0.1, 0.5))),
         largest=draw.choice((4, 8, 16)),
         rate=draw.choice((5.0, 5.0, 10.0)),
@@ -190,15 +199,15 @@ def site(seed: int, replicas: int = 0) -> Site:
         cores=draw.choice((4.0, 8.0)),
         request=draw.choice((0.25, 0.5, 1.0)),
         replicas=replicas or drawn,
-        goal=draw.choices((Goal.THROUGHPUT, Goal.LATENCY, Goal.EFFICIENCY), (60, 20, 20))[0],
+        goal=draw.choices((Goal.THROUGHPUT, Goal.LATENCY, Goal.EFFICIENCY), (80, 10, 10))[0],
         memory=draw.choice((2048, 8192)) * MIB,
         memory_shown=draw.random() < 0.7,
         in_place=draw.random() < 0.5,
     )
     largest = found.largest
-    start = draw.choice((Knobs(1, 1), Knobs(1, largest), Knobs(2, largest), Knobs(1, largest, (2, 4), 1000)))
+    start = draw.choice((Knobs(1, 1), Knobs(1, 1), Knobs(1, 2), Knobs(1, largest), Knobs(1, largest, (), 100_000)))
     alone = found.way + found.base + found.image
     found = replace(found, start=start, limit=round(draw.uniform(4.0, 9.0) * alone + 0.01, 3))
-    whole = found.capacity(start) * found.replicas * draw.choice((0.3, 0.5, 0.7, 0.9, 1.3))
+    whole = found.capacity(start) * found.replicas * draw.choice((0.2, 0.4, 0.6, 0.8, 1.3))
     found = replace(found, cameras=max(2 * 3, round(whole / found.rate)))
     return replace(found, most=draw.choice((found.replicas, 3, 3)) if found.replicas < 3 else 3)

@@ -15,7 +15,7 @@ from judge.beside import Autoscaler
 from judge.fleet import Fleet
 from judge.interruptions import Fault, Interruption
 from judge.replica import Document, Probe, Replica
-from judge.site import Site, flow, site
+from judge.site import Site, flow, site, small
 
 from edgedetector.tuning.decision import Decision, Kind, Report
 from edgedetector.tuning.evidence import Prediction
@@ -169,7 +169,7 @@ def happening(draw: st.DrawFn) -> Interruption:
 def test_whatever_happens_it_ends_at_rest_on_what_was_proven(
     seed: int, replicas: int, wrong: list[Interruption]
 ) -> None:
-    tale = Fleet(site(seed, replicas), STEP, EMPTY, wrong).tell(900.0, watched=1800.0)
+    tale = Fleet(small(site(seed, replicas)), STEP, EMPTY, wrong).tell(900.0, watched=1800.0)
     assert tale.violations == []
 
 

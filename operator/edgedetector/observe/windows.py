@@ -142,7 +142,7 @@ def _away(before: Observation, after: Observation) -> str:
 def _served(before: Observation, after: Observation, knobs: Mapping[str, Configuration]) -> str:
     ids = {model.serving_id for one in (before, after) for model in one.models}
     if not ids:
-        return ""
+        return ""  # there is no model of which it could be said
     if "" in ids:
         return "a model was being loaded"
     if len(ids) > 1:

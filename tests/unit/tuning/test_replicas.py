@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
-from tests.unit.tuning.test_tuner import ONE, SMALL
+from tests.unit.tuning.test_tuner import ONE, SMALL, probing
 from tests.unit.tuning.toy import FIRST, World, ran
 
 from edgedetector.tuning.decision import Kind
@@ -45,6 +45,28 @@ def test_replicas_with_different_shares_of_the_cameras_are_tuned_by_the_one_with
     assert state.converged
     assert state.demand["people"] > 1.35 * world.demand
     assert not any("demand moved" in decision.message for _, decision in decisions)
+
+
+def test_no_trial_begins_while_a_pod_that_neither_answers_nor_hears_may_still_run_the_last_one() -> None:
+    world = World(ONE, names=("pod-a", "pod-b"))
+    state = probing(world)
+    assert state.trial is not None
+    pod, ended, end = state.trial.pod, False, world.now + 180
+    while world.now < end:
+        pause = 2.0 if state.trial else 10.0
+        world.pass_(pause)
+        report = world.report(state, pause)
+        others = tuple(window for window in report.windows if window.pod != pod)
+        state, decision = step(state, replace(report, windows=others, probe=None), SMALL, world.now)
+        if decision.kind is Kind.RENEW:
+            world.apply(decision)  # the last that reaches it
+        ended = ended or decision.kind is Kind.REVERT
+        if ended and decision.kind is Kind.PROBE:
+            break
+    assert decision.kind is Kind.PROBE
+    assert decision.pod != pod
+    assert world.now >= world.pods[pod].deadline
+    assert world.pods[pod].trial is None
 
 
 def tried(world: World) -> Trial:

@@ -91,6 +91,6 @@ bench-observation: ## what it costs a pod to be asked for its load, and the oper
 	@hack/bootstrap.sh
 	@PYTHONPATH=operator $(BIN)/python -m bench.observation
 
-bench-tuner: ## the tuner on 200 simulated servers whose best is known; ARGUMENTS="--held-out", "--real" (against a real Triton)
+bench-tuner: ## the tuner on 200 simulated servers whose best is known; ARGUMENTS="--held-out", "--interrupted 100", "--real" (against a real Triton)
 	@hack/bootstrap.sh
 	@PYTHONPATH=operator $(BIN)/python -m bench.tuner $(ARGUMENTS)

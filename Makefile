@@ -91,7 +91,7 @@ bench-observation: ## what it costs a pod to be asked for its load, and the oper
 	@hack/bootstrap.sh
 	@PYTHONPATH=operator $(BIN)/python -m bench.observation
 
-bench-tuner: ## the tuner on 200 simulated servers whose best is known; ARGUMENTS="--held-out", "--real" (against a real Triton), "--live" (tunes one)
+bench-tuner: ## the tuner on 200 simulated servers whose best is known; ARGUMENTS="--held-out", "--interrupted 100" (fleets), "--real", "--live", "--rivals", "--reconfigurations 1000" (real Tritons)
 	@hack/bootstrap.sh
 	@PYTHONPATH=operator $(BIN)/python -m bench.tuner $(ARGUMENTS)
 

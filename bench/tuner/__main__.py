@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import judge
+from bench.tuner import interrupted
 from judge import calibration, harness, report, servers, sweep
 from judge.server import Server
 
@@ -46,6 +47,9 @@ def main() -> int:
     parser.add_argument("--rest", type=float, default=1.0, help="seconds without changes for each second with")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--real", action="store_true", help="the simulator against a real Triton instead")
+    parser.add_argument(
+        "--interrupted", type=int, default=0, metavar="N", help="N fleets in which much goes wrong instead"
+    )
     parser.add_argument("--cases", default="", metavar="FIRST:END", help="of --real, only these")
     parser.add_argument("--seconds", type=float, help="of load a case of --real; of tuning a case of --live, at most")
     parser.add_argument(
@@ -70,6 +74,8 @@ def main() -> int:
         return live_cases.main(options.live, seconds=options.seconds, swept=not options.no_sweep)
     if options.real:
         return _real(options.cases, options.seconds or 3.5)
+    if options.interrupted:
+        return interrupted.main(options.interrupted, options.seed, options.processes)
     seeds = range(options.seed, options.seed + options.servers)
     judged = [servers.server(seed, held_out=options.held_out) for seed in seeds]
     judged += [] if options.held_out else servers.liars(options.liars)

@@ -11,7 +11,7 @@ from edgedetector.tuning.decision import ProbeReport, Report
 from edgedetector.tuning.record import State, Trial
 from edgedetector.tuning.situation import Situation
 from edgedetector.tuning.transitions import Move
-from edgedetector.tuning.trial import DROPPED, MOVED, End, Verdict, alarm, baseline, judged, moved, urgent
+from edgedetector.tuning.trial import DROPPED, MOVED, SAME, End, Verdict, alarm, baseline, judged, moved, urgent
 from edgedetector.tuning.window import Configuration, Window
 
 RUNNING: Final = "Running"
@@ -169,6 +169,9 @@ def _control(state: State, trial: Trial, window: Window, situation: Situation, n
     """Take in a window of another replica, which serves what is accepted."""
     if window.disturbed or visits.configuration_of(window) != dict(state.accepted):
         return state, trial
+    load = {name: model.demand for name, model in window.models.items()}
+    if memory.apart(load, trial.demand, SAME):
+        return state, trial  # it has fewer cameras: nothing to hold a trial against
     percent = situation.limits.percentile
     state = replace(state, visits=visits.absorbed(state.visits, window, now, percent))
     return state, replace(trial, control=visits.merged(trial.control, window, now, percent))

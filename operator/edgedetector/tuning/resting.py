@@ -67,7 +67,7 @@ def rested(state: State, report: Report, situation: Situation, now: float) -> Mo
         return _wait(state, why)
     if state.converged:
         return _wait(state, f"converged at {sentences.demand(state.demand)}")
-    return _chosen(state, max(window.pod for window in latest), situation, now)
+    return _chosen(state, _busiest(latest), situation, now)
 
 
 def _wait(state: State, why: str) -> Move:
@@ -82,16 +82,18 @@ def _learnt(state: State, windows: Sequence[Window], situation: Situation, now: 
         # Nobody asked in between, e.g. since the operator was down or the detector suspended: that is no silence.
         away = not 0 <= now - state.told <= SILENCE
         state = replace(state, told=now, useful=now if away else state.useful)
-    for window in windows:
+    straying: set[bool] = set()
+    busiest = _busiest(windows)
+    for window in sorted(windows, key=lambda each: each.pod == busiest):
         sound = visits.believable(window)
-        if sound is not None:
+        if sound is not None and sound.pod == busiest:
             state = replace(state, demand=memory.smoothed(state.demand, sound, memory.SMOOTHING))
         if sound is None or window.disturbed:
             wait = CALM if window.disturbed.startswith(LADDER) else 0.0
             state = replace(state, discarded=state.discarded + 1, cooldown=max(state.cooldown, now + wait))
             continue
         in_force = visits.configuration_of(sound) == dict(state.accepted)
-        state = replace(state, astray=0.0 if in_force else min(state.astray or now, now))
+        straying.add(not in_force)
         settling = 0 < state.settle - now <= transitions.SETTLE  # not for ever, should the clock go back
         if not in_force or settling or not any(model.batches for model in sound.models.values()):
             continue
@@ -99,9 +101,23 @@ def _learnt(state: State, windows: Sequence[Window], situation: Situation, now: 
         if any(model.failed for model in sound.models.values()):
             state = replace(state, failed=now)
         told.append(sound)
+    if straying:  # one pod that does is enough, however many there are
+        state = replace(state, astray=min(state.astray or now, now) if True in straying else 0.0)
     if not state.useful:
         state = replace(state, useful=now)  # silence is counted from the first step
     return state, told
+
+
+def _busiest(windows: Sequence[Window]) -> str:
+    """Return the pod with the most to do: cameras are never shared out quite evenly, and what it bears all do.
+
+    Its demand is the demand, and trials run in it, so that they are held against the load that they have.
+    """
+
+    def demand(window: Window) -> tuple[float, str]:
+        return sum(model.demand for model in window.models.values() if model.demand >= 0), window.pod
+
+    return max(filter(None, map(visits.believable, windows)), key=demand, default=Window("", 0.0, 0.0, {})).pod
 
 
 def _watched(state: State, latest: Sequence[Window], situation: Situation, now: float) -> tuple[State, str]:

@@ -26,6 +26,8 @@ RENEW: Final = 10.0
 """Seconds between renewals."""
 COOLDOWN: Final = 15.0
 """Seconds of rest after a trial, so that frames that waited during it are gone and windows are of rest alone."""
+UNHEARD: Final = 5.0
+"""Seconds without a word of the pod on trial: two questions of three that it may be given up for."""
 SETTLE: Final = 5.0
 """Seconds after a change in which windows say nothing: a reload takes effect within 4 s (ADR 1)."""
 BUDGET: Final = 16
@@ -91,8 +93,11 @@ def kept(state: State, trial: Trial, why: str, now: float, *, held: bool) -> Mov
 
 def reverted(state: State, trial: Trial, why: str, now: float) -> Move:
     """End the trial; what is accepted serves on."""
+    # A pod that says nothing may hear nothing either: it goes on until the time is over.
+    alone = trial.renewed + trial.ttl + SETTLE if now - max(trial.heard, trial.since) > UNHEARD else now
+    rest = max(now + COOLDOWN, alone)
     state = replace(
-        _changed(state, now), trial=None, cooldown=now + COOLDOWN, settle=now + SETTLE, recommendation=None, astray=0.0
+        _changed(state, now), trial=None, cooldown=rest, settle=now + SETTLE, recommendation=None, astray=0.0
     )
     decision = Decision(Kind.REVERT, why, state.accepted, trial.pod, 0.0, trial.id)
     return state, decision

@@ -74,7 +74,9 @@ class Watched:
             found = measured(self.shown.values(), state.accepted, pods, now)
             if found is None:
                 return None
-            limits = diagnose(tuple(self.recent), situation, known(spec.models, spec.cameras, profile), state.visits)
+            limits = diagnose(
+                tuple(self.recent), situation, known(spec.models, spec.cameras, profile), state.visits, state.accepted
+            )
         except Exception as error:  # noqa: BLE001 - it is for people alone
             logger.error("what limits it cannot be told", extra=about(self.charge.key, traceback=frames(error)))  # noqa: TRY400
             return None

@@ -15,8 +15,9 @@ LEAST_BUSY: Final = 0.02
 def measured(windows: Iterable[Window], configuration: Configuration, pods: int, now: float) -> Capacity | None:
     """Return the capacity of so many pods; None if no window shows the configuration at work.
 
-    The mix of models as it is: frames a second over the share of the time that the busiest one's instances execute.
-    What instances take from each other only under full load is not in it, so it is an upper bound at low load.
+    The mix of models as it is: frames a second over the share of the time that the busiest one's instances execute, or
+    that the accelerator is at work, whichever is more. What instances take from each other only under full load is not
+    in it, so it is an upper bound at low load.
     """
     shown = [window for window in windows if _shows(window, configuration)]
     capacities = [frames for window in shown if (frames := _frames(window)) is not None]
@@ -36,4 +37,7 @@ def _shows(window: Window, configuration: Configuration) -> bool:
 
 def _frames(window: Window) -> float | None:
     busy = max((model.busy for model in window.models.values()), default=0.0)
-    return sum(model.rate for model in window.models.values()) / busy if busy >= LEAST_BUSY else None
+    if busy < LEAST_BUSY:
+        return None
+    # Four instances that take turns at one device are a quarter busy each while it has no time left.
+    return sum(model.rate for model in window.models.values()) / max(busy, window.utilization or 0.0)

@@ -328,26 +328,25 @@ def _hopeless(
     fastest = _fastest(state)
     if fastest > limit:
         return (
-            f"no configuration can keep {name} within {limit * 1000:.3g} ms: the quickest execution seen takes "
-            f"{fastest * 1000:.3g} ms; raise spec.tuning.objective.latency.max, or use a faster engine"
+            f"no configuration can keep {name} within {sentences.milliseconds(limit)}: one image alone takes "
+            f"{sentences.milliseconds(fastest)}; raise spec.tuning.objective.latency.max, or use a faster engine"
         )
     reasons = Counter(filter(None, (refusal(prediction, present, situation) for _, prediction in refused)))
     why = f": {reasons.most_common(1)[0][0]}" if reasons else ""
     return (
-        f"{name} is above {limit * 1000:.3g} ms, and nothing within the bounds is predicted to keep it{why}; "
+        f"{name} is above {sentences.milliseconds(limit)}, and nothing within the bounds is predicted to keep it{why}; "
         "lower frame rates, raise spec.tuning.objective.latency.max, widen spec.tuning.bounds, or add an accelerator"
     )
 
 
 def _fastest(state: State) -> float:
-    """Seconds of the quickest execution of the slowest model: below it no percentile can be."""
-    return max(
-        (
-            min(
-                (b.seconds for v in state.visits if name in v.models for b in v.models[name].batches.values()),
-                default=0.0,
-            )
-            for name in state.accepted
-        ),
-        default=0.0,
-    )
+    """Seconds that the slowest model takes for one image alone: below it no percentile can be. 0: it was not seen."""
+    return max((min(_alone(state, name), default=0.0) for name in state.accepted), default=0.0)
+
+
+def _alone(state: State, name: str) -> Iterator[float]:
+    """Yield what one image took with one instance: others take of the device, and a batch tells of itself."""
+    for visit in state.visits:
+        model = visit.models.get(name)
+        if model is not None and model.knobs.instances == 1 and 1 in model.batches:
+            yield model.batches[1].seconds

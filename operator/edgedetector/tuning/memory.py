@@ -61,9 +61,14 @@ def remembered(state: State, now: float, *, converged: bool) -> State:
 
 
 def denied(state: State, configuration: Configuration, now: float) -> str:
-    """Return why a configuration is not tried now; empty: it may be."""
+    """Return why a configuration is not tried now; empty: it may be.
+
+    A denial that ends later than any may was written while the clock was ahead.
+    """
     name = key(configuration)
-    return next((each.why for each in state.denials if each.key == name and now < each.until), "")
+    return next(
+        (each.why for each in state.denials if each.key == name and now < each.until <= now + LONGEST_DENIAL), ""
+    )
 
 
 def deny(state: State, configuration: Configuration, now: float, seconds: float, why: str) -> State:

@@ -132,7 +132,8 @@ def _watched(state: State, latest: Sequence[Window], situation: Situation, now: 
         breaches = [trial.breach(model, None, limit) for model in window.models.values()]
         kept = replace(kept, late=kept.late + 1 if any(late for late, _ in breaches) else 0)
         if any(clearly for _, clearly in breaches) or kept.late >= trial.IN_A_ROW:
-            return replace(state, kept=kept), f"it broke {sentences.percentile(situation)} {limit * 1000:.3g} ms"
+            why = f"it broke {sentences.percentile(situation)} {sentences.milliseconds(limit)}"
+            return replace(state, kept=kept), why
     return replace(state, kept=kept), ""
 
 

@@ -109,12 +109,17 @@ def _slow(name: str, model: ModelPrediction, now: ModelPrediction | None, limits
 
 
 def _relieves(model: ModelPrediction, now: ModelPrediction, limits: Limits) -> bool:
-    """Return whether what serves now breaks the objective and the step is predicted to break it less."""
+    """Return whether what serves now breaks the objective and the step is predicted to break it less.
+
+    Where only capacity lacks, and the latency is kept by what is skipped, it is to be kept.
+    """
     if not _breaks(now, limits):
         return False
     lags = now.capacity.mean < _SERVED * now.demand
-    quicker = model.latency.mean < _BETTER * now.latency.mean
     more = model.capacity.mean * _BETTER > now.capacity.mean
+    if now.latency.mean <= limits.latency:
+        return lags and more and model.latency.high <= limits.latency
+    quicker = model.latency.mean < _BETTER * now.latency.mean
     return quicker or (lags and more)
 
 

@@ -108,6 +108,11 @@ def number(figure: float) -> str:
     return f"{figure:.0f}" if figure >= _THREE_DIGITS else f"{figure:.3g}"
 
 
+def milliseconds(seconds: float) -> str:
+    """Return a time: "0.5 ms", "1234 ms"."""
+    return f"{number(seconds * 1000)} ms"
+
+
 def delay(microseconds: int) -> str:
     """Return a queue delay: "0", "100 us", "1 ms"."""
     if microseconds >= 1000:  # noqa: PLR2004 - a millisecond

@@ -92,9 +92,8 @@ def alarm(trial: Trial, window: Window, base: Visit | None, situation: Situation
     trial = replace(trial, late=trial.late + 1 if any(late for *_, late, _ in found) else 0)
     for name, latency, late, clearly in found:
         if latency is not None and late and (clearly or trial.late >= IN_A_ROW):
-            limit = (
-                f"{sentences.percentile(situation)} {latency * 1000:.3g} ms of {situation.limits.latency * 1000:.3g}"
-            )
+            wanted = sentences.milliseconds(situation.limits.latency)
+            limit = f"{sentences.percentile(situation)} {sentences.milliseconds(latency)} of {wanted}"
             moved = memory.apart(trial.demand, trial.before, SAME)
             why = f"{name} broke the latency objective: {limit}"
             return trial, Verdict(End.INCONCLUSIVE, f"{why}, {MOVED}") if moved else Verdict(End.HARM, why)

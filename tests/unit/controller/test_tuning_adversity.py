@@ -357,7 +357,7 @@ async def test_an_objective_that_nothing_can_keep_is_told_with_the_remedy_and_no
     await world.run(240)
     told = world.condition(c.TUNING_ACTIVE)
     assert (told["reason"], world.accepted()) == (c.REASON_TUNING_HINDERED, 1)
-    assert "the quickest execution seen takes 20 ms" in told["message"]
+    assert "one image alone takes 20 ms" in told["message"]
     assert "raise spec.tuning.objective.latency.max" in told["message"]
     assert "Probed" not in story(world)
 

@@ -15,7 +15,6 @@ from edgedetector.tuning.window import BatchTime, Knobs, ModelWindow, Window
 YEARS = 12 * 365 * 86400.0
 
 
-@pytest.mark.xfail(strict=True, reason="rate / busy counts what instances hide from each other at a light load")
 def test_no_capacity_is_shown_that_the_accelerator_cannot_have() -> None:
     """A device that does one execution of 10 ms at a time: 100 images a second, with however many instances."""
     four = ModelWindow(Knobs(4, 1), demand=20.0, offered=20.0, rate=20.0, busy=0.05)
@@ -25,7 +24,6 @@ def test_no_capacity_is_shown_that_the_accelerator_cannot_have() -> None:
     assert found.frames <= 105.0
 
 
-@pytest.mark.xfail(strict=True, reason="the quickest execution seen is of eight images in the company of three others")
 def test_what_was_seen_of_full_batches_alone_does_not_say_that_nothing_can_be_quicker() -> None:
     """Four instances with batches of eight take 60 ms; one image alone may well take 10."""
     knobs = Knobs(4, 8)
@@ -38,7 +36,6 @@ def test_what_was_seen_of_full_batches_alone_does_not_say_that_nothing_can_be_qu
     assert "no configuration can" not in choice._hopeless(state, situation, [], present)
 
 
-@pytest.mark.xfail(strict=True, reason="`until` is not held against the longest denial, as every other time is")
 def test_a_clock_that_was_years_ahead_denies_nothing_for_years() -> None:
     state = memory.deny(State(), {"people": Knobs(2)}, YEARS, 3600.0, "it did not load")
     assert not memory.denied(state, {"people": Knobs(2)}, 0.0)

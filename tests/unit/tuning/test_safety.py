@@ -107,6 +107,13 @@ def test_a_start_that_cannot_serve_its_demand_may_be_left_for_what_serves_more()
     assert why(made(Knobs(2, 4), capacity=70.0, latency=Range(0.2, 0.3, 0.5)), full) != ""
 
 
+def test_a_start_that_cannot_serve_its_demand_but_keeps_the_objective_goes_on_keeping_it() -> None:
+    """What it skips keeps its latency; more requests on their way would not."""
+    full = made(capacity=80.0)
+    assert why(made(Knobs(2, 4), capacity=120.0, latency=Range(0.02, 0.03, 0.2)), full) != ""
+    assert why(made(Knobs(2, 4), capacity=120.0, latency=Range(0.02, 0.03, 0.049)), full) == ""
+
+
 def test_a_forgotten_delay_may_be_cured_though_memory_is_all_that_is_known() -> None:
     """100 ms of queue delay: bounds allow 5 ms, the objective is broken, and the reload fits."""
     truth, forgotten = Truth(), Knobs(1, 8, (), 100_000)

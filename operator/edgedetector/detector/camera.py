@@ -8,10 +8,10 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
-from typing import Final, Protocol
+from typing import Final
 
 from edgedetector.api.dataplane import CameraState, DetectorCamera, FrameRate
 from edgedetector.detector.asked import Asked, Sample, served_by
@@ -28,10 +28,10 @@ from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.opening import SourceError
 from edgedetector.detector.pacing import Pacer
 from edgedetector.detector.perception import Events, Perception
-from edgedetector.detector.presence import Crossing
 from edgedetector.detector.rates import AdaptiveRate, Room
 from edgedetector.detector.reading import Reading
 from edgedetector.detector.streams import Session, Streams
+from edgedetector.detector.surroundings import Listener, MakeStream, Offers
 
 log = logging.getLogger(__name__)
 
@@ -48,41 +48,6 @@ _LOOK: Final = 0.5
 _SUPPRESSED_HERE: Final = frozenset({"yolov5", "yolov8"})
 """Decoders that compare boxes on the CPU (non-maximum suppression)."""
 _UNDECODED: Final = ("passed_over", "over_budget")
-
-
-class Stream(Protocol):
-    """What a camera needs of a `reader.Reader`."""
-
-    url: str
-    """May be set at any time: what is being read ends then."""
-    keyframes_only: bool
-
-    def frames(self) -> Generator[Frame]:
-        """Yield frames until the stream ends with a SourceError, or another URL is to be read."""
-
-    def reading(self) -> Reading:
-        """Return what is known of the stream."""
-
-    def stop(self) -> None:
-        """End `frames`."""
-
-
-class Offers(Protocol):
-    """What a camera needs of a `dispatch.Dispatcher`."""
-
-    def offer(self, camera: str, models: tuple[str, ...], shot: Shot, *, arrived: float, wait: float) -> None:
-        """Offer a frame to models."""
-
-
-MakeStream = Callable[[Callable[[float], bool]], Stream]
-"""Makes the reader of a stream of what says whether a frame is due."""
-
-
-class Listener(Protocol):
-    """What a camera needs of the outputs."""
-
-    def publish(self, camera: str, model: str, events: Sequence[Crossing]) -> None:
-        """Tell of objects that came and went."""
 
 
 class Camera:

@@ -38,6 +38,8 @@ _UNKNOWN: Final = Range(1e-4, 0.02, 60.0)
 """Seconds of an execution of which nothing is known."""
 _MOST_INSTANCES: Final = 8
 _TWO_SIDED: Final = 1.96
+_FAR: Final = 20.0
+"""Logarithm of the largest factor between two sizes: beyond it figures are none."""
 _DIP: Final = 0.92
 """An image in a size that costs less than this share of one in the next measured size is a dip."""
 
@@ -57,7 +59,9 @@ class Cost:
     def told(self, end: str, shared: Sharing) -> float:
         """Return the seconds at an end of the interval, if the device is shared like that."""
         log: float = getattr(self, end)
-        return math.exp(log - self.base) * sharing.alone(math.exp(self.near.log), shared, self.near.beside)
+        return math.exp(max(-_FAR, min(_FAR, log - self.base))) * sharing.alone(
+            math.exp(self.near.log), shared, self.near.beside
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ _OVERHEAD: Final = 0.002
 """Seconds that a frame needs outside of Triton and the queue before it (boxes), where no visit shows it."""
 _UNSEEN: Final = 0.15
 """Relative error of a latency of the batcher model where no visit shows one: phases of the cameras are not known."""
+_LEAST: Final = 1e-6
+"""Seconds below which no latency can be believed."""
 _MOST_FACTOR: Final = 1.4
 """Between a measured latency and the batcher model's: luck of the cameras' phases. What is above that is a load that
 surges, or else a time that everything takes longer."""
@@ -241,7 +243,7 @@ class _Anchor:
             return True
         there = server(replace(model, knobs=self.seen.knobs, batch=self.batch), world)
         told = batcher.passage(there, self.surge * self.seen.rate, percentile).latency
-        return 1 / _MOST_FACTOR <= self.seen.latency.mean / told <= _MOST_FACTOR
+        return told / _MOST_FACTOR <= self.seen.latency.mean <= told * _MOST_FACTOR
 
     def correction(self, model: Lane, world: World, percentile: int, frames: int = batcher.FRAMES) -> _Correction:
         """Return how the batcher model is to be corrected in a world."""
@@ -249,7 +251,7 @@ class _Anchor:
         if seen is None or seen.latency is None:
             return _Correction(extra=_OVERHEAD)
         there = server(replace(model, knobs=seen.knobs, batch=self.batch), world)
-        told = batcher.passage(there, self.surge * seen.rate, percentile, frames).latency
+        told = max(_LEAST, batcher.passage(there, self.surge * seen.rate, percentile, frames).latency)
         factor = min(_MOST_FACTOR, max(1 / _MOST_FACTOR, seen.latency.mean / told))
         measured = (seen.latency.high - seen.latency.low) / (2 * seen.latency.mean)
         return _Correction(factor, max(0.0, seen.latency.mean - factor * told), math.hypot(_OFF, measured))
@@ -280,9 +282,10 @@ def _surge(then: Lane, seen: ModelVisit, situation: Situation) -> float:
 
 
 def _tells(seen: ModelVisit | None) -> bool:
-    if seen is None or seen.latency is None or not 0.0 < seen.latency.mean < NEVER or not known(seen.rate):
+    if seen is None or seen.latency is None or not known(seen.rate):
         return False
-    return not _overloaded(seen)
+    low, mean, high = seen.latency.low, seen.latency.mean, seen.latency.high
+    return _LEAST <= mean < NEVER and low <= mean <= high < NEVER and not _overloaded(seen)
 
 
 def _overloaded(seen: ModelVisit) -> bool:

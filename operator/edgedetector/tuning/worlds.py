@@ -20,6 +20,8 @@ WAY: Final = 0.0006
 """Seconds of a request between detector and Triton, both ways, where no visit shows it (through shared memory)."""
 _LEFT: Final = 0.05
 """Share of the device's time that other models leave at least."""
+_NOTHING: Final = 1e-9
+"""Images a second that stand for none, so that worlds can be compared by their ratio."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def _end(model: Lane, end: str) -> World:
     contentions = [World(replace(mean, contention=value)) for value in (contention.low, contention.high)]
 
     def most(world: World) -> float:
-        return server(model, world).saturated
+        return min(1 / _NOTHING, max(_NOTHING, server(model, world).saturated))
 
     choose = max if end == "low" else min
     ends = [choose(parts, key=most), choose(contentions, key=most), World(mean, end, 1.0)]

@@ -39,7 +39,9 @@ _UNKNOWN: Final = Range(1e-4, 0.02, 60.0)
 _MOST_INSTANCES: Final = 8
 _TWO_SIDED: Final = 1.96
 _FAR: Final = 20.0
-"""Logarithm of the largest factor between two sizes: beyond it figures are none."""
+"""Logarithm of the largest factor between two sizes, and the largest relative error: beyond them figures are none."""
+_SHORTEST: Final = 1e-9
+"""Seconds of an execution with nothing else at work, at least."""
 _DIP: Final = 0.92
 """An image in a size that costs less than this share of one in the next measured size is a dip."""
 
@@ -286,10 +288,11 @@ def _overworked(
 def _bare(entry: Seen, part: Range, contention: Range) -> _Bare:
     """Return a measurement without its company, less certain by what is not known of that."""
     seconds = math.exp(entry.log)
-    low, expected, high = (sharing.alone(seconds, shared, entry.beside) for shared in _ends(part, contention))
+    ends = (sharing.alone(seconds, shared, entry.beside) for shared in _ends(part, contention))
+    low, expected, high = (max(_SHORTEST, end) for end in ends)
     unknown = abs(math.log(high / low)) / (2 * _TWO_SIDED)
     waited = sharing.doubt(max(0.0, seconds - expected), entry.beside) / expected if entry.beside.others > 0.0 else 0.0
-    return _Bare(entry, math.log(expected), entry.variance + unknown**2 + waited**2)
+    return _Bare(entry, math.log(expected), entry.variance + min(_FAR, unknown) ** 2 + min(_FAR, waited) ** 2)
 
 
 def _pooled(found: Sequence[_Bare]) -> _Bare:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from edgedetector.tuning.situation import Engine, Goal, Limits, Situation
@@ -80,16 +80,28 @@ class Server:
 
     def memory_to_change(self, old: Configuration, new: Configuration, *, in_place: bool) -> float:
         """Return the bytes that are taken while `old` gives way to `new`, one model after the other."""
-        present, most = dict(old), self.memory(old)
-        for name, knobs in new.items():
-            before = present[name]
-            if knobs == before:
-                continue
-            stays = in_place and replace(knobs, instances=before.instances) == before
-            beside = self.memory(present)
-            present[name] = knobs
-            most = max(most, self.memory(present) if stays else beside + self._of(name, knobs))
-        return most
+        return max(
+            self.hardware.reserved + sum(self._of(name, knobs) for name, knobs in there)
+            for there in loaded(old, new, in_place=in_place)
+        )
 
     def _of(self, name: str, knobs: Knobs) -> float:
         return self.hardware.costs[name].memory(knobs.instances, knobs.max_batch_size)
+
+
+Loaded = Sequence[tuple[str, Knobs]]
+"""What is in the device's memory at one time; a model that is being reloaded is there twice."""
+
+
+def loaded(old: Configuration, new: Configuration, *, in_place: bool) -> list[Loaded]:
+    """Return what is there together at each stage of a change from `old` to `new`, one model after the other."""
+    present = dict(old)
+    stages: list[Loaded] = [tuple(present.items())]
+    for name, knobs in new.items():
+        before = present[name]
+        if knobs == before:
+            continue
+        beside = () if in_place and replace(knobs, instances=before.instances) == before else ((name, before),)
+        present[name] = knobs
+        stages.append((*present.items(), *beside))
+    return stages

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from edgedetector.tuning.situation import Goal
 from edgedetector.tuning.window import Configuration, Knobs
 from judge import truth
+from judge.memory import Known
 from judge.pod import Pod
 from judge.server import Server
 
@@ -31,6 +32,8 @@ WINDOW = 10
 WINDOWS = 6
 CHANGING = 30
 """Of them, those that are looked at, the latter where neighbours or the traffic change."""
+EXACT = 1.0 + 1e-9
+"""Of bytes that were added in another order."""
 SHORT = 0.2
 """By which share a look of 4 s must be worse than the best so far to settle it."""
 
@@ -106,27 +109,45 @@ def _without_more(server: Server, start: Configuration, one: Configuration) -> b
 
 
 def _reachable(server: Server, start: Configuration, every: Sequence[Configuration]) -> list[Configuration]:
-    """Return those for which there is a chain of changes that all fit; the leanest one found so far is the way on."""
-    total = server.hardware.memory
-    fits = [one for one in every if server.memory(one) <= total]
+    """Return those for which there is a chain of changes that are known to fit; the leanest so far is the way on.
+
+    Known from what was served before (`memory.Known`): a sweep that keeps the limits on memory makes no change that may
+    not fit, as little as a tuner, though it would have fitted.
+    """
+    total, known = server.hardware.memory, Known(server, start)
     found: list[Configuration] = []
-    leanest, left = start, list(fits)
+    left = [one for one in every if server.memory(one) <= total]
     while True:
-        now = [one for one in left if server.memory_to_change(leanest, one, in_place=server.in_place) <= total]
+        lean = min([start, *found], key=server.memory)
+        now = [one for one in left if _fits(server, known, lean, one)]
+        if not now:
+            return found + _next_to(server, known, [start, *found], left)
         found += now
         left = [one for one in left if one not in now]
-        lean = min([leanest, *now], key=server.memory)
-        if server.memory(lean) >= server.memory(leanest) or not left:
-            return found + _next_to(server, [start, *found], left)
-        leanest = lean
+        known.see(now)
 
 
-def _next_to(server: Server, found: list[Configuration], left: list[Configuration]) -> list[Configuration]:
+def _fits(server: Server, known: Known, old: Configuration, new: Configuration) -> bool:
+    """Return whether a change is known to fit, be it since old and new of the same size were verified to."""
+    total = server.hardware.memory
+    if known.most_to_change(old, new) <= total * EXACT:
+        return True
+    verified = server.coexisting and all(_no_larger(new[name], knobs) for name, knobs in old.items())
+    return verified and server.memory_to_change(old, new, in_place=server.in_place) <= total
+
+
+def _no_larger(new: Knobs, old: Knobs) -> bool:
+    return new.instances <= old.instances and max(1, new.max_batch_size) <= max(1, old.max_batch_size)
+
+
+def _next_to(
+    server: Server, known: Known, found: list[Configuration], left: list[Configuration]
+) -> list[Configuration]:
     """Return those that only a change in place comes to."""
     if not server.in_place:
         return []
     total, near = server.hardware.memory, {_key(one) for one in found}
-    return [one for one in left if server.memory(one) <= total and _key(one) in near]
+    return [one for one in left if known.most(tuple(one.items())) <= total * EXACT and _key(one) in near]
 
 
 def _key(configuration: Configuration) -> tuple[tuple[str, Knobs], ...]:

@@ -150,6 +150,7 @@ def _version() -> str:
         "clients",
         "device",
         "events",
+        "memory",
         "pod",
         "server",
         "servers",

@@ -160,7 +160,8 @@ def test_the_sweep_finds_what_trying_all_without_a_bound_finds(goal: Goal) -> No
 
 
 def test_no_configuration_is_best_that_memory_forbids() -> None:
-    tight = replace(PLAIN, in_place=False, hardware=replace(PLAIN.hardware, memory=1300 * MIB))
+    hardware = replace(PLAIN.hardware, memory=1200 * MIB, reserved=0.0)
+    tight = replace(PLAIN, in_place=False, hardware=hardware)
     found = sweep.allowed(tight)
     assert {one["m"].instances for one in found} == {1, 2}
     unknown = replace(tight, memory_shown=False)

@@ -113,8 +113,7 @@ def passage(server: Server, rate: float, percentile: int = 99, frames: int = FRA
         execution = server.apart[0] + server.alone[0]
         held = server.delay if server.largest > 1 else 0.0
         return Passage(server.prepare + server.way + held + execution, 1.0, 0.0, execution=execution)
-    cameras = round(min(_MOST_CAMERAS, max(1.0, rate * server.interval))) if math.isfinite(server.interval) else 0
-    run = _Run(server, [at / rate for at in _arrivals(frames + _WARM, cameras)])
+    run = _Run(server, _at_rate(server, rate, frames))
     run.go()
     counted = sorted(run.latencies[_WARM:] or run.latencies)
     rank = min(len(counted) - 1, math.ceil(len(counted) * percentile / 100.0) - 1)
@@ -128,6 +127,19 @@ def passage(server: Server, rate: float, percentile: int = 99, frames: int = FRA
         sum(counted) / len(counted),
         run.together / len(run.latencies),
     )
+
+
+def late(server: Server, rate: float, pause: float, bound: float) -> float:
+    """Return the seconds' worth of frames that take longer than `bound` when nothing is executed for `pause` seconds.
+
+    They come at `rate` a second, and what waits after the pause may need batches that hardly catch up.
+    """
+    if rate <= 0.0:
+        return 0.0
+    run = _Run(server, _at_rate(server, rate, FRAMES))
+    run.hold(pause)
+    run.go()
+    return (sum(latency > bound for latency in run.latencies) + run.skipped) / rate
 
 
 def capacity(server: Server, bound: float, percentile: int = 99, frames: int = FRAMES) -> float:
@@ -150,6 +162,11 @@ def capacity(server: Server, bound: float, percentile: int = 99, frames: int = F
     if slow <= bound:
         return low
     return low + (high - low) * math.log(bound / quick) / math.log(slow / quick)
+
+
+def _at_rate(server: Server, rate: float, frames: int) -> list[float]:
+    cameras = round(min(_MOST_CAMERAS, max(1.0, rate * server.interval))) if math.isfinite(server.interval) else 0
+    return [at / rate for at in _arrivals(frames + _WARM, cameras)]
 
 
 @lru_cache(maxsize=256)
@@ -198,6 +215,12 @@ class _Run:
         self._flying = 0
         self._batches: deque[_Batch] = deque()  # prepared, not yet taken; the last one may grow
         self._free = 0.0  # when the device is free
+
+    def hold(self, seconds: float) -> None:
+        """Let no instance begin anything for so many seconds."""
+        for _ in range(self._idle):
+            self._at(seconds, self._freed)
+        self._idle = 0
 
     def go(self) -> None:
         """Serve all frames."""

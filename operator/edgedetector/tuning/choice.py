@@ -18,6 +18,7 @@ from edgedetector.tuning.candidates import candidates
 from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelVisit, Prediction, Range
 from edgedetector.tuning.gain import WORTH, gain, saturated
+from edgedetector.tuning.lane import lanes, late
 from edgedetector.tuning.prediction import better, predict
 from edgedetector.tuning.record import State, key
 from edgedetector.tuning.safety import refusal
@@ -43,6 +44,10 @@ DELAY_SPENT: Final = 0.25
 batches fill before it ends."""
 IDLE: Final = 0.7
 """Busy share below which a delay is not what keeps a device from overload."""
+PAUSE: Final = 0.06
+"""Seconds for which nothing is answered at the end of a change, at most (docs/results/tuner-reconfigurations.md)."""
+LOOK: Final = 10.0
+"""Seconds over which the objective's percentile is taken, at least."""
 SHORTER_DELAYS: Final = (0, 100, 500, 1000, 2000, 5000)
 """Microseconds."""
 
@@ -106,7 +111,14 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
         return _rescue(state, situation, present, safe) or Nothing(
             present, _hopeless(state, situation, looked, present)
         )
-    return _most_promising(situation, present, safe, recalled) or Nothing(present)
+    frail = _frail([late(model, state.visits, situation, PAUSE) for model in
+                    lanes(state.accepted, curves, state.visits, situation.cameras)], situation)  # fmt: skip
+    return _most_promising(situation, present, safe, recalled, frail=frail) or Nothing(present)
+
+
+def _frail(found: Sequence[float], situation: Situation) -> bool:
+    """Whether the gap of a change back may break the objective: then nothing is tried that may have to be reverted."""
+    return max(found, default=0.0) > LOOK * (1.0 - situation.limits.percentile / 100.0)
 
 
 def _short(state: State, situation: Situation) -> bool:
@@ -222,9 +234,11 @@ def _most_promising(
     present: Prediction,
     safe: list[tuple[Configuration, Prediction]],
     recalled: Configuration | None,
+    *,
+    frail: bool,
 ) -> Choice | None:
     choices = [Choice(Aim.GAIN, c, p, present, gain(p, present, situation)) for c, p in safe]
-    promising = [choice for choice in choices if choice.gain.mean >= WORTH]
+    promising = [choice for choice in choices if choice.gain.mean >= WORTH and (choice.gain.low >= WORTH or not frail)]
     # What was the best at this traffic before comes first; then ties go to the one that needs least.
     return _best(promising, lambda one: one.gain.mean, recalled)
 

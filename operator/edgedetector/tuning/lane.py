@@ -115,6 +115,16 @@ def outcome(model: Lane, visits: Sequence[Visit], situation: Situation, *, rough
     return _drawn(model, visits, situation, latency=latency, capacity=capacity, there=there)
 
 
+def late(model: Lane, visits: Sequence[Visit], situation: Situation, pause: float) -> float:
+    """Return the seconds' worth of a model's frames that a pause makes late, in the worst world that is possible."""
+    if not model.curve.costs:
+        return 0.0
+    limits, anchor = situation.limits, _anchor(model, visits, situation)
+    ends = anchor.possible(model, worlds(model), limits.percentile)
+    rate = anchor.surge * model.demand
+    return max(batcher.late(server(model, world), rate, pause, limits.latency) for world in ends)
+
+
 def _drawn(
     model: Lane, visits: Sequence[Visit], situation: Situation, *, latency: Range, capacity: Range, there: Passage
 ) -> ModelPrediction:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedetector.tuning.batcher import Server, capacity, passage, requests_at_once
+from edgedetector.tuning.batcher import Server, capacity, late, passage, requests_at_once
 
 INDEPENDENT = math.inf
 
@@ -157,3 +157,28 @@ def test_the_mean_age_holds_what_an_image_needs_to_be_prepared() -> None:
 
 def test_the_detector_sends_no_more_requests_than_it_has_threads() -> None:
     assert [requests_at_once(count) for count in (0, 1, 4, 100)] == [1, 2, 8, 16]
+
+
+def test_a_pause_makes_late_what_comes_in_it_and_cannot_be_caught_up_with() -> None:
+    roomy = server(largest=8, interval=1.0)
+    assert late(roomy, 100.0, 0.0, 0.050) == 0.0
+    assert late(roomy, 100.0, 0.030, 0.050) == 0.0
+    # What came at first waits for 80 ms; what came in the last 40 does not, and is soon served in batches.
+    assert 0.02 <= late(roomy, 100.0, 0.080, 0.050) <= 0.10
+
+
+def test_a_pause_harms_longer_the_less_room_there_is_to_catch_up() -> None:
+    full = server(largest=1, interval=1.0)
+    most = full.saturated
+    found = [late(full, share * most, 0.100, 0.050) for share in (0.5, 0.8, 0.95)]
+    assert found == sorted(found)
+    assert found[-1] > 4 * found[0] > 0.0
+
+
+@given(SERVERS, st.floats(0.1, 0.9), st.floats(0.01, 0.2))
+def test_a_longer_pause_makes_no_fewer_frames_late_where_nothing_joins_them(
+    found: Server, use: float, pause: float
+) -> None:
+    single = replace(found, apart=found.apart[:1], alone=found.alone[:1], delay=0.0, interval=10.0)
+    rate = use * single.saturated
+    assert late(single, rate, pause, 0.05) <= late(single, rate, 2 * pause, 0.05) + 1e-9

@@ -110,7 +110,13 @@ def _draw(name: str, seed: int, family: str, draw: random.Random) -> Server:
         made = replace(made, exporter=True)
     if family == "memory":
         made = _walled(made, draw)
-    return _with_traffic(made, draw)
+    return _with_traffic(replace(made, coexisting=made.coexisting and _fits_twice(made)), draw)
+
+
+def _fits_twice(made: Server) -> bool:
+    """Return whether the start fits beside itself: it is not said to be verified where it is not so."""
+    again = {name: replace(knobs, max_queue_delay_microseconds=-1) for name, knobs in made.start.items()}
+    return made.memory_to_change(made.start, again, in_place=False) <= made.hardware.memory
 
 
 def _alone(cost: Cost) -> float:

@@ -157,7 +157,7 @@ def _memory(prediction: Prediction, present: Prediction, situation: Situation) -
     if situation.limits.memory == math.inf:
         return ""  # the host's, of which the pod's own limit is the bound
     if not footprint.grows(prediction.configuration, present.configuration, situation):
-        return ""
+        return _too_large(prediction)
     if not known(prediction.memory_total) or prediction.memory_total is None:
         return "the accelerator's total memory is not known"
     if prediction.change_memory is None or prediction.memory is None:
@@ -169,6 +169,17 @@ def _memory(prediction: Prediction, present: Prediction, situation: Situation) -
             f" it has {prediction.memory_total / 1e6:.0f} MB"
         )
     return ""
+
+
+def _too_large(prediction: Prediction) -> str:
+    """Return whether a change is expected not to fit, though that old and new fit was verified: with another model."""
+    change, total = prediction.change_memory, prediction.memory_total
+    if change is None or total is None or not known(total) or change.mean <= total:
+        return ""
+    return (
+        f"the change is expected to need {change.mean / 1e6:.0f} MB of the accelerator's memory,"
+        f" it has {total / 1e6:.0f} MB"
+    )
 
 
 def _shared_memory(prediction: Prediction, present: Prediction) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from judge import sweep
+from judge import servers, sweep
 from judge.device import MIB, Cost, Hardware
 from judge.memory import Known
 from judge.server import Server
@@ -68,3 +68,11 @@ def test_the_sweep_makes_no_change_that_it_cannot_know_to_fit() -> None:
     assert {one["m"].instances for one in sweep.allowed(roomy)} == {1, 2, 3}
     verified = replace(walled, in_place=False, coexisting=True)
     assert {(one["m"].instances, one["m"].max_batch_size <= 4) for one in sweep.allowed(verified)} == {(1, True)}
+
+
+@pytest.mark.parametrize("seed", range(4, 200, 10))
+def test_nothing_is_said_to_be_verified_that_is_not_so(seed: int) -> None:
+    made = servers.server(seed)
+    if made.coexisting:
+        again = {name: replace(knobs, max_queue_delay_microseconds=1) for name, knobs in made.start.items()}
+        assert made.memory_to_change(made.start, again, in_place=False) <= made.hardware.memory

@@ -190,3 +190,11 @@ def test_with_a_visit_in_hand_and_room_a_second_instance_may_be_tried() -> None:
     curves = learn(visits, where.engines)
     step, now = (predict({MODEL: k}, curves, visits, where) for k in (replace(START, instances=2), START))
     assert refusal(step, now, where) == ""
+
+
+def test_a_reload_that_is_verified_to_fit_and_expected_not_to_is_not_made() -> None:
+    """It was verified with another model."""
+    where = situation(START, limits=Limits(0.05), engine=Engine(8), coexisting=True)
+    assert why(made(Knobs(1, 2), change=Range(1e9, 7e9, 9e9)), where=where) == ""
+    assert "expected to need 8500 MB" in why(made(Knobs(1, 2), change=Range(1e9, 8.5e9, 9e9)), where=where)
+    assert why(made(Knobs(1, 2), change=None), where=where) == ""

@@ -127,7 +127,7 @@ class Loop:
         report = Report((POD,), (window,) if window is not None else (), told)
         if window is not None:
             self._saw(window, now)
-        situation = terms.situation(box.detector, box.profile, Mode.AUTO, self.ledger)
+        situation = self._situation()
         began = time.process_time()
         state, decision = self._step(self.state, report, situation, now)
         took = time.process_time() - began
@@ -140,7 +140,7 @@ class Loop:
 
     def diagnosis(self) -> Diagnosis:
         """Return what limits the box now."""
-        return self._diagnosed(terms.situation(self._box.detector, self._box.profile, Mode.AUTO, self.ledger))
+        return self._diagnosed(self._situation())
 
     def _enter(self, state: State, decision: Decision, situation: Situation, now: float) -> None:
         before, self.state = self.ledger, state
@@ -172,10 +172,18 @@ class Loop:
         rate = sum(model.rate for model in window.models.values())
         self.story.rates.append((round(now - self._began, 1), round(rate, 1)))
 
+    def _situation(self) -> Situation:
+        found = terms.situation(self._box.detector, self._box.profile, Mode.AUTO, self.ledger)
+        if not self._box.image:
+            return found
+        # Small tensors stand in for those whose bytes the device counts.
+        engines = {name: replace(engine, tensors=float(self._box.image)) for name, engine in found.engines.items()}
+        return replace(found, engines=engines)
+
     def _diagnosed(self, situation: Situation) -> Diagnosis:
         spec, profile = self._box.detector.spec, self._box.profile.spec
         told = known(spec.models, spec.cameras, profile)
-        if self._box.image:  # Small tensors stand in for those whose bytes the device counts.
+        if self._box.image:  # As in the situation.
             sized = {
                 name: replace(one, input_bytes=self._box.image - 1, output_bytes=1) for name, one in told.models.items()
             }

@@ -130,6 +130,7 @@ def situation(
                 largest_batch=model.max_batch_size,
                 preferred=tuple(sorted({size for size in usual if size <= model.max_batch_size})),
                 region=float(shared_memory.row(model)),
+                tensors=float(shared_memory.row(model)),
                 fixed_batch=model.post_processing is not None,
             )
             for model in detector.spec.models

@@ -7,7 +7,8 @@ client and server:
   way. So frames gather in it while the server is busy, and most batches are formed there.
 - Triton joins requests that wait for an instance, and with a queue delay it holds them back for others.
 - An execution has a part of its own (copies, launches), in which others may compute, and a part in which it has the
-  device for itself. So instances pay as far as they hide the first.
+  device for itself. So instances pay as far as they hide the first. Of the first part some may be the link's, which
+  carries one image at a time.
 """
 
 from __future__ import annotations
@@ -48,8 +49,10 @@ class Server:
     """Part of an execution in which others may compute, by size from 1."""
     alone: tuple[float, ...]
     """Part in which it has the device for itself, by size from 1."""
+    link: float = 0.0
+    """Of the part in which others may compute, for each image: when the execution has the link for itself."""
     contention: float = 0.0
-    """What each further execution at work adds to that part, relatively."""
+    """What each further execution at work adds to the device's part, relatively."""
     delay: float = 0.0
     """For which Triton waits for more requests."""
     preferred: tuple[int, ...] = ()
@@ -74,7 +77,7 @@ class Server:
         """Images a second when all instances always have the batch that suits them best."""
         slower = 1.0 + self.contention * (self.instances - 1)
         return max(
-            size / max(alone * slower, (apart + alone * slower + self.gap) / self.instances)
+            size / max(alone * slower, size * self.link, (apart + alone * slower + self.gap) / self.instances)
             for size, (apart, alone) in enumerate(zip(self.apart, self.alone, strict=True), 1)
         )
 
@@ -214,7 +217,7 @@ class _Run:
         self._idle = server.instances
         self._flying = 0
         self._batches: deque[_Batch] = deque()  # prepared, not yet taken; the last one may grow
-        self._free = 0.0  # when the device is free
+        self._free = self._crossed = 0.0  # when device and link are free
 
     def hold(self, seconds: float) -> None:
         """Let no instance begin anything for so many seconds."""
@@ -276,7 +279,9 @@ class _Run:
         server, size = self._server, batch.size - 1
         alone = server.alone[size] * (1.0 + server.contention * (server.instances - self._idle))
         self._idle -= 1
-        self._free = end = max(self._free, now + server.apart[size]) + alone
+        crossing = server.link * batch.size
+        self._crossed = crossed = max(self._crossed, now) + crossing
+        self._free = end = max(self._free, crossed + server.apart[size] - crossing) + alone
         self.device += alone
         for request in batch.requests:
             self._at(end + server.way / 2, self._answered, request)

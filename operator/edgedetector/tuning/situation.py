@@ -59,6 +59,8 @@ class Engine:
     """Batch sizes that it was compiled for (optimisation profiles), if that is stated."""
     region: float = 0.0
     """Bytes of /dev/shm that one image in a request takes, inputs and outputs; 0: not known."""
+    tensors: float = 0.0
+    """Bytes of one image's inputs and outputs, which cross the accelerator's link; 0: not known."""
     fixed_batch: bool = False
     """Its largest batch is no knob: an ensemble in Triton states it too, and the two cannot change at one moment."""
 

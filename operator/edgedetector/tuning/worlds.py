@@ -110,10 +110,12 @@ def server(model: Lane, world: World) -> Server:
         seconds = mean * (curve.alone(size, shared, world.end) / mean) ** world.part if world.part else mean
         parts.append(sharing.split(seconds, shared.part))
     left = max(_LEFT, 1.0 - model.taken)
+    link = curve.crossing.mean + world.part * (getattr(curve.crossing, world.end) - curve.crossing.mean)
     return Server(
         instances=max(1, knobs.instances),
-        apart=tuple(apart for apart, _ in parts),
+        apart=tuple(max(apart, link * size) for size, (apart, _) in enumerate(parts, 1)),
         alone=tuple(alone / left for _, alone in parts),
+        link=link,
         contention=shared.contention,
         delay=max(0, knobs.max_queue_delay_microseconds) / 1e6,
         preferred=tuple(knobs.preferred_batch_sizes),

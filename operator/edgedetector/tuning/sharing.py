@@ -40,6 +40,8 @@ luck."""
 _OWN: Final = 1 / 3
 """Share of an execution in company that is its own at least."""
 _LEAST: Final = 0.1
+_LONGEST: Final = 600.0
+"""Seconds of an execution that can be believed."""
 _STEPS: Final = 180
 
 
@@ -70,9 +72,9 @@ def company(name: str, models: Mapping[str, ModelVisit]) -> Company:
     own = models[name]
     beside = max(0, own.knobs.instances - 1) * share(own.busy)
     instances = sum(max(1, visit.knobs.instances) for visit in models.values())
-    count = sum(batch.executions for batch in own.batches.values())
-    seconds = sum(batch.executions * batch.seconds for batch in own.batches.values())
-    mean = seconds / count if count > 0 and known(seconds) else 0.0
+    told = [batch for batch in own.batches.values() if batch.executions > 0 and 0.0 < batch.seconds <= _LONGEST]
+    count = sum(batch.executions for batch in told)
+    mean = sum(batch.executions * batch.seconds for batch in told) / count if count > 0 else 0.0
     return Company(instances, beside + sum(working.values()) - working[name], mean)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from edgedetector.api.observation import bound
-from edgedetector.tuning import choice, memory, resources, visits
+from edgedetector.tuning import choice, memory, resources, sharing, visits
 from edgedetector.tuning.capacity import measured
+from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelPrediction, ModelVisit, Prediction, Range, Visit
 from edgedetector.tuning.record import State
 from edgedetector.tuning.situation import Engine, Limits, Situation
@@ -63,3 +64,12 @@ def test_a_percentile_does_not_remember_each_slow_frame_of_the_last_hours() -> N
     latency = visit.models["people"].latency
     assert latency is not None
     assert latency.mean <= bound(41)
+
+
+def test_executions_that_took_for_ever_are_no_company() -> None:
+    """1.7e152 s of a batch of nothing, squared, was no number any more."""
+    batches = {0: BatchTime(1, 1.7e152), 1: BatchTime(1, 0.01)}
+    seen = ModelVisit(Knobs(2), batches, busy=1.0)
+    assert sharing.company("people", {"people": seen}).mean == 0.01
+    visit = Visit({"people": seen}, 60.0, 0.0)
+    assert learn([visit], {"people": Engine(1)}).of("people").costs

@@ -252,8 +252,15 @@ class _Anchor:
         if self.seen is None or self.seen.latency is None:
             return True
         there = server(replace(model, knobs=self.seen.knobs, batch=self.batch), world)
-        told = batcher.passage(there, self.surge * self.seen.rate, percentile).latency
+        told = batcher.passage(there, self._rate, percentile).latency
         return told / _MOST_FACTOR <= self.seen.latency.mean <= told * _MOST_FACTOR
+
+    @property
+    def _rate(self) -> float:
+        """Images a second that came: of an overloaded server, also those that were given up."""
+        if self.seen is None:
+            return 0.0
+        return min(ANY, self.seen.demand) if _overloaded(self.seen) else self.surge * self.seen.rate
 
     def correction(self, model: Lane, world: World, percentile: int, frames: int = batcher.FRAMES) -> _Correction:
         """Return how the batcher model is to be corrected in a world."""
@@ -261,20 +268,22 @@ class _Anchor:
         if seen is None or seen.latency is None:
             return _Correction(extra=_OVERHEAD)
         there = server(replace(model, knobs=seen.knobs, batch=self.batch), world)
-        told = max(_LEAST, batcher.passage(there, self.surge * seen.rate, percentile, frames).latency)
+        told = max(_LEAST, batcher.passage(there, self._rate, percentile, frames).latency)
         factor = min(_MOST_FACTOR, max(1 / _MOST_FACTOR, seen.latency.mean / told))
         measured = (seen.latency.high - seen.latency.low) / (2 * seen.latency.mean)
         return _Correction(factor, max(0.0, seen.latency.mean - factor * told), math.hypot(_OFF, measured))
 
 
 def _anchor(model: Lane, visits: Sequence[Visit], situation: Situation) -> _Anchor:
-    """Return the measurement of the same knobs, or else the latest, that was not of an overloaded server."""
+    """Return the measurement of the same knobs, or else the latest; only overloaded ones if there are no others."""
     told = [visit.models[model.name] for visit in visits if _tells(visit.models.get(model.name))]
+    told = [seen for seen in told if not _overloaded(seen)] or told
     if not told:
         return _Anchor()
     seen = next((each for each in reversed(told) if each.knobs == model.knobs), told[-1])
     batch = resources.batch(seen.knobs, situation.cameras)
-    return _Anchor(seen, batch, _surge(replace(model, knobs=seen.knobs, batch=batch), seen, situation))
+    then = replace(model, knobs=seen.knobs, batch=batch)
+    return _Anchor(seen, batch, 1.0 if _overloaded(seen) else _surge(then, seen, situation))
 
 
 def _surge(then: Lane, seen: ModelVisit, situation: Situation) -> float:
@@ -295,7 +304,7 @@ def _tells(seen: ModelVisit | None) -> bool:
     if seen is None or seen.latency is None or not known(seen.rate):
         return False
     low, mean, high = seen.latency.low, seen.latency.mean, seen.latency.high
-    return _LEAST <= mean < NEVER and low <= mean <= high < NEVER and not _overloaded(seen)
+    return _LEAST <= mean < NEVER and low <= mean <= high < NEVER
 
 
 def _overloaded(seen: ModelVisit) -> bool:

@@ -79,7 +79,7 @@ def test_more_demand_is_never_quicker(truth: Truth, size: int, use: float, more:
         of(Knobs(1, size), [truth.visit(use=use, demand=demand * factor)], situation(latency=LOOSE)).latency.mean
         for factor in (1.0, more)
     )
-    assert high >= low * 0.9  # A percentile of 600 frames scatters by some percent.
+    assert high >= low * 0.85  # A percentile of 600 frames scatters: 33.1 ms were found at 1.2 times the load of 37.0.
 
 
 def test_what_was_measured_of_the_very_configuration_is_what_is_expected() -> None:
@@ -324,3 +324,32 @@ def test_a_prediction_does_not_depend_on_anything_else() -> None:
     every = list(candidates({MODEL: Knobs(1, 1)}, where, curves))[:6]
     first = [predict(one, curves, visits, where) for one in every]
     assert [predict(one, learn(visits, where.engines), visits, where) for one in reversed(every)] == first[::-1]
+
+
+def overloaded(knobs: Knobs, batch: BatchTime, rate: float, latency: float | None) -> Visit:
+    """Return a visit to a server that gives up much of 147 frames a second, and is busy all the time."""
+    seen = None if latency is None else Range(0.97 * latency, latency, 1.03 * latency)
+    model = ModelVisit(knobs, {knobs.max_batch_size: batch}, demand=147.0, rate=rate, busy=1.0, latency=seen)
+    busy = 0.57 if knobs.instances == 1 else 1.0
+    return Visit({MODEL: model}, 30.0, EPOCH, utilization=busy, windows=12, spread=0.03)
+
+
+def test_what_an_overloaded_server_showed_narrows_what_is_expected_of_its_neighbours() -> None:
+    """Of a real Triton (docs/results/tuner-live.md, seed 2): two instances with batches up to 6 took 466 ms.
+
+    Up to 817 of 900 ms had been predicted, where 395 were measured of batches up to 4.
+    """
+    where = replace(situation(latency=0.9), cameras=32)
+
+    def predicted(size: int, *, measured: bool) -> Range:
+        visits = [
+            overloaded(Knobs(1, 1), BatchTime(700, 0.0385), 25.4, 0.44 if measured else None),
+            overloaded(Knobs(2, 4), BatchTime(300, 0.0885), 90.4, 0.395 if measured else None),
+        ]
+        return of(Knobs(2, size), visits, where).latency
+
+    assert predicted(6, measured=False).high > 0.75
+    found = predicted(6, measured=True)
+    assert found.low <= 0.466 <= found.high <= 0.6
+    larger = predicted(12, measured=True)
+    assert larger.low <= 0.655 <= larger.high < 0.8 * predicted(12, measured=False).high

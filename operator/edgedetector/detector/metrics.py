@@ -34,7 +34,7 @@ class Metrics:
         self._decoding_shown: dict[str, tuple[str, str, str]] = {}
         self._serving_shown: tuple[str, str, str] | None = None
         self._spent: dict[str, tuple[Counter, Counter]] = {}
-        self._counted: dict[tuple[str, str], Counter] = {}
+        self._counted: dict[str, dict[str, Counter]] = {}
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody asks for
         self.registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -175,17 +175,17 @@ class Metrics:
 
     def count(self, camera: str, result: str, number: int = 1) -> None:
         """Count what became of frames."""
-        known = self._counted.get((camera, result))
+        series = self._counted.setdefault(camera, {})
+        known = series.get(result)
         if known is None:
-            # For the same reason.
-            known = self._counted[camera, result] = self.frames.labels(camera, result)
+            # Kept, since looking a series up takes longer than counting.
+            known = series[result] = self.frames.labels(camera, result)
         known.inc(number)
 
     def remove_camera(self, camera: str) -> None:
         """Drop the series of a camera that was removed."""
         self._decoding_shown.pop(camera, None)
-        for key in [key for key in self._counted if key[0] == camera]:
-            del self._counted[key]
+        self._counted.pop(camera, None)
         per_camera = (self.frames, self.detections, self.age, self.inference, self.state, self.opened, self.target)
         for metric in (*per_camera, self.rungs):
             metric.remove_by_labels({"camera": camera})

@@ -29,7 +29,7 @@ _MOST_REQUESTS: Final = 16
 """On their way at once, whatever the instances (`detector.batching.capacity`)."""
 _REQUESTS_PER_INSTANCE: Final = 2
 """`detector.batching.REQUESTS_PER_INSTANCE`: Triton takes up to 2 x instances batches out of its queue."""
-LOADS: Final = 1.02
+_HIGHEST_LOAD: Final = 1.02
 """Of what a server can do at most, the highest load that is looked at."""
 HALVINGS: Final = 6
 """Of the loads that are looked at: to 1.6 %."""
@@ -151,7 +151,7 @@ def capacity(server: Server, bound: float, percentile: int = 99, frames: int = F
     A demand of which a noticeable part is superseded is not served, however quick the rest is. Bisection, then
     interpolation on the logarithm of the latency, so that the figure has no steps.
     """
-    low, high = 0.0, LOADS * server.saturated
+    low, high = 0.0, _HIGHEST_LOAD * server.saturated
     quick = slow = passage(server, 0.0, percentile).latency
     if quick > bound:
         return 0.0

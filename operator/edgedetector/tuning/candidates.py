@@ -8,6 +8,7 @@ plainer.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Final
 
@@ -132,15 +133,11 @@ def _handed_over(present: Configuration, giver: str, taker: str, situation: Situ
     """Yield the present configuration with an instance of one model given to another."""
     fewer, more = present[giver].instances - 1, present[taker].instances + 1
     if situation.limits.min_instances <= fewer and fewer >= 1 and more <= situation.limits.max_instances:
-        changed = {giver: _with_instances(present[giver], fewer), taker: _with_instances(present[taker], more)}
+        changed = {giver: replace(present[giver], instances=fewer), taker: replace(present[taker], instances=more)}
         yield {
             name: within(knobs, situation.engines.get(name, Engine()), situation.limits) if name in changed else knobs
             for name, knobs in {**present, **changed}.items()
         }
-
-
-def _with_instances(knobs: Knobs, instances: int) -> Knobs:
-    return Knobs(instances, knobs.max_batch_size, knobs.preferred_batch_sizes, knobs.max_queue_delay_microseconds)
 
 
 def _key(configuration: Configuration) -> tuple[tuple[str, Knobs], ...]:

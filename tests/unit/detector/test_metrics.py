@@ -7,6 +7,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.reading import Reading
 
+SERIES, READ = "edgedetector_camera_frames_total", {"camera": "gate", "result": "read"}
+
 
 def shown(metrics: Metrics) -> dict[str, list[tuple[tuple[str, ...], float]]]:
     families = text_string_to_metric_families(metrics.exposition().decode())
@@ -37,3 +39,12 @@ def test_a_removed_camera_leaves_no_series_and_may_come_back() -> None:
         assert len(shown(metrics)["decoder_info"]) == 1
         metrics.remove_camera("gate")
         assert shown(metrics)["decoder_info"] == shown(metrics)["decoder_fallback"] == []
+
+
+def test_frames_of_a_camera_that_is_back_are_counted_and_shown() -> None:
+    metrics = Metrics()
+    metrics.count("gate", "read")
+    metrics.remove_camera("gate")
+    assert metrics.registry.get_sample_value(SERIES, READ) is None
+    metrics.count("gate", "read", 2)
+    assert metrics.registry.get_sample_value(SERIES, READ) == 2

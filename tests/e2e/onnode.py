@@ -20,6 +20,32 @@ done
 """
 
 
+_KILL_OF_NODE: Final = """
+for directory in /proc/[0-9]*; do
+    if [ "$(cat $directory/comm 2>/dev/null)" = "$PROGRAM" ]; then
+        kill -KILL ${directory#/proc/} 2>/dev/null && echo killed
+    fi
+done
+:
+"""
+
+
+def kill_of_node(program: str) -> None:
+    """End a program of the node itself at once, such as the kubelet; `revive` starts it again."""
+    if driver.existing():
+        pytest.skip("the node's processes are not ours")
+    node = [str(driver.kind_executable()), "exec", "--name", driver.NAME, "--"]
+    command = [*node, "env", f"PROGRAM={program}", "sh", "-uc", _KILL_OF_NODE]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    assert "killed" in done.stdout, f"no {program} on the node"
+
+
+def revive() -> None:
+    """Start what has died of the node itself."""
+    kubeconfig = ["--kubeconfig", str(driver.kubeconfig())]
+    subprocess.run([str(driver.kind_executable()), "create", "cluster", "--name", driver.NAME, *kubeconfig], check=True)
+
+
 def kill(pod: dict[str, Any], program: str) -> None:
     """End each process of a pod at once whose command line has these words, as the kernel does when memory is short."""
     if driver.existing():

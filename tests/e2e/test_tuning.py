@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 import cluster as driver
 import demo as demo_driver
+import onnode
 import pause
 import sites
 import test_denglin_ks20 as ks20
@@ -134,6 +135,12 @@ def failures(tuned: Kubectl) -> dict[str, int]:
     return failed()
 
 
+def on_trial() -> tuple[str, str]:
+    """How the last trial goes, and which it is."""
+    said = observation()
+    return said.probe_outcome, said.probe_id
+
+
 def decisions(kubectl: Kubectl) -> list[str]:
     """The story so far."""
     return [f"{line['decision']}: {line['message']}" for line in status(kubectl)["tuning"].get("log", [])]
@@ -143,10 +150,6 @@ def decisions(kubectl: Kubectl) -> list[str]:
 def test_a_bad_trial_ends_with_the_operator_gone_and_tuning_goes_on_once_it_is_back(
     tuned: Kubectl, operator: Kubectl
 ) -> None:
-    def on_trial() -> tuple[str, str]:
-        said = observation()
-        return said.probe_outcome, said.probe_id
-
     found = poll("a trial that runs", on_trial, lambda seen: seen[0] == "Running", CONVERGES_SECONDS)
     accepted = wire.from_json(
         dataplane.ServingConfig, tuned.get("configmap", names.serving(NAME))["data"][names.FILE_ACCEPTED]
@@ -241,3 +244,77 @@ def test_frozen_and_switched_off_it_serves_as_its_user_says(tuned: Kubectl) -> N
     )
     sites.change(NAMESPACE, NAME, tuning={"mode": "Auto"})
     poll("what was found is recalled", serving, lambda seen: seen[0] == "Tuned")
+
+
+def ends(kubectl: Kubectl) -> list[str]:
+    """How trials ended so far."""
+    return [line for line in decisions(kubectl) if line.startswith(("Kept", "Reverted"))]
+
+
+def _kill_triton(_: Kubectl) -> None:
+    (pod,) = sites.pods(NAMESPACE, NAME, names.COMPONENT_TRITON)
+    onnode.kill(pod, "tritonserver")
+
+
+def _kill_detector(_: Kubectl) -> None:
+    (pod,) = sites.pods(NAMESPACE, NAME, names.COMPONENT_TRITON)
+    onnode.kill(pod, "edgedetector.detector run")
+
+
+def _kill_operator(operator: Kubectl) -> None:
+    operator("delete", "pods", "-l", "app.kubernetes.io/component=operator", "--force", "--grace-period=0")
+
+
+def _kill_exporter(operator: Kubectl) -> None:
+    exporters = [pod for pod in operator.items("pods") if pod["metadata"]["name"].startswith(names.exporter(PROFILE))]
+    assert exporters
+    for pod in exporters:
+        operator("delete", "pod", pod["metadata"]["name"], "--force", "--grace-period=0")
+
+
+def _kill_kubelet(_: Kubectl) -> None:
+    onnode.kill_of_node("kubelet")
+
+
+@pytest.mark.parametrize(
+    "kill",
+    [_kill_triton, _kill_detector, _kill_operator, _kill_exporter, _kill_kubelet],
+    ids=lambda kill: kill.__name__,
+)
+def test_whatever_dies_in_the_middle_of_a_trial_it_ends_on_what_is_proven(
+    tuned: Kubectl, operator: Kubectl, kill: Callable[[Kubectl], None]
+) -> None:
+    tuned("delete", "configmap", names.tuning(NAME))  # it begins anew from the specification's knobs
+    _, trial = poll("a trial that runs", on_trial, lambda seen: seen[0] == "Running", CONVERGES_SECONDS)
+    kill(operator)
+    try:
+        poll("the trial's end is told", lambda: ends(tuned), bool, CONVERGES_SECONDS)
+    finally:
+        if kill is _kill_kubelet:
+            onnode.revive()
+    record = poll(
+        "it has converged",
+        lambda: ledger(tuned),
+        lambda found: found is not None and status(tuned)["tuning"]["phase"] == "Converged",
+        CONVERGES_SECONDS,
+        every=5.0,
+    )
+    print("\n".join(decisions(tuned)))
+    assert record is not None
+    assert record.attempt is None
+    data = tuned.get("configmap", names.serving(NAME))["data"]
+    assert names.FILE_PROBE not in data
+    accepted = wire.from_json(dataplane.ServingConfig, data[names.FILE_ACCEPTED])
+    served = poll(
+        "the pod serves what is accepted",
+        lambda: {model.serving_id for model in observation().models},
+        lambda ids: ids == {accepted.id},
+        REVERTS_SECONDS,
+    )
+    assert served == {accepted.id}
+    (model,) = status(tuned)["serving"]["models"]
+    start = (model["instances"], model.get("preferredBatchSizes")) == (1, [1])
+    assert start or any(line.startswith("Kept") for line in ends(tuned)), (
+        "what serves was proven in a trial, or is the start"
+    )
+    assert on_trial() != ("Running", trial)

@@ -91,9 +91,9 @@ bench-observation: ## what it costs a pod to be asked for its load, and the oper
 	@hack/bootstrap.sh
 	@PYTHONPATH=operator $(BIN)/python -m bench.observation
 
-bench-tuner: ## the tuner on 200 simulated servers whose best is known; ARGUMENTS="--held-out", "--interrupted 100" (fleets), "--real", "--live", "--rivals", "--reconfigurations 1000" (real Tritons)
+bench-tuner: ## the tuner on 200 simulated servers whose best is known; ARGUMENTS="simulate --held-out", "interrupted 100" (fleets), "real", "live", "rivals", "reconfigure 1000" (real Tritons)
 	@hack/bootstrap.sh
-	@PYTHONPATH=operator $(BIN)/python -m bench.tuner $(ARGUMENTS)
+	@PYTHONPATH=operator $(BIN)/python -m bench.tuner $(or $(ARGUMENTS),simulate)
 
 bench-tuning-load: ## what tuning 100 and 1,000 detectors costs the operator, at rest and while all converge
 	@hack/bootstrap.sh

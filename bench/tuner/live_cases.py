@@ -1,4 +1,4 @@
-"""Cases of the tuner on a real Triton: `python -m bench.tuner --live [CASE ...]`.
+"""Cases of the tuner on a real Triton: `python -m bench.tuner live [CASE ...]`.
 
 A case begins with knobs that somebody left, measures, tunes, measures the same again, and then a few configurations of
 a sweep, so that "best" is by the same measurement as "reached". Its demand is above what the box can do, so that

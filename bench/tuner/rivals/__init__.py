@@ -1,1 +1,1 @@
-"""Ours beside what others tune a Triton with, on one real server: `python -m bench.tuner --rivals`."""
+"""Ours beside what others tune a Triton with, on one real server: `python -m bench.tuner rivals`."""

@@ -213,7 +213,7 @@ class DetectorReconciler:
         )
 
     def _began(self, detector: EdgeDetector, ledger: Ledger | None) -> datetime | None:
-        if ledger is not None:
+        if ledger is not None and not ledger.begins:
             return datetime.fromtimestamp(ledger.began, UTC)
         return datetime.fromisoformat(detector.created) if detector.created else None
 

@@ -147,11 +147,24 @@ def situation(
             max_queue_delay_microseconds=tuning.bounds.max_queue_delay // timedelta(microseconds=1),
         ),
         cameras=math.ceil(len(detector.spec.cameras) / max(1, pods)),
+        cameras_by_model=_cameras(detector, pods),
         in_place=profile.spec.can("instanceChangeInPlace"),
         coexisting=profile.spec.can("coexistingReload"),
         mode=asked,
         accepted=_accepted(ledger, detector) if ledger is not None else None,
     )
+
+
+def _cameras(detector: EdgeDetector, pods: int) -> dict[str, int]:
+    """Return how many cameras of a pod each model serves about, those for which it may stand in under overload too."""
+    spec = detector.spec
+    wanted = [set(camera.models or spec.usual_models) for camera in spec.cameras]
+    stands = {model.name: {model.name} | {o.name for o in spec.models if o.smaller_variant == model.name}
+              for model in spec.models}  # fmt: skip
+    return {
+        name: math.ceil(sum(not names.isdisjoint(each) for each in wanted) / max(1, pods))
+        for name, names in stands.items()
+    }
 
 
 def memory(detector: EdgeDetector, profile: AcceleratorProfile) -> float | None:

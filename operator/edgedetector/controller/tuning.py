@@ -39,7 +39,10 @@ from edgedetector.observe.load import Samples
 from edgedetector.status.view import Standing
 from edgedetector.tuning import ledger as ledgers
 from edgedetector.tuning.decision import Decision, Kind, Report
+from edgedetector.tuning.ledger import Ledger
 from edgedetector.tuning.record import State, bounded
+from edgedetector.tuning.situation import Mode
+from edgedetector.tuning.telling import looked
 
 if TYPE_CHECKING:
     from edgedetector.api.edgedetector import EdgeDetector
@@ -49,7 +52,7 @@ if TYPE_CHECKING:
     from edgedetector.controller.keys import Key
     from edgedetector.controller.shell import Shell
     from edgedetector.observe.scrape import Target
-    from edgedetector.tuning.ledger import Ledger, Line
+    from edgedetector.tuning.ledger import Line
     from edgedetector.tuning.situation import Situation
 
     Ask = Callable[[Target], Awaitable[Observation | None]]
@@ -199,8 +202,10 @@ class Tuner:
             watched.answered = self._clock()  # nobody asks, so that nobody is silent
             if ledger is not None and ledger.attempt is not None:
                 await self._end_trial(key, watched, ledger)
+            elif charge.ready and not charge.detector.suspend:
+                await self._look_on(watched)
             return True
-        if ledger is None:
+        if ledger is None or ledger.begins:
             return charge.ready and await self._begin(key, watched)
         if charge.ready or charge.refused or ledger.attempt is not None:
             report = await self._observe(watched)
@@ -218,7 +223,8 @@ class Tuner:
     async def _begin(self, key: Key, watched: Watched) -> bool:
         charge = watched.charge
         text = "tuning begins with what spec.serving says"
-        first = ledgers.begun(terms.start_of(*charge.subject), terms.specified(charge.detector), self._time(), text)
+        start, knobs = terms.start_of(*charge.subject), terms.specified(charge.detector)
+        first = ledgers.begun(start, knobs, self._time(), text, watched.ledger)
         await self._write(key, watched, first, State())
         return True
 
@@ -261,16 +267,44 @@ class Tuner:
         if after != ledger:
             tell = functools.partial(watched.capacity, state, len(report.pods), situation, now)
             capacity = await asyncio.get_running_loop().run_in_executor(self._pool, tell)
-        stays = self._watched.get(key) is watched and watched.charge.subject == charge.subject
-        if not stays or watched.state is not before or watched.doubtful:
-            return  # a pass has told something else meanwhile
+        if not self._stays(watched, charge, before):
+            return
         if after == ledger:
             watched.state = state
+            await self._retell(watched, charge, report, situation)
             return
         after = ledgers.entered(ledger, state, decision, now, memory=memory, capacity=capacity)
         await self._write(key, watched, after, state)
         if decision.kind != Kind.WAIT:
             self._shell.metrics.tuning_decisions.labels(decision.kind).inc()
+
+    async def _look_on(self, watched: Watched) -> None:
+        """Look at what limits a detector that nobody tunes."""
+        charge = watched.charge
+        report = await self._observe(watched)
+        situation = terms.situation(*charge.subject, Mode.FROZEN, watched.ledger, len(report.pods))
+        await self._retell(watched, charge, report, situation)
+
+    async def _retell(self, watched: Watched, charge: Charge, report: Report, situation: Situation) -> None:
+        """Tell what limits a detector, where that is for good another thing than is told: to know it takes no tuner."""
+        now, state, serves = self._time(), watched.state, charge.terms.known.get(charge.terms.accepted.id)
+        fresh = any(not window.disturbed for window in report.windows)
+        if watched.trying or serves is None or not fresh or not watched.looks.due(now):
+            return
+        pods, shown = len(report.pods), replace(state, accepted=dict(serves))
+        look = functools.partial(watched.capacity, shown, pods, situation, now, idle=True)
+        found = await asyncio.get_running_loop().run_in_executor(self._pool, look)
+        if not self._stays(watched, charge, state):
+            return
+        before = watched.ledger or Ledger(terms.start_of(*charge.subject), now, terms.specified(charge.detector))
+        watched.looks, new = looked(watched.looks, before.capacity, found, now)
+        if new and found is not None:
+            await self._write(charge.key, watched, ledgers.retold(before, found), state)
+
+    def _stays(self, watched: Watched, charge: Charge, state: State) -> bool:
+        """Tell whether no pass has told something else since a calculation began."""
+        same = self._watched.get(charge.key) is watched and watched.charge.subject == charge.subject
+        return same and watched.state is state and not watched.doubtful
 
     async def _stepped(self, watched: Watched, report: Report, situation: Situation) -> tuple[State, Decision, float]:
         """Take a step; where one has to choose, when it is his turn, and until then without."""

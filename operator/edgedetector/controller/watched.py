@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Final
 from edgedetector.controller.logs import about, frames
 from edgedetector.observe.load import Samples
 from edgedetector.status.view import Standing
-from edgedetector.tuning.capacity import measured
+from edgedetector.tuning.capacity import measured, unmeasured
 from edgedetector.tuning.diagnosis import diagnose
 from edgedetector.tuning.known import known
-from edgedetector.tuning.record import State
+from edgedetector.tuning.record import State, key
+from edgedetector.tuning.telling import Looks
 
 if TYPE_CHECKING:
     from edgedetector.cluster.client import Object
@@ -55,6 +56,8 @@ class Watched:
     """By pod, the last window that tells something."""
     recent: deque[Window] = field(default_factory=lambda: deque(maxlen=RECENT))
     """Those of all pods, oldest first."""
+    looks: Looks = field(default_factory=Looks)
+    """At what limits it."""
 
     @property
     def trying(self) -> bool:
@@ -67,11 +70,21 @@ class Watched:
         self.shown = {pod.pod: window for pod in pods if (window := seen.get(pod.pod) or self.shown.get(pod.pod))}
         self.recent.extend(seen.values())
 
-    def capacity(self, state: State, pods: int, situation: Situation, now: float) -> Capacity | None:
-        """Return what the pods serve now, and what limits it; None if that cannot be told, which holds up nothing."""
+    def capacity(
+        self, state: State, pods: int, situation: Situation, now: float, *, idle: bool = False
+    ) -> Capacity | None:
+        """Return what the pods serve now, and what limits it; None if that cannot be told, which holds up nothing.
+
+        Parameters
+        ----------
+        idle
+            To tell what limits it also where too little is executed to say what the pods would serve.
+        """
         spec, profile = self.charge.detector.spec, self.charge.profile.spec
         try:
             found = measured(self.shown.values(), state.accepted, pods, now)
+            if found is None and idle:
+                found = unmeasured(self.shown.values(), state.accepted, pods, now, self._told(key(state.accepted)))
             if found is None:
                 return None
             limits = diagnose(
@@ -80,7 +93,13 @@ class Watched:
         except Exception as error:  # noqa: BLE001 - it is for people alone
             logger.error("what limits it cannot be told", extra=about(self.charge.key, traceback=frames(error)))  # noqa: TRY400
             return None
-        return replace(found, limit=limits.limit, message=limits.message)
+        remedy = limits.bottleneck.remedy
+        return replace(found, limit=limits.limit, message=limits.message, remedy=remedy, of=key(state.accepted))
+
+    def _told(self, configuration: str) -> Capacity | None:
+        """Return the capacity on record, if it is of a configuration."""
+        told = self.ledger.capacity if self.ledger is not None else None
+        return told if told is not None and told.of == configuration else None
 
 
 def _short(window: Window) -> Window:

@@ -114,7 +114,8 @@ def capacity(ledger: Ledger | None) -> Json:
     known: Capacity | None = ledger.capacity if ledger is not None else None
     if known is None:
         return {}
-    found = {"framesPerSecond": f"{known.frames:.0f}", "demand": f"{known.demand:g}", "limit": known.limit[:MAX_WORD]}
+    frames = f"{known.frames:.0f}" if known.frames > 0 else ""
+    found = {"framesPerSecond": frames, "demand": f"{known.demand:g}", "limit": known.limit[:MAX_WORD]}
     found["message"] = known.message[:MAX_LINE]
     return {**{name: value for name, value in found.items() if value}, "since": _time(known.at)}
 

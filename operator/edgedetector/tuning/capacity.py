@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from edgedetector.tuning.ledger import Capacity
@@ -23,12 +23,27 @@ def measured(windows: Iterable[Window], configuration: Configuration, pods: int,
     capacities = [frames for window in shown if (frames := _frames(window)) is not None]
     if not capacities or pods <= 0:
         return None
-    demand = sum(model.demand for window in shown for model in window.models.values()) / len(shown)
-    return Capacity(
-        frames=round(sum(capacities) / len(capacities) * pods, 1),
-        demand=round(demand * pods, 1),
-        at=now,
-    )
+    return Capacity(frames=round(sum(capacities) / len(capacities) * pods, 1), demand=_demand(shown, pods), at=now)
+
+
+def unmeasured(
+    windows: Iterable[Window], configuration: Configuration, pods: int, now: float, told: Capacity | None = None
+) -> Capacity | None:
+    """Return what is wanted of so many pods where too little is executed to say what they serve.
+
+    Parameters
+    ----------
+    told
+        Of the same configuration, while more was executed.
+    """
+    shown = [window for window in windows if _shows(window, configuration)]
+    if not shown:
+        return None
+    return Capacity(frames=told.frames if told is not None else 0.0, demand=_demand(shown, pods), at=now)
+
+
+def _demand(shown: Sequence[Window], pods: int) -> float:
+    return round(sum(model.demand for window in shown for model in window.models.values()) / len(shown) * pods, 1)
 
 
 def _shows(window: Window, configuration: Configuration) -> bool:

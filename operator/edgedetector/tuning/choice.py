@@ -112,7 +112,7 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
             present, _hopeless(state, situation, looked, present)
         )
     frail = _frail([late(model, state.visits, situation, PAUSE) for model in
-                    lanes(state.accepted, curves, state.visits, situation.cameras)], situation)  # fmt: skip
+                    lanes(state.accepted, curves, state.visits, situation)], situation)  # fmt: skip
     return _most_promising(situation, present, safe, recalled, frail=frail) or Nothing(present)
 
 

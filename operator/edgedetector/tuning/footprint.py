@@ -111,7 +111,7 @@ def _instance(name: str, knobs: Knobs, now: Visit, visits: Sequence[Visit], situ
 def _steps(name: str, visits: Sequence[Visit], *, of: Axis, beside: Axis) -> list[float]:
     """Return bytes for each step on the axis `of`, from pairs of visits that differ in nothing else that counts."""
     found = []
-    newest = sorted((visit for visit in visits if name in visit.models), key=lambda visit: visit.ended)[-_COMPARED:]
+    newest = [visit for visit in visits if name in visit.models][-_COMPARED:]
     for one, other in combinations(newest, 2):
         first, second = one.models[name].knobs, other.models[name].knobs
         step = of(second) - of(first)

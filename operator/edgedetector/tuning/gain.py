@@ -31,7 +31,11 @@ def gain(one: Prediction, other: Prediction, situation: Situation) -> Range:
     Both come from one cost curve and err together: the worst of one goes with the worst of the other, so that what is
     not known of the server does not make two configurations differ that it serves alike.
     """
-    pairs = (_worst(one), _worst(other)), (one, other), (_best(one), _best(other))
+    pairs = (
+        (_end(one, best=False), _end(other, best=False)),
+        (one, other),
+        (_end(one, best=True), _end(other, best=True)),
+    )
     figures = [better(*pair, situation) for pair in pairs]
     if not all(math.isfinite(figure) for figure in figures):
         return _NEVER
@@ -65,8 +69,9 @@ def measured_gain(one: tuple[Prediction, Visit], other: tuple[Prediction, Visit]
 def _apart(one: Prediction, other: Prediction, situation: Situation) -> Range:
     """Return the gain of figures that were measured each by itself, and err each by itself."""
     mean = better(one, other, situation)
-    low = math.hypot(mean - better(_worst(one), other, situation), mean - better(one, _best(other), situation))
-    high = math.hypot(better(_best(one), other, situation) - mean, better(one, _worst(other), situation) - mean)
+    ours, theirs = ({best: _end(each, best=best) for best in (False, True)} for each in (one, other))
+    low = math.hypot(mean - better(ours[False], other, situation), mean - better(one, theirs[True], situation))
+    high = math.hypot(better(ours[True], other, situation) - mean, better(one, theirs[False], situation) - mean)
     return Range(mean - low, mean, mean + high) if math.isfinite(low + mean + high) else _NEVER
 
 
@@ -116,27 +121,23 @@ def _grounded_model(model: ModelPrediction, seen: ModelVisit, noise: float, limi
     return replace(model, capacity=capacity, latency=latency)
 
 
-def _best(prediction: Prediction) -> Prediction:
-    def model(each: ModelPrediction) -> ModelPrediction:
-        return replace(each, capacity=_at(each.capacity.high), latency=_at(each.latency.low))
+def _end(prediction: Prediction, *, best: bool) -> Prediction:
+    """Return a prediction with everything as good, or as bad, as it may turn out to be."""
+
+    def more(figure: Range) -> Range:
+        return _at(figure.high if best else figure.low)
+
+    def less(figure: Range) -> Range:
+        return _at(figure.low if best else figure.high)
 
     used = prediction.utilization
     return replace(
         prediction,
-        models={name: model(each) for name, each in prediction.models.items()},
-        utilization=used and _at(used.low),
-    )
-
-
-def _worst(prediction: Prediction) -> Prediction:
-    def model(each: ModelPrediction) -> ModelPrediction:
-        return replace(each, capacity=_at(each.capacity.low), latency=_at(each.latency.high))
-
-    used = prediction.utilization
-    return replace(
-        prediction,
-        models={name: model(each) for name, each in prediction.models.items()},
-        utilization=used and _at(used.high),
+        models={
+            name: replace(model, capacity=more(model.capacity), latency=less(model.latency))
+            for name, model in prediction.models.items()
+        },
+        utilization=used and less(used),
     )
 
 

@@ -61,7 +61,7 @@ _NOISE: Final = 0.08
 """Relative error of a percentile over the windows of a visit (30 s windows: 38 to 44 ms at the same load)."""
 
 
-def lanes(configuration: Configuration, curves: Curves, visits: Sequence[Visit], cameras: int) -> list[Lane]:
+def lanes(configuration: Configuration, curves: Curves, visits: Sequence[Visit], situation: Situation) -> list[Lane]:
     """Return the models with what the others of the configuration take of the device, at the present demand."""
     now = resources.latest(visits)
     seen = now.models if now else {}
@@ -79,8 +79,9 @@ def lanes(configuration: Configuration, curves: Curves, visits: Sequence[Visit],
             batch=resources.batch(knobs, cameras),
         )
         for name, knobs in sorted(configuration.items())
+        for cameras in [situation.cameras_of(name)]
     ]
-    return [replace(model, prepare=_prepare(model, visits, cameras)) for model in found]
+    return [replace(model, prepare=_prepare(model, visits, situation.cameras_of(model.name))) for model in found]
 
 
 def outcome(model: Lane, visits: Sequence[Visit], situation: Situation, *, rough: bool = False) -> ModelPrediction:
@@ -281,7 +282,7 @@ def _anchor(model: Lane, visits: Sequence[Visit], situation: Situation) -> _Anch
     if not told:
         return _Anchor()
     seen = next((each for each in reversed(told) if each.knobs == model.knobs), told[-1])
-    batch = resources.batch(seen.knobs, situation.cameras)
+    batch = resources.batch(seen.knobs, situation.cameras_of(model.name))
     then = replace(model, knobs=seen.knobs, batch=batch)
     return _Anchor(seen, batch, 1.0 if _overloaded(seen) else _surge(then, seen, situation))
 

@@ -76,12 +76,16 @@ class Capacity:
     """What all pods serve with the accepted configuration. Frames a second."""
 
     frames: float
+    """0: too little was executed to tell."""
     demand: float
     limit: str = ""
     """What bounds it, in a word of the diagnosis, e.g. accelerator, cpu, link."""
     at: float = 0.0
     message: str = ""
     """The same as `limit`, with evidence and remedy."""
+    remedy: str = ""
+    of: str = ""
+    """The configuration that it is of, as `record.key` writes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,11 @@ class Ledger:
     """Frames a second of the first capacity that was known; 0: none was."""
 
     @property
+    def begins(self) -> bool:
+        """Whether tuning is still to begin: it only was told what limits the box, with tuning switched off."""
+        return not self.log and not self.why
+
+    @property
     def message(self) -> str:
         """The last line of the log."""
         return self.log[-1].message if self.log else ""
@@ -124,7 +133,8 @@ class Ledger:
     @property
     def gain(self) -> float | None:
         """Capacity now over the first that was known."""
-        return self.capacity.frames / self.baseline if self.capacity is not None and self.baseline > 0 else None
+        frames = self.capacity.frames if self.capacity is not None else 0.0
+        return frames / self.baseline if frames > 0 and self.baseline > 0 else None
 
 
 def sound(ledger: Ledger) -> bool:
@@ -141,9 +151,15 @@ def sound(ledger: Ledger) -> bool:
     )
 
 
-def begun(start: str, accepted: Configuration, now: float, message: str) -> Ledger:
-    """Return the ledger of a tuning that begins."""
-    return Ledger(start, now, dict(accepted), log=(Line(now, BEGUN, message),))
+def begun(start: str, accepted: Configuration, now: float, message: str, before: Ledger | None = None) -> Ledger:
+    """Return the ledger of a tuning that begins, where only its capacity was told before."""
+    first = before or Ledger(start, now)
+    return replace(first, began=now, accepted=dict(accepted), log=(Line(now, BEGUN, message),))
+
+
+def retold(ledger: Ledger, capacity: Capacity) -> Ledger:
+    """Return the ledger with what limits the box as it is now; nothing else changes."""
+    return replace(ledger, capacity=capacity, baseline=ledger.baseline or capacity.frames)
 
 
 def entered(
@@ -224,7 +240,7 @@ def _told(
     if after.converged and not before.converged:
         lines.append(Line(now, CONVERGED, decision.message or "nothing that is safe promises more at this load"))
     about_what_serves = decision.kind in {Kind.KEEP, Kind.REVERT, Kind.RECOMMEND} or after.converged != before.converged
-    if capacity is None or not (about_what_serves or after.capacity is None):
+    if capacity is None or not (about_what_serves or after.capacity is None or not after.capacity.frames):
         return replace(after, log=tuple(lines[-LOG:]))
     baseline = after.baseline or capacity.frames
     return replace(after, log=tuple(lines[-LOG:]), capacity=capacity, baseline=baseline)

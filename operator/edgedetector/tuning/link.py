@@ -38,7 +38,7 @@ def an_image(name: str, visits: Sequence[Visit], tensors: float) -> Range:
     alone = [visit for visit in visits if _alone(name, visit)]
     if not alone or not sharing.known(tensors):
         return NONE
-    visit = max(alone, key=lambda one: one.ended)
+    visit = alone[-1]
     found = _waits(visit.models[name], sharing.share(visit.utilization or 0.0))
     fastest, slowest = tensors / NARROW, tensors / SLOWEST_LINK
     most = max((one.models[name].rate for one in visits if name in one.models), default=0.0)

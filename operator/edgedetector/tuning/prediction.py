@@ -46,14 +46,14 @@ def predict(
         From few frames, and of capacities only what is expected: a tenth of the time.
     """
     now = resources.present(visits, present)
-    models = lanes(configuration, curves, visits, situation.cameras)
+    models = lanes(configuration, curves, visits, situation)
     predictions = {model.name: outcome(model, visits, situation, rough=rough) for model in models}
     if len(models) > 1:
         predictions = jointly(models, predictions, visits, situation, rough=rough)
     used, change = footprint.memory(configuration, visits, situation, now)
     return Prediction(
         models=predictions,
-        utilization=_utilization(predictions, models, visits, situation.cameras),
+        utilization=_utilization(predictions, models, visits, situation),
         host=_host(predictions, resources.latest(visits)),
         memory=used,
         change_memory=change,
@@ -103,11 +103,18 @@ def _log_ratio(one: float, other: float) -> float:
 
 
 def _utilization(
-    predictions: Mapping[str, ModelPrediction], models: Sequence[Lane], visits: Sequence[Visit], cameras: int
+    predictions: Mapping[str, ModelPrediction], models: Sequence[Lane], visits: Sequence[Visit], situation: Situation
 ) -> Range | None:
     wanted = sum(one.device for one in predictions.values())
     told = [
-        (sum(worked(model, visit.models[model.name], cameras) for model in models if model.name in visit.models), visit)
+        (
+            sum(
+                worked(model, visit.models[model.name], situation.cameras_of(model.name))
+                for model in models
+                if model.name in visit.models
+            ),
+            visit,
+        )
         for visit in visits
         if visit.utilization is not None
     ]

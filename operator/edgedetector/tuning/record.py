@@ -116,6 +116,7 @@ class State:
     trial: Trial | None = None
     kept: Kept | None = None
     visits: tuple[Visit, ...] = ()
+    """In the order in which they were last seen, one of each configuration."""
     demand: Mapping[str, float] = field(default_factory=dict)
     """Smoothed, images a second a pod."""
     level: Mapping[str, int] = field(default_factory=dict)
@@ -191,18 +192,19 @@ def bounded(state: State) -> State:
 
 
 def _bounded_visits(state: State) -> tuple[Visit, ...]:
-    """Keep the accepted one and the one on trial, then the latest, as far as they fit."""
+    """Keep the accepted one and the one on trial, then the latest, as far as they fit; and their order."""
     precious = [state.accepted] + ([state.trial.configuration] if state.trial else [])
-    ranked = sorted(state.visits, key=lambda visit: (visit.configuration in precious, visit.ended), reverse=True)
-    kept: list[Visit] = []
+    places = enumerate(thinned(visit, SIZES) for visit in state.visits)
+    ranked = sorted(places, key=lambda place: (place[1].configuration in precious, place[0]), reverse=True)
+    kept: list[tuple[int, Visit]] = []
     models = sizes = 0
-    for visit in (thinned(visit, SIZES) for visit in ranked):
+    for place, visit in ranked:
         models += len(visit.models)
         sizes += sum(len(model.batches) for model in visit.models.values())
         if kept and (models > VISITS or sizes > BATCH_SIZES):
             break
-        kept.append(visit)
-    return tuple(sorted(kept, key=lambda visit: visit.ended))
+        kept.append((place, visit))
+    return tuple(visit for _, visit in sorted(kept, key=lambda one: one[0]))
 
 
 def thinned(visit: Visit, most: int) -> Visit:

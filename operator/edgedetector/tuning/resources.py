@@ -24,8 +24,11 @@ decoded whatever becomes of their frames)."""
 
 
 def latest(visits: Sequence[Visit]) -> Visit | None:
-    """Return the visit that ended last."""
-    return max(visits, key=lambda visit: visit.ended if math.isfinite(visit.ended) else -math.inf, default=None)
+    """Return the visit that ended last: the last one, since they stand in the order in which they were last seen.
+
+    Not that of the latest time: a clock that was set back has seen later ones than what is seen now.
+    """
+    return visits[-1] if visits else None
 
 
 def present(visits: Sequence[Visit], configuration: Configuration | None = None) -> Visit | None:
@@ -52,7 +55,7 @@ def shared_memory(configuration: Configuration, situation: Situation) -> float |
         engine = situation.engines.get(name)
         if engine is None or not known(engine.region):
             return None
-        total += engine.region * requests_at_once(knobs.instances) * batch(knobs, situation.cameras)
+        total += engine.region * requests_at_once(knobs.instances) * batch(knobs, situation.cameras_of(name))
     return total
 
 

@@ -76,6 +76,8 @@ class Situation:
     limits: Limits = field(default_factory=Limits)
     cameras: int = 0
     """How many cameras a pod has about; 0: not known."""
+    cameras_by_model: Mapping[str, int] = field(default_factory=dict)
+    """How many of them a model serves, where that is stated: a batch holds one frame of each at most."""
     in_place: bool = False
     """A change of instances alone keeps the old ones (verified); otherwise every change is a whole reload, for which
     old and new instances coexist in the accelerator's memory."""
@@ -87,3 +89,7 @@ class Situation:
     accepted: Configuration | None = None
     """What the serving configuration on record says is accepted: where to begin when the tuner's own record is lost;
     None: not known, the start."""
+
+    def cameras_of(self, model: str) -> int:
+        """Return how many cameras of a pod a model serves about; 0: not known."""
+        return self.cameras_by_model.get(model, self.cameras)

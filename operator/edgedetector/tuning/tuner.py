@@ -10,7 +10,7 @@ import hashlib
 import math
 from dataclasses import replace
 
-from edgedetector.tuning import probing, transitions
+from edgedetector.tuning import probing, transitions, visits
 from edgedetector.tuning.choice import within
 from edgedetector.tuning.decision import Decision, Kind, Report
 from edgedetector.tuning.record import State, bounded
@@ -34,6 +34,7 @@ def step(state: State, report: Report, situation: Situation, now: float) -> tupl
     if wrong := contradiction(situation):
         return _stopped(state, report, wrong, now)
     state, changed = _of_this_specification(state, situation, now)
+    state = replace(state, visits=visits.before(state.visits, now))
     state, report = _without_repetitions(state, report)
     state, decision = _stepped(state, report, situation, changed, now)
     return bounded(state), decision

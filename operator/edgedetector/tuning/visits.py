@@ -83,6 +83,14 @@ def merged(old: Visit | None, window: Window, now: float, percent: int = 99) -> 
     )
 
 
+def before(visits: Sequence[Visit], now: float) -> tuple[Visit, ...]:
+    """Return the visits with none that ends ahead of the clock, which then was set back.
+
+    Measured against a time that is years away all that is seen now would be years old, and count for nothing.
+    """
+    return tuple(visit if visit.ended <= now else replace(visit, ended=now) for visit in visits)
+
+
 def begun_anew(visit: Visit) -> Visit:
     """Return a visit that keeps what is known of the cost of batches, at a quarter of its weight, and nothing else.
 

@@ -177,6 +177,20 @@ def test_out_of_the_bounds_of_now_the_specification_counts() -> None:
     assert served(bounded, ledger(detector(), people=GOOD)).accepted == UNTUNED
 
 
+def test_the_cameras_of_a_model_are_those_that_it_serves_or_may_stand_in_for() -> None:
+    """A batch holds one frame of a camera: of a model that two cameras name none is larger than two."""
+    people = scenarios.minimal()["models"][0]
+    models = [{**people, "smallerVariant": "small"}, {**people, "name": "small"}, {**people, "name": "plates"}]
+    cameras = [{"name": f"c{n}", "url": f"rtsp://a/{n}"} for n in range(5)]
+    cameras += [{"name": "gate", "url": "rtsp://a/9", "models": ["plates"]}]
+    owner = detector(models=models, cameras=cameras)
+    found = terms.situation(owner, CPU, Mode.AUTO, None)
+    assert found.cameras == 6
+    assert {name: found.cameras_of(name) for name in found.start} == {"people": 5, "small": 5, "plates": 6}
+    assert terms.situation(owner, CPU, Mode.AUTO, None, 2).cameras_of("people") == 3
+    assert found.cameras_of("not stated") == 6
+
+
 def trying(owner: EdgeDetector, now: float = NOW) -> terms.Terms:
     attempt = Attempt("p1", "yard-triton-1", {"people": Knobs(4, 8)}, ttl=12.0, renewed=NOW, renewal=2)
     return served(owner, dataclasses.replace(ledger(detector(), people=GOOD), attempt=attempt), now)

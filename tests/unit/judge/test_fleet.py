@@ -1,6 +1,6 @@
 """Replicas, ladders, an autoscaler and one tuner, and whatever goes wrong: what holds always, and that it ends.
 
-The property tests draw a site and what happens to it. `python -m bench.tuner --interrupted N` runs as many more.
+The property tests draw a site and what happens to it. `python -m bench.tuner interrupted N` runs as many more.
 """
 
 from __future__ import annotations

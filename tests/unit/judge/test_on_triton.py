@@ -1,4 +1,4 @@
-"""The simulated batcher beside a real Triton: which batches it makes. How long they take is for `bench.tuner --real`.
+"""The simulated batcher beside a real Triton: which batches it makes. How long they take is for `bench.tuner real`.
 
 The first run installs tritonserver (140 MB) in the cache.
 """

@@ -1,16 +1,18 @@
-"""What is known to be wrong in tuning, each with the input that shows it: strict, so that a mend takes it away."""
+"""What was known to be wrong in tuning, each with the input that showed it."""
 
 from __future__ import annotations
 
-import pytest
+from dataclasses import replace
 
 from edgedetector.api.observation import bound
 from edgedetector.tuning import choice, memory, resources, sharing, visits
 from edgedetector.tuning.capacity import measured
 from edgedetector.tuning.curve import learn
+from edgedetector.tuning.decision import Report
 from edgedetector.tuning.evidence import ModelPrediction, ModelVisit, Prediction, Range, Visit
 from edgedetector.tuning.record import State
 from edgedetector.tuning.situation import Engine, Limits, Situation
+from edgedetector.tuning.tuner import step
 from edgedetector.tuning.window import BatchTime, Knobs, ModelWindow, Window
 
 YEARS = 12 * 365 * 86400.0
@@ -42,7 +44,6 @@ def test_a_clock_that_was_years_ahead_denies_nothing_for_years() -> None:
     assert not memory.denied(state, {"people": Knobs(2)}, 0.0)
 
 
-@pytest.mark.xfail(strict=True, reason="visits are told apart by a time that may lie ahead of the present clock")
 def test_after_the_clock_was_set_back_the_present_load_is_that_of_the_latest_window() -> None:
     def visit(instances: int, demand: float, ended: float) -> Visit:
         return Visit({"people": ModelVisit(Knobs(instances), demand=demand)}, 60.0, ended)
@@ -51,6 +52,21 @@ def test_after_the_clock_was_set_back_the_present_load_is_that_of_the_latest_win
     now = resources.latest((before, after))
     assert now is not None
     assert now.models["people"].demand == 90.0
+
+
+def test_after_the_clock_was_set_back_nothing_is_seen_in_the_future_of_it_and_the_order_stays() -> None:
+    """Else what is seen now would be measured against a time that is years away, and count for nothing."""
+    config = {"people": Knobs()}
+    told = Situation(config, {"people": Engine(1)})
+    seen = tuple(
+        Visit({"people": ModelVisit(Knobs(instances), demand=10.0 * instances)}, 60.0, ended, windows=6)
+        for instances, ended in ((1, 50.0), (3, YEARS), (2, YEARS + 60.0))
+    )
+    first, _ = step(State(), Report(("a",)), told, 100.0)
+    after, _ = step(replace(first, visits=seen), Report(("a",)), told, 100.0)
+    assert [visit.ended for visit in after.visits] == [50.0, 100.0, 100.0]
+    assert [visit.models["people"].knobs.instances for visit in after.visits] == [1, 3, 2]
+    assert resources.latest(after.visits) == after.visits[-1]
 
 
 def test_a_percentile_does_not_remember_each_slow_frame_of_the_last_hours() -> None:

@@ -12,8 +12,10 @@ from tests.unit.tuning.toy import World, ran
 from tests.unit.tuning.truths import ALONE, EPOCH, MODEL, Truth, situation
 
 from edgedetector.tuning import footprint, resources
+from edgedetector.tuning.curve import learn
 from edgedetector.tuning.decision import Decision, Kind
 from edgedetector.tuning.evidence import Range
+from edgedetector.tuning.lane import lanes
 from edgedetector.tuning.situation import Engine, Limits
 from edgedetector.tuning.window import Configuration, Knobs, Window
 
@@ -25,6 +27,17 @@ def test_an_exporter_that_lags_behind_does_not_make_instances_free() -> None:
     _, change = footprint.memory({MODEL: Knobs(4, 1)}, visits, situation(), visits[-1])
     assert change is not None
     assert change.high >= 900e6 + 4 * 450e6, "an instance takes at most what is used, shared by all: 450 MB"
+
+
+def test_a_batch_of_a_model_holds_a_frame_of_each_of_its_own_cameras_at_most() -> None:
+    """Two of a pod's 32 cameras: a batch of 2, and shared memory for that, though others' batches are larger."""
+    where = replace(situation(), engines={MODEL: Engine(32, region=1e6)}, cameras=32)
+    few = replace(where, cameras_by_model={MODEL: 2})
+    wide = {MODEL: Knobs(1, 32)}
+    assert resources.shared_memory(wide, where) == 16 * resources.shared_memory(wide, few)
+    visit = Truth().visit(ALONE)
+    curves = learn([visit], where.engines)
+    assert [lane.batch for each in (where, few) for lane in lanes(wide, curves, [visit], each)] == [32, 2]
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.floats(1e6, 5e9), st.floats(0, 2e9), st.booleans())

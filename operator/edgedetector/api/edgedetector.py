@@ -338,6 +338,8 @@ class EdgeDetector:
     deleting: bool = False
     frozen: bool = False
     """The user wants tuning to leave everything as it is for now (`names.ANNOTATION_TUNING`)."""
+    retune: str = ""
+    """Text with which the user last asked for tuning anew (`names.ANNOTATION_RETUNE`); empty: never."""
     created: str = ""
     """RFC 3339, UTC."""
 
@@ -356,6 +358,7 @@ class EdgeDetector:
             If a field is missing, has a wrong type, or contradicts another one.
         """
         metadata = obj["metadata"]
+        annotations = metadata.get("annotations") or {}
         spec = decode(DetectorSpec, obj.get("spec") or {}, "spec")
         rules.check(spec)
         return cls(
@@ -365,6 +368,7 @@ class EdgeDetector:
             generation=metadata.get("generation", 0),
             spec=spec,
             deleting=metadata.get("deletionTimestamp") is not None,
-            frozen=(metadata.get("annotations") or {}).get(names.ANNOTATION_TUNING) == names.FROZEN,
+            frozen=annotations.get(names.ANNOTATION_TUNING) == names.FROZEN,
+            retune=annotations.get(names.ANNOTATION_RETUNE, "")[: names.MAX_RETUNE],
             created=metadata.get("creationTimestamp") or "",
         )

@@ -52,6 +52,11 @@ ANNOTATION_CAPPED: Final = f"{GROUP}/capped"
 ANNOTATION_TUNING: Final = f"{GROUP}/tuning"
 FROZEN: Final = "Frozen"
 
+# On an EdgeDetector, set by its user: any new text has tuning look anew, while what was found serves on.
+ANNOTATION_RETUNE: Final = f"{GROUP}/retune"
+MAX_RETUNE: Final = 256
+"""Characters of such a text that count: it goes on record."""
+
 COMPONENT_TRITON: Final = "triton"
 COMPONENT_MEDIA: Final = "media"
 COMPONENT_EXPORTER: Final = "exporter"

@@ -207,6 +207,9 @@ class Tuner:
             return True
         if ledger is None or ledger.begins:
             return charge.ready and await self._begin(key, watched)
+        if charge.detector.retune not in {"", ledger.asked} and asked != Mode.FROZEN:
+            await self._retune(key, watched, ledger)
+            return True
         if charge.ready or charge.refused or ledger.attempt is not None:
             report = await self._observe(watched)
             silent = watched.answered < self._clock() - SILENCE
@@ -224,9 +227,14 @@ class Tuner:
         charge = watched.charge
         text = "tuning begins with what spec.serving says"
         start, knobs = terms.start_of(*charge.subject), terms.specified(charge.detector)
-        first = ledgers.begun(start, knobs, self._time(), text, watched.ledger)
+        first = ledgers.begun(start, knobs, self._time(), text, watched.ledger, asked=charge.detector.retune)
         await self._write(key, watched, first, State())
         return True
+
+    async def _retune(self, key: Key, watched: Watched, ledger: Ledger) -> None:
+        """Forget what was found but what serves; how often pods were changed lately still counts."""
+        state = State(changes=watched.state.changes, begun=watched.state.begun)
+        await self._write(key, watched, ledgers.retuned(ledger, watched.charge.detector.retune, self._time()), state)
 
     async def _end_trial(self, key: Key, watched: Watched, ledger: Ledger) -> None:
         """End a trial, since nobody asks the search any more."""

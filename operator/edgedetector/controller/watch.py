@@ -33,6 +33,9 @@ OURS: Final = f"{names.LABEL_MANAGED_BY}={names.MANAGED_BY}"
 # Fields of an autoscaler's status that move with the load, hence every few seconds.
 _FIGURES: Final = frozenset({"currentMetrics", "lastScaleTime"})
 
+# Annotations by which a user asks for something.
+_ASKING: Final = (names.ANNOTATION_VERIFY, names.ANNOTATION_TUNING, names.ANNOTATION_RETUNE)
+
 
 def operator_settings(settings: kopf.OperatorSettings) -> None:
     """Configure Kopf for watching only."""
@@ -186,7 +189,7 @@ def intent(obj: Json) -> str:
         if entry.get("subresource") == "status"
     )
     annotations = metadata.get("annotations") or {}  # no generation tells of them
-    asked = [annotations.get(name) for name in (names.ANNOTATION_VERIFY, names.ANNOTATION_TUNING)]
+    asked = [annotations.get(name) for name in _ASKING]
     return json.dumps([metadata.get("generation"), metadata.get("deletionTimestamp"), writers, asked])
 
 

@@ -35,6 +35,7 @@ _MOST: Final = 1e9
 BEGUN: Final = "Begun"
 CONVERGED: Final = "Converged"
 RESUMED: Final = "Resumed"
+RETUNED: Final = "Retuned"
 HELD: Final = "Held"
 WORDS: Final[Mapping[Kind, str]] = {
     Kind.PROBE: "Probed",
@@ -119,6 +120,8 @@ class Ledger:
     capacity: Capacity | None = None
     baseline: float = 0.0
     """Frames a second of the first capacity that was known; 0: none was."""
+    asked: str = ""
+    """Text with which somebody last asked for tuning anew, and got it."""
 
     @property
     def begins(self) -> bool:
@@ -151,15 +154,30 @@ def sound(ledger: Ledger) -> bool:
     )
 
 
-def begun(start: str, accepted: Configuration, now: float, message: str, before: Ledger | None = None) -> Ledger:
+def begun(
+    start: str, accepted: Configuration, now: float, message: str, before: Ledger | None = None, *, asked: str = ""
+) -> Ledger:
     """Return the ledger of a tuning that begins, where only its capacity was told before."""
     first = before or Ledger(start, now)
-    return replace(first, began=now, accepted=dict(accepted), log=(Line(now, BEGUN, message),))
+    return replace(first, began=now, accepted=dict(accepted), log=(Line(now, BEGUN, message),), asked=asked)
 
 
 def retold(ledger: Ledger, capacity: Capacity) -> Ledger:
     """Return the ledger with what limits the box as it is now; nothing else changes."""
     return replace(ledger, capacity=capacity, baseline=ledger.baseline or capacity.frames)
+
+
+def retuned(ledger: Ledger, asked: str, now: float) -> Ledger:
+    """Return the ledger of a tuning that looks anew because somebody asked: what is accepted serves on.
+
+    A trial that runs is over. That it once converged stays: the autoscaler is not held up a second time.
+    """
+    after = _served(ledger, State(), Decision(Kind.REVERT), now)
+    line = Line(now, RETUNED, "tuning looks anew, since somebody asked; what is accepted serves on")
+    return replace(
+        after, asked=asked, converged=False, trouble="", troubled=0.0, recommended=None, recommendation="",
+        log=(*ledger.log, line)[-LOG:],
+    )  # fmt: skip
 
 
 def entered(

@@ -173,6 +173,63 @@ async def test_frozen_it_stays_and_ends_a_trial_and_goes_on_once_resumed() -> No
     assert world.accepted() == GOAL
 
 
+async def test_asked_for_it_tunes_anew_once_while_what_was_found_serves_on() -> None:
+    world = await tuned()
+    await world.run(40)
+    settled = ledger(world).settled
+    world.annotate("now", names.ANNOTATION_RETUNE)
+    for _ in range(40):
+        await world.tick()
+        assert (world.accepted(), world.pod.instances) == (GOAL, GOAL)
+    assert story(world)[-3:] == ["Converged", "Retuned", "Converged"]
+    assert (ledger(world).asked, ledger(world).settled) == ("now", settled), "the autoscaler is not held up again"
+    before = len(world.cluster.writes)
+    await world.run(120)
+    world.annotate(None, names.ANNOTATION_RETUNE)
+    await world.run(120)
+    assert world.cluster.writes[before:] == [], "the same text, or none, asks for nothing"
+
+
+async def test_what_was_found_and_refused_counts_no_more_and_a_trial_is_over_once_tuning_is_asked_for_anew() -> None:
+    world = await probing(World())
+    tried = world.pod.trial
+    world.annotate("now", names.ANNOTATION_RETUNE)
+    await world.run(3)
+    assert tried is not None
+    assert story(world)[2] == "Retuned"
+    assert world.pod.trial is None or world.pod.trial.id != tried.id
+    state = from_json(State, world.cluster.objects["ConfigMap", "yard-tuning"]["data"][names.FILE_STATE])
+    assert (state.visits, state.denials) == ((), ())
+    assert state.begun >= 1, "ids of trials never come twice"
+    await world.run(LONG)
+    assert (world.accepted(), world.pod.instances) == (GOAL, GOAL)
+
+
+async def test_frozen_or_off_a_wish_to_tune_anew_waits() -> None:
+    world = await tuned()
+    world.annotate("Frozen")
+    world.annotate("now", names.ANNOTATION_RETUNE)
+    await world.run(60)
+    assert "Retuned" not in story(world)
+    world.annotate(None)
+    await world.run(60)
+    assert story(world)[-2:] == ["Retuned", "Converged"]
+    world.edit(tuning={"mode": "Off"})
+    world.annotate("again", names.ANNOTATION_RETUNE)
+    await world.run(60)
+    assert ledger(world).asked == "now"
+    world.edit(tuning={"mode": "Auto"})
+    await world.run(60)
+    assert ledger(world).asked == "again"
+
+
+async def test_a_wish_to_tune_anew_that_is_there_from_the_beginning_is_met_by_the_beginning() -> None:
+    world = World()
+    world.annotate("once", names.ANNOTATION_RETUNE)
+    await world.run(LONG)
+    assert story(world) == ["Begun", "Probed", "Kept", "Probed", "Kept", "Converged"]
+
+
 async def test_mode_off_serves_what_the_specification_says_and_auto_recalls_what_was_found() -> None:
     world = await tuned()
     world.edit(tuning={"mode": "Off"})

@@ -82,6 +82,7 @@ def test_an_annotation_is_news_though_no_generation_tells_of_it() -> None:
     assert intent(detector()) == intent(detector(other="x"))
     assert intent(detector()) != intent(detector(**{names.ANNOTATION_VERIFY: "now"}))
     assert intent(detector()) != intent(detector(**{names.ANNOTATION_TUNING: names.FROZEN}))
+    assert intent(detector()) != intent(detector(**{names.ANNOTATION_RETUNE: "now"}))
 
 
 def test_a_profile_hears_of_another_driver_and_forgets_those_of_users_that_go() -> None:

@@ -335,10 +335,11 @@ class World:
         obj["metadata"]["generation"] += 1
         self.woken.add(KEY)
 
-    def annotate(self, value: str | None) -> None:
-        """Freeze or resume."""
+    def annotate(self, value: str | None, name: str = names.ANNOTATION_TUNING) -> None:
+        """Freeze, resume, or ask for tuning anew."""
         metadata = self.cluster.objects["EdgeDetector", "yard"]["metadata"]
-        metadata["annotations"] = {names.ANNOTATION_TUNING: value} if value else {}
+        others = {key: text for key, text in metadata.get("annotations", {}).items() if key != name}
+        metadata["annotations"] = others | ({name: value} if value else {})
         self.woken.add(KEY)
 
     @property

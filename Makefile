@@ -42,7 +42,7 @@ format: ## format and mend what can be mended
 
 golden: ## rewrite the golden files of the unit tests from what the code gives
 	@hack/bootstrap.sh
-	UPDATE_GOLDEN=1 $(BIN)/pytest tests/unit/plan
+	UPDATE_GOLDEN=1 $(BIN)/pytest tests/unit/plan tests/unit/gitops
 
 down: ## end the cluster: no process, mount, interface, rule or image is left
 	@$(PYTHON) hack/down.py

@@ -208,19 +208,21 @@ class Tuner:
         if ledger is None or ledger.begins:
             return charge.ready and await self._begin(key, watched)
         if charge.detector.retune not in {"", ledger.asked} and asked != Mode.FROZEN:
-            await self._retune(key, watched, ledger)
-            return True
+            return await self._retune(key, watched, ledger)
         if charge.ready or charge.refused or ledger.attempt is not None:
-            report = await self._observe(watched)
-            silent = watched.answered < self._clock() - SILENCE
-            self._stand(key, watched, replace(watched.standing, unobserved=silent))
-            if report.windows or report.refused or ledger.attempt is not None:
-                situation = terms.situation(*charge.subject, asked, ledger, len(report.pods))
-                await self._decide(watched, charge, report, situation)
-                return True
-            return False
+            return await self._tune(key, watched, ledger, asked)
         watched.samples.keep(())
         watched.answered = self._clock()
+        return False
+
+    async def _tune(self, key: Key, watched: Watched, ledger: Ledger, asked: Mode) -> bool:
+        charge, report = watched.charge, await self._observe(watched)
+        silent = watched.answered < self._clock() - SILENCE
+        self._stand(key, watched, replace(watched.standing, unobserved=silent))
+        if report.windows or report.refused or ledger.attempt is not None:
+            situation = terms.situation(*charge.subject, asked, ledger, len(report.pods))
+            await self._decide(watched, charge, report, situation)
+            return True
         return False
 
     async def _begin(self, key: Key, watched: Watched) -> bool:
@@ -231,10 +233,11 @@ class Tuner:
         await self._write(key, watched, first, State())
         return True
 
-    async def _retune(self, key: Key, watched: Watched, ledger: Ledger) -> None:
+    async def _retune(self, key: Key, watched: Watched, ledger: Ledger) -> bool:
         """Forget what was found but what serves; how often pods were changed lately still counts."""
         state = State(changes=watched.state.changes, begun=watched.state.begun)
         await self._write(key, watched, ledgers.retuned(ledger, watched.charge.detector.retune, self._time()), state)
+        return True
 
     async def _end_trial(self, key: Key, watched: Watched, ledger: Ledger) -> None:
         """End a trial, since nobody asks the search any more."""

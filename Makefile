@@ -7,7 +7,7 @@ BIN := .venv/bin
 HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export HOME
 
-.PHONY: help demo test check lint quick unit format down kubeconfig golden soak faults weights bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane bench-observation bench-tuner bench-tuning-load
+.PHONY: help demo test check lint quick unit format down kubeconfig golden soak faults argo weights bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane bench-observation bench-tuner bench-tuning-load
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,10 @@ soak: demo ## on a quiet machine: ten minutes at rest, ten without an operator, 
 faults: ## kill the operator around every write, answer each with errors: the end is always the same
 	@hack/bootstrap.sh
 	$(BIN)/pytest tests/faults -m 'faults or not faults' -s -v -p no:cacheprovider
+
+argo: demo ## a real Argo CD, built from its Go module, keeps a detector from git on the real cluster
+	@hack/bootstrap.sh
+	$(BIN)/pytest tests/e2e/test_argo_cd.py -m argo -v -p no:cacheprovider
 
 weights: ## decode a trained model's outputs in a real Triton against plain code; installs the model, which is no part of this
 	@hack/bootstrap.sh

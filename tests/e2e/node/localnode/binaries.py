@@ -45,6 +45,8 @@ class Recipe:
 
 _MULTICALL = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl")
 
+_ARGO_CD = ("argocd-repo-server", "argocd-application-controller", "argocd-git-ask-pass")
+
 RECIPES: Mapping[str, Recipe] = {
     "kubernetes": Recipe(
         module="kubernetes",
@@ -74,6 +76,18 @@ RECIPES: Mapping[str, Recipe] = {
         module="metrics-server",
         outputs={"metrics-server": "sigs.k8s.io/metrics-server/cmd/metrics-server"},
         expect="about 2 min when nothing is cached",
+    ),
+    # 3.2.12 does not compile as it is tagged; 3.3 needs a nested module that no proxy serves.
+    "argo-cd": Recipe(
+        module="argo-cd",
+        outputs={"argocd": "github.com/argoproj/argo-cd/v3/cmd"},
+        links=dict.fromkeys(_ARGO_CD, "argocd"),
+        expect="about 5 min on 2 cores when nothing is cached",
+    ),
+    "kustomize": Recipe(
+        module="kustomize",
+        outputs={"kustomize": "sigs.k8s.io/kustomize/kustomize/v5"},
+        expect="about 16 s when nothing is cached",
     ),
 }
 

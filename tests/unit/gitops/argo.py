@@ -1,8 +1,9 @@
 """What Argo CD does with our Lua, in plain Lua 5.1: health, which actions there are, and what an action changes.
 
 Modelled on Argo CD's `util/lua/lua.go`: scripts find the resource in the global `obj` and have the base library, tables
-and an `os` that knows dates alone. A table without entries comes back as a list, for which Argo CD puts what was there
-before. What an action returns goes to the API server as a JSON merge patch against the live resource.
+and, if they require it, an `os` that knows dates alone. A table without entries comes back as a list, for which Argo CD
+puts what was there before. What an action returns goes to the API server as a JSON merge patch against the live
+resource.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ KINDS: Final = ("EdgeDetector", "AcceleratorProfile")
 ACTIONS: Final = ("pause", "resume", "retune", "freeze", "unfreeze")
 
 _SANDBOX: Final = """
-local date, time = os.date, os.time
-for _, name in ipairs({"io", "debug", "math", "string", "coroutine", "dofile", "loadfile", "python"}) do
-  _G[name] = nil
+local safe = {date = os.date, time = os.time}
+for _, name in ipairs({"io", "os", "debug", "math", "string", "coroutine", "python"}) do
+  _G[name], package.loaded[name] = nil, nil
 end
-os = {date = date, time = time}
-package.loaded = {os = os}
+dofile, loadfile = nil, nil
+package.loaded.os = safe
 getmetatable("").__index = nil
 """
 

@@ -130,6 +130,12 @@ def test_every_site_of_the_fleet_has_its_turn_and_a_canary_comes_first() -> None
     assert all(used <= {*site, "path"} for site in sites), "missingkey=error"
 
 
+def test_documentation_names_what_is_there() -> None:
+    named = set(re.findall(r"(?:manifests|charts|tests)/[\w./-]*\w", (ROOT / "docs" / "gitops.md").read_text()))
+    assert len(named) > 10
+    assert [name for name in sorted(named) if not (ROOT / name.removesuffix("/SITE")).exists()] == []
+
+
 def test_git_leaves_to_the_person_on_call_what_actions_change() -> None:
     """Else self-healing would undo an action at once."""
     for path in (MANIFESTS / "base").rglob("*.yaml"):

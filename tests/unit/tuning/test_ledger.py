@@ -159,3 +159,22 @@ def test_the_log_is_bounded_and_in_order(kinds: list[Kind]) -> None:
     assert len(found.log) == min(ledgers.LOG, len(kinds) + 1)
     assert [line.at for line in found.log] == sorted(line.at for line in found.log)
     assert len(found.former) <= ledgers.FORMER
+
+
+def test_asked_for_anew_nothing_counts_but_what_serves_and_that_it_once_converged() -> None:
+    begun = entered(BEGUN, State(accepted=TWO, converged=True), Decision(Kind.KEEP, "two it is"), now=15.0)
+    trying = entered(begun, State(accepted=TWO, trial=TRIAL), Decision(Kind.PROBE, "try"), now=16.0)
+    found = ledgers.retuned(trying, "now", 20.0)
+    assert (found.accepted, found.attempt, found.converged, found.asked) == (TWO, None, False, "now")
+    assert (found.settled, found.began, found.why) == (15.0, 1.0, "two it is")
+    assert found.former == trying.former, "a pod may still be leaving these"
+    assert (found.log[-1].decision, found.log[-1].at) == ("Retuned", 20.0)
+    assert from_json(Ledger, to_json(found)) == found
+
+
+@given(times=st.integers(1, 60))
+def test_however_often_somebody_asks_the_log_is_bounded(times: int) -> None:
+    found = BEGUN
+    for number in range(times):
+        found = ledgers.retuned(found, str(number), float(number))
+    assert len(found.log) == min(ledgers.LOG, times + 1)

@@ -259,8 +259,8 @@ class Case:
     @property
     def own(self) -> float | None:
         """The detector's share of what the node's processors do; None: not known."""
-        host, processors, cores = self.signals.host, self.signals.processors, self.signals.cores
-        return min(1.0, cores / (host * processors)) if processors and host and cores else None
+        cores, all_cores = self.signals.cores, (self.signals.host or 0.0) * (self.signals.processors or 0)
+        return min(1.0, cores / all_cores) if cores and all_cores > 0 else None
 
     @property
     def host_load(self) -> float:

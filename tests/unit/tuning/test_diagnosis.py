@@ -425,6 +425,10 @@ def test_an_exporter_s_garbage_counts_as_not_known(garbage):
     assert diagnose([window(utilization=garbage)], SITUATION) == diagnose([window(utilization=None)], SITUATION)
 
 
+def test_a_host_and_processors_whose_product_is_no_number_any_more_are_not_known():
+    assert diagnose([window(host=4e-57, processors=2.2e-313)], SITUATION).findings
+
+
 def without_utilisation(case):
     return tuple(replace(window, utilization=None) for window in case.windows)
 

@@ -1,0 +1,7 @@
+"""All commands, in one place: what is imported here is what `kubectl edgedetector` can do."""
+
+from __future__ import annotations
+
+from edgedetector.cli.app import main
+
+__all__ = ["main"]

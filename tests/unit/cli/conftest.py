@@ -1,0 +1,28 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from tests.unit.cli.worlds import World
+
+from edgedetector.cli.app import Session
+from edgedetector.cli.commands import main
+from edgedetector.cli.server import Place
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def run(world: World) -> Callable[..., Result]:
+    """Run a command against the world."""
+
+    def _run(*arguments: str, stdin: str | None = None, **more: Any) -> Result:
+        session = Session(opened=lambda _config, _context: Place(world, "site"))
+        return CliRunner().invoke(main, arguments, obj=session, input=stdin, catch_exceptions=False, **more)
+
+    return _run

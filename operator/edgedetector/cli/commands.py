@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edgedetector.cli import diagnosing
 from edgedetector.cli.app import main
 
-__all__ = ["main"]
+__all__ = ["diagnosing", "main"]

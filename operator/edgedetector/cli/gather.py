@@ -72,7 +72,12 @@ def proxied(namespace: str, pod: str, port: int, path: str) -> str:
 
 
 def gather(
-    server: Server, wanted: Wanted, *, now: datetime | None = None, sleep: Callable[[float], None] = time.sleep
+    server: Server,
+    wanted: Wanted,
+    *,
+    now: datetime | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Snapshot:
     """Look once.
 
@@ -81,14 +86,17 @@ def gather(
     CommandError
         If the EdgeDetectors cannot be read.
     """
-    return _Look(server, wanted, sleep).taken(now or datetime.now(UTC))
+    return _Look(server, wanted, sleep, clock).taken(now or datetime.now(UTC))
 
 
 class _Look:
-    def __init__(self, server: Server, wanted: Wanted, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self, server: Server, wanted: Wanted, sleep: Callable[[float], None], clock: Callable[[], float]
+    ) -> None:
         self._server = server
         self._wanted = wanted
         self._sleep = sleep
+        self._clock = clock
         self._gaps: dict[str, Gap] = {}
         self._lock = threading.Lock()
 
@@ -171,13 +179,13 @@ class _Look:
                 states[pod["metadata"]["name"]] = state
                 observed = self._document(pod, names.PORT_DETECTOR, "observation", Observation)
                 observations |= {pod["metadata"]["name"]: observed} if observed is not None else {}
-        first, began = self._media(subject), time.monotonic()
+        first, began = self._media(subject), self._clock()
         asked = replace(subject, states=states, observations=observations, media=first)
         if first is None or not self._wanted.seconds:
             return asked
         self._sleep(self._wanted.seconds)
         last = self._media(subject)
-        return replace(asked, traffic=traffic(first, last, time.monotonic() - began)) if last is not None else asked
+        return replace(asked, traffic=traffic(first, last, self._clock() - began)) if last is not None else asked
 
     def _media(self, subject: Subject) -> MediaState | None:
         pods = subject.of(names.COMPONENT_MEDIA)

@@ -25,6 +25,7 @@ Json = dict[str, Any]
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 ROOT = Path(__file__).resolve().parents[3]
 GIB = 1 << 30
+CARD = {"feature.node.kubernetes.io/pci-0b40_1e27.present": "true", "kubernetes.io/hostname": "box"}
 
 
 def ago(seconds: float) -> str:
@@ -184,7 +185,7 @@ def node() -> Json:
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": "box", "labels": {"denglin.com/gpu": "true", "kubernetes.io/hostname": "box"}},
+        "metadata": {"name": "box", "labels": dict(CARD)},
         "spec": {},
         "status": {
             "allocatable": {"cpu": "8", "memory": "16Gi", "denglin.com/gpu": "1"},
@@ -313,7 +314,7 @@ class World:
     nodes: list[Json] = field(default_factory=lambda: [node()])
     leases: dict[str, str] = field(default_factory=lambda: {"box": ago(4)})
     runtime_classes: list[str] = field(default_factory=lambda: ["denglin", "nvidia"])
-    definitions: dict[str, Json] = field(default_factory=lambda: copy.deepcopy(DEFINITIONS))
+    definitions: dict[str, Json] = field(default_factory=lambda: dict(DEFINITIONS))
     operators: list[Json] = field(default_factory=lambda: [operator()])
     monitoring: list[str] | None = field(default_factory=lambda: ["ServiceMonitor", "PrometheusRule", "Prometheus"])
     prometheuses: list[Json] = field(default_factory=lambda: [prometheus()])
@@ -328,6 +329,7 @@ class World:
             for count in (0, 1_000_000)
         ]
     )
+    clock: datetime = NOW
     refused: dict[str, Exception] = field(default_factory=dict)
     """Path -> what is answered instead."""
     patches: list[tuple[str, Json]] = field(default_factory=list)
@@ -355,6 +357,7 @@ class World:
         one |= {"ready": False, "restartCount": restarts, "state": state_, "lastState": last}
 
     def unscheduled(self, message: str, since: float = 600) -> None:
+        self.condition("ServerReady", "False", "RollingOut")
         one = self.pods[0]
         one["spec"].pop("nodeName")
         one["status"] = {
@@ -386,7 +389,10 @@ class World:
 
     def snapshot(self, **wanted: Any) -> Any:
         usual = {"namespace": "site", "cluster": True, "pods": True, "seconds": 2.0}
-        return gather(self, Wanted(**(usual | wanted)), now=NOW, sleep=lambda _: None)
+        passed = [0.0]
+        return gather(
+            self, Wanted(**(usual | wanted)), now=self.clock, sleep=passed.append, clock=lambda: float(sum(passed))
+        )
 
     def time(self) -> datetime:
         return NOW

@@ -9,14 +9,16 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
 
 from edgedetector.cli import render, summary
 from edgedetector.cli.errors import BLIND, CommandError
-from edgedetector.cli.gather import Wanted, gather
+from edgedetector.cli.gather import Wanted, detectors, gather
 from edgedetector.cli.server import Place, connect
+from edgedetector.cli.snapshot import Snapshot
 
 Json = dict[str, Any]
 
@@ -31,6 +33,8 @@ class Session:
     kubeconfig: str | None = None
     context: str | None = None
     opened: Callable[[str | None, str | None], Place] = connect
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    sleep: Callable[[float], None] = time.sleep
     place: Place | None = None
 
     def at(self) -> Place:
@@ -38,6 +42,10 @@ class Session:
         if self.place is None:
             self.place = self.opened(self.kubeconfig, self.context)
         return self.place
+
+    def look(self, wanted: Wanted) -> Snapshot:
+        """Return what is there now."""
+        return gather(self.at().server, wanted, now=self.now(), sleep=self.sleep)
 
     def namespace(self, named: str | None, *, everywhere: bool = False) -> str | None:
         """Return the namespace that is meant; None: all."""
@@ -56,9 +64,20 @@ class Commands(click.Group):
             ctx.exit(BLIND)
 
 
-namespace_option = click.option(
-    "-n", "--namespace", help="Namespace; without it that of the kubeconfig's context.", shell_complete=lambda *_: []
-)
+def _names(ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[str]:
+    """Return the names of EdgeDetectors for the shell; nothing if they cannot be read."""
+    session = ctx.find_root().ensure_object(Session)
+    try:
+        named = ctx.params.get("namespace")
+        found = detectors(session.at().server, session.namespace(named))
+    except CommandError:
+        return []
+    return [name for one in found if (name := str(one["metadata"]["name"])).startswith(incomplete)]
+
+
+name_argument = click.argument("name", shell_complete=_names)
+optional_name = click.argument("name", required=False, default="", shell_complete=_names)
+namespace_option = click.option("-n", "--namespace", help="Namespace; without it that of the kubeconfig's context.")
 everywhere_option = click.option("-A", "--all-namespaces", "everywhere", is_flag=True, help="All namespaces.")
 output_option = click.option("-o", "--output", type=click.Choice(["json", "yaml"]), help="For programs: docs/cli.md.")
 
@@ -84,7 +103,7 @@ def show(document: Json, form: str | None, lines: Callable[[Json], list[Any]]) -
 
 
 @main.command()
-@click.argument("name", required=False, default="")
+@optional_name
 @namespace_option
 @everywhere_option
 @click.option("-w", "--watch", is_flag=True, help="Look again every two seconds.")
@@ -96,16 +115,15 @@ def status(
     """Say what is wrong first, then serving, cameras, tuning and capacity."""
     if watch and output:
         raise CommandError("--watch has no -o", "leave one of them out; programs ask again by themselves")
-    place = session.at()
     wanted = Wanted(session.namespace(namespace, everywhere=everywhere), name, pods=bool(name))
     while True:
-        document = summary.status(gather(place.server, wanted))
+        document = summary.status(session.look(wanted))
         if watch:
             click.clear()
         show(document, output, render.status)
         if not watch:
             return
         try:
-            time.sleep(REFRESH)
+            session.sleep(REFRESH)
         except KeyboardInterrupt:
             return

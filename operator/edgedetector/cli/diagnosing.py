@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
 
 from edgedetector.cli import files, render
-from edgedetector.cli.app import Session, everywhere_option, main, namespace_option, output_option, show
+from edgedetector.cli.app import (
+    Session,
+    everywhere_option,
+    main,
+    namespace_option,
+    optional_name,
+    output_option,
+    show,
+)
 from edgedetector.cli.codes import Diagnosis, Severity, diagnose
 from edgedetector.cli.errors import FOUND, CommandError
-from edgedetector.cli.gather import Wanted, gather
+from edgedetector.cli.gather import Wanted
 from edgedetector.cli.snapshot import Snapshot
 from edgedetector.cli.summary import document
 
@@ -24,7 +31,7 @@ MEASURED: Final = 2.0
 
 
 @main.command(name="diagnose")
-@click.argument("name", required=False, default="")
+@optional_name
 @namespace_option
 @everywhere_option
 @click.option("-f", "--filename", "paths", multiple=True, help="File or directory to look at instead; - is stdin.")
@@ -57,12 +64,12 @@ def diagnose_command(  # noqa: PLR0917 - click gives them by name
     if paths and name:
         raise CommandError("--filename takes no NAME", "leave one of the two out")
     if paths:
-        seen = files.read(paths, datetime.now(UTC))
+        seen = files.read(paths, session.now())
     else:
         wanted = Wanted(
             session.namespace(namespace, everywhere=everywhere), name, cluster=True, pods=True, seconds=measure
         )
-        seen = gather(session.at().server, wanted)
+        seen = session.look(wanted)
     found = diagnose(seen)
     show(diagnosis(seen, found), output, render.findings)
     if any(one.severity.rank <= Severity(threshold.capitalize()).rank for one in found.findings):

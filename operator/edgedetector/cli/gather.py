@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from edgedetector.api import names
 from edgedetector.api.dataplane import DetectorState
@@ -293,15 +293,3 @@ def traffic(first: MediaState, last: MediaState, seconds: float) -> Traffic:
         if stream.bytes_received >= before.get(stream.stream, stream.bytes_received + 1)
     }
     return Traffic(seconds, rates)
-
-
-def document_of(children: Iterable[Object], name: str, key: str, kind: type[T]) -> T | None:
-    """Return a document of a ConfigMap among the children, None if it is not there or cannot be read."""
-    for obj in children:
-        if obj["kind"] == "ConfigMap" and obj["metadata"]["name"] == name:
-            text: Any = (obj.get("data") or {}).get(key, "")
-            try:
-                return from_json(kind, text)
-            except InvalidDocumentError:
-                return None
-    return None

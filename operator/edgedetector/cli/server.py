@@ -33,7 +33,7 @@ class Server(Protocol):
         """Return an object or a list; with `head` its metadata alone, so that no Secret is ever read."""
         ...
 
-    def text(self, path: str) -> str:
+    def text(self, path: str, query: Mapping[str, str] | None = None) -> str:
         """Return what is answered there, e.g. by a pod through the API server's proxy."""
         ...
 
@@ -100,11 +100,12 @@ class HttpServer:
 
     def get(self, path: str, *, head: bool = False, selector: str = "") -> Json:
         """See `Server.get`."""
-        return _parsed(self._ask("GET", path, accept=_HEAD if head else _JSON, selector=selector), path)
+        query = {"labelSelector": selector} if selector else {}
+        return _parsed(self._ask("GET", path, accept=_HEAD if head else _JSON, query=query), path)
 
-    def text(self, path: str) -> str:
+    def text(self, path: str, query: Mapping[str, str] | None = None) -> str:
         """See `Server.text`."""
-        return self._ask("GET", path, accept="*/*")
+        return self._ask("GET", path, accept="*/*", query=query)
 
     def patch(self, path: str, body: Mapping[str, Any]) -> Json:
         """See `Server.patch`."""
@@ -121,7 +122,7 @@ class HttpServer:
         *,
         accept: str = _JSON,
         content: str = _JSON,
-        selector: str = "",
+        query: Mapping[str, str] | None = None,
         body: Any = None,
     ) -> str:
         from kubernetes.client.exceptions import ApiException  # noqa: PLC0415
@@ -131,7 +132,7 @@ class HttpServer:
             serialized = self._api.param_serialize(
                 method,
                 path,
-                query_params=[("labelSelector", selector)] if selector else [],
+                query_params=list((query or {}).items()),
                 header_params={"Accept": accept, "Content-Type": content},
                 body=body,
                 auth_settings=["BearerToken"],

@@ -6,11 +6,11 @@ still learns what the rest says. What could not be read is no absence but a `Gap
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from edgedetector.api import names
 from edgedetector.api.dataplane import DetectorState
@@ -18,7 +18,10 @@ from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.errors import InvalidSpecError
 from edgedetector.api.observation import Observation
 from edgedetector.api.profile import AcceleratorProfile
+from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.go2rtc.state import MediaState
+
+T = TypeVar("T")
 
 Object = Mapping[str, Any]
 Reference = tuple[str, str]
@@ -172,3 +175,15 @@ def age(snapshot: Snapshot, text: str) -> float | None:
     except (TypeError, ValueError):
         return None
     return (snapshot.now - time).total_seconds() if time.tzinfo is not None else None
+
+
+def document_of(children: Iterable[Object], name: str, key: str, kind: type[T]) -> T | None:
+    """Return a document of a ConfigMap among the children, None if it is not there or cannot be read."""
+    for obj in children:
+        if obj["kind"] == "ConfigMap" and obj["metadata"]["name"] == name:
+            text: Any = (obj.get("data") or {}).get(key, "")
+            try:
+                return from_json(kind, text)
+            except InvalidDocumentError:
+                return None
+    return None

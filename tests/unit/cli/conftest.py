@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,7 +24,12 @@ def run(world: World) -> Callable[..., Result]:
     """Run a command against the world."""
 
     def _run(*arguments: str, stdin: str | None = None, **more: Any) -> Result:
-        session = Session(opened=lambda _config, _context: Place(world, "site"))
+        ticks = itertools.count()
+        session = Session(
+            opened=lambda _config, _context: Place(world, "site"),
+            now=lambda: world.clock + timedelta(milliseconds=next(ticks)),
+            sleep=lambda _seconds: None,
+        )
         return CliRunner().invoke(main, arguments, obj=session, input=stdin, catch_exceptions=False, **more)
 
     return _run

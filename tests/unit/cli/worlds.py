@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -330,6 +331,8 @@ class World:
         ]
     )
     clock: datetime = NOW
+    logs: dict[str, str] = field(default_factory=dict)
+    """Container -> its log."""
     refused: dict[str, Exception] = field(default_factory=dict)
     """Path -> what is answered instead."""
     patches: list[tuple[str, Json]] = field(default_factory=list)
@@ -435,6 +438,7 @@ class World:
             f"{group}/acceleratorprofiles": [self.profile] if self.profile else [],
             f"/api/v1{site}/pods": self.pods,
             f"/api/v1{site}/events": self.events,
+            "/api/v1/pods": [],
             "/apis/apps/v1/deployments": self.operators,
             "/api/v1/nodes": self.nodes,
             "/api/v1/namespaces": [{"metadata": {"name": name, "labels": {}}} for name in ("site", "monitoring")],
@@ -446,8 +450,10 @@ class World:
             **{path: [one for one in self.children if one["kind"] == kind] for kind, path in kinds.items()},
         }
 
-    def text(self, path: str) -> str:
+    def text(self, path: str, query: Mapping[str, str] | None = None) -> str:
         self.asked.append(path)
+        if path.endswith("/log"):
+            return self.logs.get((query or {})["container"], "")
         if path in self.refused:
             raise self.refused[path]
         pod_, _, rest = path.removeprefix("/api/v1/namespaces/site/pods/").partition(":")
@@ -461,4 +467,7 @@ class World:
 
     def patch(self, path: str, body: Json) -> Json:
         self.patches.append((path, json.loads(json.dumps(body))))
+        annotations = self.detector["metadata"].setdefault("annotations", {})
+        for key, value in body["metadata"]["annotations"].items():
+            annotations[key] = value
         return self.detector

@@ -35,6 +35,7 @@ class Session:
     opened: Callable[[str | None, str | None], Place] = connect
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
     place: Place | None = None
 
     def at(self) -> Place:
@@ -45,7 +46,7 @@ class Session:
 
     def look(self, wanted: Wanted) -> Snapshot:
         """Return what is there now."""
-        return gather(self.at().server, wanted, now=self.now(), sleep=self.sleep)
+        return gather(self.at().server, wanted, now=self.now(), sleep=self.sleep, clock=self.clock)
 
     def namespace(self, named: str | None, *, everywhere: bool = False) -> str | None:
         """Return the namespace that is meant; None: all."""

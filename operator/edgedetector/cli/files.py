@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,10 +36,15 @@ def read(paths: Iterable[str], now: datetime) -> Snapshot:
         raise CommandError(
             "there is no EdgeDetector in what was given", f"it would say apiVersion: {names.API_VERSION}"
         )
-    known: dict[str, Object] = {_name(obj): obj for obj in profiles.load()}
+    known: dict[str, Object] = {_name(obj): obj for obj in _shipped()}
     known |= {_name(obj): obj for obj in objects if _is(obj, "AcceleratorProfile")}
     subjects = (Subject(_named(obj), profile=_profile(known, obj)) for obj in detectors)
     return Snapshot(at=now, subjects=tuple(subjects), cluster=Cluster(profiles=known), live=False)
+
+
+@cache
+def _shipped() -> tuple[Object, ...]:
+    return profiles.load()
 
 
 def _profile(known: Mapping[str, Object], obj: Object) -> Object | None:

@@ -13,6 +13,8 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Final, Protocol, cast
 
+import yaml
+
 from edgedetector.cli.errors import AbsentError, CommandError, ForbiddenError, UnreachableError
 
 Json = dict[str, Any]
@@ -72,9 +74,10 @@ def connect(kubeconfig: str | None, context: str | None) -> Place:
         load: Any = config  # the library's own loaders are untyped
         api = load.new_client_from_config(kubeconfig, context, persist_config=False, client_configuration=settings)
         chosen = _context(load.list_kube_config_contexts(kubeconfig), context)
-    except (ConfigException, OSError, ValueError) as error:
+    except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, LookupError) as error:
         raise UnreachableError(
-            f"no usable kubeconfig: {str(error).splitlines()[0]}", "set KUBECONFIG or give --kubeconfig and --context"
+            f"no usable kubeconfig: {next(iter(str(error).splitlines()), type(error).__name__)}",
+            "set KUBECONFIG or give --kubeconfig and --context",
         ) from None
     return Place(HttpServer(api), chosen.get("namespace") or "default")
 

@@ -23,12 +23,14 @@ def world() -> World:
 def run(world: World) -> Callable[..., Result]:
     """Run a command against the world."""
 
+    ticks, passed = itertools.count(), [0.0]
+
     def _run(*arguments: str, stdin: str | None = None, **more: Any) -> Result:
-        ticks = itertools.count()
         session = Session(
             opened=lambda _config, _context: Place(world, "site"),
             now=lambda: world.clock + timedelta(milliseconds=next(ticks)),
-            sleep=lambda _seconds: None,
+            sleep=passed.append,
+            clock=lambda: float(sum(passed)),
         )
         return CliRunner().invoke(main, arguments, obj=session, input=stdin, catch_exceptions=False, **more)
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.unit.cli.cases import CASES
-from tests.unit.cli.worlds import NOW, ROOT, World, shipped
+from tests.unit.cli.worlds import NOW, ROOT, SHIPPED, World
 
 import codes
 from edgedetector.cli import files
@@ -143,7 +143,7 @@ def test_what_a_specification_says_wrong_is_told_of_files(code: str, tmp_path: P
 def test_a_profile_that_no_file_brings_is_told(world: World, tmp_path: Path) -> None:
     obj = plain(world)
     obj["spec"]["acceleratorProfile"] = "orin"  # type: ignore[index]
-    other = copy.deepcopy(shipped()["cpu"])
+    other = copy.deepcopy(SHIPPED["cpu"])
     other["metadata"]["name"] = "orin"
 
     assert told_of_file(write(tmp_path, obj)) == {"ED0005"}

@@ -29,6 +29,10 @@ GIB = 1 << 30
 CARD = {"feature.node.kubernetes.io/pci-0b40_1e27.present": "true", "kubernetes.io/hostname": "box"}
 
 
+SAMPLE = yaml.safe_load((ROOT / "manifests/samples/denglin-ks20.yaml").read_text())
+SHIPPED = {obj["metadata"]["name"]: obj for obj in profiles.load()}
+
+
 def ago(seconds: float) -> str:
     return (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -38,8 +42,7 @@ def condition(kind: str, status: str, reason: str, message: str = "", since: flo
 
 
 def spec() -> Json:
-    sample = yaml.safe_load((ROOT / "manifests/samples/denglin-ks20.yaml").read_text())
-    found = copy.deepcopy(sample["spec"])
+    found = copy.deepcopy(SAMPLE["spec"])
     found["cameras"][0]["priority"] = 100
     found["cameras"][1]["priority"] = 10
     found["tuning"]["bounds"]["maxQueueDelay"] = "5ms"
@@ -126,7 +129,7 @@ def detector() -> Json:
 
 
 def profile() -> Json:
-    found = copy.deepcopy(dict(shipped()["denglin-ks20"]))
+    found = copy.deepcopy(SHIPPED["denglin-ks20"])
     found["metadata"] |= {"uid": "u-profile", "generation": 1}
     found["status"] = {
         "observedGeneration": 1,
@@ -138,11 +141,6 @@ def profile() -> Json:
         "exporters": {"desired": 1, "ready": 1},
     }
     return found
-
-
-def shipped() -> dict[str, Json]:
-    files = Path(profiles.__file__).parent.glob("*.yaml")
-    return {file.stem: yaml.safe_load(file.read_text()) for file in files}
 
 
 def pod(name: str, component: str, containers: tuple[str, ...], **resources: Any) -> Json:

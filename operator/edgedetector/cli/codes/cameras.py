@@ -12,6 +12,8 @@ from edgedetector.cli.codes.specification import LINK, USABLE
 from edgedetector.cli.snapshot import Object, age
 from edgedetector.status.cameras import BROKEN, CONNECTING, LIVE, UNAUTHORIZED
 
+SHORTEST: Final = 1.0
+"""Seconds below which a rate is that of a keyframe or of none."""
 LASTING: Final = 60.0
 """Seconds that a camera may connect, or be live without a result: a restart takes less."""
 
@@ -78,7 +80,7 @@ def degraded(case: Case) -> Iterator[Fields]:
 def link_full(case: Case) -> Iterator[Fields]:
     """Yield that the measured streams take most of the link."""
     traffic = case.subject.traffic
-    if traffic is not None and traffic.total > USABLE * LINK:
+    if traffic is not None and traffic.seconds >= SHORTEST and traffic.total > USABLE * LINK:
         rate = f"{traffic.total * 8 / 1e6:.0f} Mbit/s"
         yield {"rate": rate, "count": len(traffic.streams), "seconds": f"{traffic.seconds:.0f}"}
 

@@ -5,7 +5,6 @@ A code is never used again for something else: one that is retired stays listed 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,21 +49,18 @@ def diagnose(snapshot: Snapshot, codes: tuple[Code, ...] = CODES) -> Diagnosis:
     """Return everything that is found. A check that fails on an odd object is a gap, and the others go on."""
     found: dict[Finding, None] = {}
     gaps: list[Gap] = []
+    around = Case(snapshot, _NOBODY)
+    own = tuple(Case(snapshot, one, one.parsed(), one.profile_parsed()) for one in snapshot.subjects)
     for code in codes:
-        for case in _cases(snapshot, code.scope):
+        for case in (around,) if code.scope is Scope.CLUSTER else own:
+            if not (snapshot.live or code.scope is Scope.SPECIFICATION):
+                continue
             try:
                 found |= dict.fromkeys(code.findings(case))
             except Exception as error:  # noqa: BLE001 - whatever is written into an object
                 gaps.append(Gap(f"{code.id} of {case.object}", f"defect in the check ({type(error).__name__})"))
     ranked = sorted(found, key=lambda one: (one.severity.rank, one.code, one.object))
     return Diagnosis(tuple(ranked), tuple(gaps))
-
-
-def _cases(snapshot: Snapshot, scope: Scope) -> Iterator[Case]:
-    if scope is Scope.CLUSTER:
-        yield from [Case(snapshot, _NOBODY)] if snapshot.live else []
-    elif snapshot.live or scope is Scope.SPECIFICATION:
-        yield from (Case(snapshot, subject) for subject in snapshot.subjects)
 
 
 __all__ = ["CODES", "Case", "Code", "Diagnosis", "Finding", "Scope", "Severity", "diagnose"]

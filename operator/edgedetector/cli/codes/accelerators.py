@@ -38,7 +38,7 @@ def wrong_profile(case: Case) -> Iterator[Fields]:
 
 def no_runtime_class(case: Case) -> Iterator[Fields]:
     """Yield a runtime class that pods ask for and nobody has made."""
-    profile, known = case.subject.profile_parsed(), case.snapshot.cluster.runtime_classes
+    profile, known = case.accelerator, case.snapshot.cluster.runtime_classes
     if profile is not None and known is not None and profile.spec.runtime_class_name:
         wanted = profile.spec.runtime_class_name
         if wanted not in known:
@@ -47,7 +47,7 @@ def no_runtime_class(case: Case) -> Iterator[Fields]:
 
 def no_resource(case: Case) -> Iterator[Fields]:
     """Yield that no node offers the accelerator: its device plugin does not run."""
-    profile, nodes = case.subject.profile_parsed(), case.snapshot.cluster.nodes
+    profile, nodes = case.accelerator, case.snapshot.cluster.nodes
     if profile is None or nodes is None or not profile.spec.resource.name:
         return
     wanted = profile.spec.resource.name
@@ -65,7 +65,7 @@ def _offers(node: Object, resource: str) -> bool:
 
 def no_node(case: Case) -> Iterator[Fields]:
     """Yield labels that pods ask for and no node that offers the accelerator has."""
-    profile, detector, nodes = case.subject.profile_parsed(), case.subject.parsed(), case.snapshot.cluster.nodes
+    profile, detector, nodes = case.accelerator, case.detector, case.snapshot.cluster.nodes
     if profile is None or detector is None or nodes is None:
         return
     wanted = {**profile.spec.node_selector, **detector.spec.node_selector}
@@ -82,7 +82,7 @@ def _labels(node: Object) -> dict[str, Any]:
 
 def tainted(case: Case) -> Iterator[Fields]:
     """Yield that all nodes with the accelerator keep pods away."""
-    profile, detector, nodes = case.subject.profile_parsed(), case.subject.parsed(), case.snapshot.cluster.nodes
+    profile, detector, nodes = case.accelerator, case.detector, case.snapshot.cluster.nodes
     if profile is None or detector is None or not nodes:
         return
     resource = profile.spec.resource.name

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from edgedetector.api.edgedetector import EdgeDetector
+from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.cli.snapshot import Snapshot, Subject
 
 PAGES: Final = "docs/codes"
@@ -45,6 +47,10 @@ class Case:
 
     snapshot: Snapshot
     subject: Subject
+    detector: EdgeDetector | None = None
+    """Typed value of the specification; None: it is wrong."""
+    accelerator: AcceleratorProfile | None = None
+    """Typed value of its profile; None: there is none, or it is wrong."""
 
     @property
     def object(self) -> str:

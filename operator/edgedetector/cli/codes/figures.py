@@ -32,7 +32,7 @@ def _pods(case: Case) -> Iterator[tuple[str, str, Observation]]:
 
 
 def _models(case: Case) -> Iterator[tuple[str, ModelCounters, EdgeDetector]]:
-    detector = case.subject.parsed()
+    detector = case.detector
     for _, where, seen in _pods(case):
         for model in seen.models if detector is not None else ():
             if detector is not None:

@@ -31,10 +31,6 @@ _SECRET_WORDS: Final = re.compile(r"(?i)^(pass(word|wd)?|pwd|token|secret|api_?k
 _PLAIN_BROKER: Final = "mqtt://"
 
 
-def _typed(case: Case) -> EdgeDetector | None:
-    return case.subject.parsed()
-
-
 def misfit(case: Case) -> Iterator[Fields]:
     """Yield fields that the API server would refuse."""
     hidden = {field for field, _ in _clear(case)}
@@ -112,7 +108,7 @@ def no_profile_in_files(case: Case) -> Iterator[Fields]:
 
 def unplannable(case: Case) -> Iterator[Fields]:
     """Yield why the operator could not serve the models as specified."""
-    detector, profile = _typed(case), case.subject.profile_parsed()
+    detector, profile = case.detector, case.accelerator
     if detector is None or profile is None:
         return
     hosts = tuple(filter(None, (urlsplit(url).hostname for _, url in _urls(case.subject.spec.get("models"), "spec"))))
@@ -124,7 +120,7 @@ def unplannable(case: Case) -> Iterator[Fields]:
 
 def shared_memory_small(case: Case) -> Iterator[Fields]:
     """Yield that requests need more of /dev/shm than the profile gives."""
-    detector, profile = _typed(case), case.subject.profile_parsed()
+    detector, profile = case.detector, case.accelerator
     if detector is None or profile is None:
         return
     try:
@@ -139,7 +135,7 @@ def shared_memory_small(case: Case) -> Iterator[Fields]:
 
 def delay_over_objective(case: Case) -> Iterator[Fields]:
     """Yield a queue delay that takes half of the latency objective or more."""
-    detector = _typed(case)
+    detector = case.detector
     if detector is None:
         return
     objective = detector.spec.tuning.objective.latency.max
@@ -150,7 +146,7 @@ def delay_over_objective(case: Case) -> Iterator[Fields]:
 
 def equal_priorities(case: Case) -> Iterator[Fields]:
     """Yield that nobody has said which camera gives way first."""
-    detector = _typed(case)
+    detector = case.detector
     if detector is None or len(detector.spec.cameras) < 2 or not detector.spec.degradation.enabled:  # noqa: PLR2004
         return
     priorities = {camera.priority for camera in detector.spec.cameras}
@@ -160,7 +156,7 @@ def equal_priorities(case: Case) -> Iterator[Fields]:
 
 def link_too_narrow(case: Case) -> Iterator[Fields]:
     """Yield that the cameras' streams are estimated to need more than the link carries; measured is ED0505."""
-    detector = _typed(case)
+    detector = case.detector
     if detector is None or case.subject.traffic is not None:
         return
     mains = sum(1 for camera in detector.spec.cameras if _reads_main(camera))
@@ -177,7 +173,7 @@ def _reads_main(camera: Any) -> bool:
 
 def plain_broker(case: Case) -> Iterator[Fields]:
     """Yield a broker to which credentials travel in clear."""
-    detector = _typed(case)
+    detector = case.detector
     mqtt = detector.spec.outputs.mqtt if detector is not None else None
     if mqtt is not None and mqtt.credentials_secret_ref is not None and mqtt.url.startswith(_PLAIN_BROKER):
         yield {}
@@ -185,7 +181,7 @@ def plain_broker(case: Case) -> Iterator[Fields]:
 
 def same_stream(case: Case) -> Iterator[Fields]:
     """Yield cameras that are one and the same."""
-    detector = _typed(case)
+    detector = case.detector
     cameras = detector.spec.cameras if detector is not None else ()
     counted = Counter(camera.url for camera in cameras if camera.url)
     for url, count in counted.items():
@@ -195,7 +191,7 @@ def same_stream(case: Case) -> Iterator[Fields]:
 
 def no_batches(case: Case) -> Iterator[Fields]:
     """Yield models that many cameras use one frame at a time."""
-    detector = _typed(case)
+    detector = case.detector
     if detector is None or len(detector.spec.cameras) < MANY:
         return
     for model in detector.spec.models:
@@ -205,7 +201,7 @@ def no_batches(case: Case) -> Iterator[Fields]:
 
 def memory_not_stated(case: Case) -> Iterator[Fields]:
     """Yield that tuning will try nothing that needs memory, since nobody says how much there is; live is ED0703."""
-    detector, profile = _typed(case), case.subject.profile_parsed()
+    detector, profile = case.detector, case.accelerator
     if case.snapshot.live or detector is None or profile is None or detector.spec.tuning.mode == "Off":
         return
     stated = parse_quantity(detector.spec.tuning.bounds.accelerator_memory) or parse_quantity(profile.spec.memory)
@@ -216,7 +212,7 @@ def memory_not_stated(case: Case) -> Iterator[Fields]:
 
 def nobody_protected(case: Case) -> Iterator[Fields]:
     """Yield that overload may pause every camera."""
-    detector = _typed(case)
+    detector = case.detector
     if detector is None or not detector.spec.cameras:
         return
     ladder = detector.spec.degradation
@@ -227,7 +223,7 @@ def nobody_protected(case: Case) -> Iterator[Fields]:
 
 def main_streams(case: Case) -> Iterator[Fields]:
     """Yield that many cameras are decoded in full for want of a sub-stream."""
-    detector = _typed(case)
+    detector = case.detector
     cameras = detector.spec.cameras if detector is not None else ()
     without = [camera.name for camera in cameras if not camera.substream_url and not camera.substream_url_secret_ref]
     if len(without) >= MANY:

@@ -16,6 +16,7 @@ import codes
 from edgedetector.cli import files
 from edgedetector.cli.codes import CODES, Scope, Severity, diagnose
 from edgedetector.cli.errors import ForbiddenError
+from edgedetector.status.remedies import REMEDIES
 
 FILES_ALONE = {"ED0005", "ED0014"}
 BY_ID = {code.id: code for code in CODES}
@@ -220,3 +221,12 @@ def test_a_replica_more_that_finds_no_accelerator_is_no_finding(world: World) ->
     world.pods.append({**second.pods[0], "metadata": {**second.pods[0]["metadata"], "name": "yard-triton-2"}})
 
     assert found(world) == set()
+
+
+@pytest.mark.parametrize("reason", sorted(REMEDIES))
+def test_whatever_the_operator_says_that_somebody_has_to_mend_has_a_code(world: World, reason: str) -> None:
+    if reason in {"CamerasFailing", "CameraUnauthorized"}:  # told of each camera by its own state
+        world.camera("gate", state="Failing" if reason == "CamerasFailing" else "Unauthorized", detecting=False)
+    world.stalled("ServerReady", reason)
+
+    assert found(world)

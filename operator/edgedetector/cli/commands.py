@@ -1,0 +1,8 @@
+"""All commands, in one place: what is imported here is what `kubectl edgedetector` can do."""
+
+from __future__ import annotations
+
+from edgedetector.cli import completion, diagnosing, report, tune, verify
+from edgedetector.cli.app import main
+
+__all__ = ["completion", "diagnosing", "main", "report", "tune", "verify"]

@@ -11,9 +11,6 @@ from edgedetector.plan import figures
 from edgedetector.plan.exporter import LABEL_NODE
 from edgedetector.plan.figures import LABEL_EDGEDETECTOR
 
-# A page an alert, from the root of this repository: where that is published, nothing here knows.
-RUNBOOKS: Final = "docs/runbooks"
-
 HIGH_CPU_SHARE: Final = 0.85  # of a node's processors, in the reference deployment's rules
 BUSY_SHARE: Final = 0.8  # ceiling of device utilisation in the reference deployment's rules
 HOT_CELSIUS: Final = 85  # passively cooled edge cards throttle around 90 degrees Celsius
@@ -34,8 +31,8 @@ class Alert:
     summary: str
     description: str
 
-    def manifest(self, detector: EdgeDetector) -> dict[str, Any]:
-        """Return the rule as it stands in a PrometheusRule."""
+    def manifest(self, detector: EdgeDetector, runbooks: str) -> dict[str, Any]:
+        """Return the rule as it stands in a PrometheusRule; its page lies below `runbooks`."""
         return {
             "alert": self.name,
             "expr": self.expression,
@@ -48,7 +45,7 @@ class Alert:
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
-                "runbook_url": f"{RUNBOOKS}/{self.name}.md",
+                "runbook_url": f"{runbooks}/{self.name}.md",
             },
         }
 

@@ -65,8 +65,8 @@ def detector_children(
         triton.deployment(detector, profile, settings, facts),
         scaling.autoscaler(detector, facts),
         disruption.budget(detector),
-        _optional(facts, KIND_SERVICE_MONITOR, monitoring.service_monitor(detector)),
-        _optional(facts, KIND_PROMETHEUS_RULE, monitoring.prometheus_rule(detector, profile)),
+        _optional(facts, KIND_SERVICE_MONITOR, monitoring.service_monitor(detector, settings)),
+        _optional(facts, KIND_PROMETHEUS_RULE, monitoring.prometheus_rule(detector, profile, settings)),
     )
     return tuple(child for child in found if child is not None)
 

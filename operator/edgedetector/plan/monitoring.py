@@ -12,9 +12,10 @@ from edgedetector.plan import alerts, objectives
 from edgedetector.plan.common import COMPONENT_MONITORING, detector_metadata
 from edgedetector.plan.exporter import LABEL_NODE
 from edgedetector.plan.figures import LABEL_EDGEDETECTOR
+from edgedetector.plan.settings import Settings
 
 
-def service_monitor(detector: EdgeDetector) -> dict[str, Any] | None:
+def service_monitor(detector: EdgeDetector, settings: Settings) -> dict[str, Any] | None:
     """Return ServiceMonitor NAME for Triton, detector and media server; absent if monitoring is off."""
     monitoring = detector.spec.monitoring
     if not monitoring.enabled:
@@ -24,7 +25,7 @@ def service_monitor(detector: EdgeDetector) -> dict[str, Any] | None:
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "ServiceMonitor",
-        "metadata": _metadata(detector),
+        "metadata": _metadata(detector, settings),
         "spec": {
             "selector": {
                 "matchLabels": {names.LABEL_DETECTOR: detector.name},
@@ -46,22 +47,24 @@ def service_monitor(detector: EdgeDetector) -> dict[str, Any] | None:
     }
 
 
-def prometheus_rule(detector: EdgeDetector, profile: AcceleratorProfile) -> dict[str, Any] | None:
+def prometheus_rule(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> dict[str, Any] | None:
     """Return PrometheusRule NAME; absent if monitoring is off, or while the detector is suspended on purpose."""
     if not detector.spec.monitoring.enabled or detector.suspend:
         return None
-    rules = [alert.manifest(detector) for alert in alerts.alerts(detector, profile)]
+    rules = [alert.manifest(detector, settings.runbooks) for alert in alerts.alerts(detector, profile)]
     group = {"name": f"edgedetector.{detector.namespace}.{detector.name}", "rules": rules}
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
-        "metadata": _metadata(detector),
-        "spec": {"groups": [found for found in (group, objectives.group(detector)) if found is not None]},
+        "metadata": _metadata(detector, settings),
+        "spec": {
+            "groups": [found for found in (group, objectives.group(detector, settings.runbooks)) if found is not None]
+        },
     }
 
 
-def _metadata(detector: EdgeDetector) -> dict[str, Any]:
+def _metadata(detector: EdgeDetector, settings: Settings) -> dict[str, Any]:
     metadata = detector_metadata(detector, detector.name, COMPONENT_MONITORING)
     # Ours last: a label of the user must not hide a child from pruning.
-    metadata["labels"] = {**detector.spec.monitoring.labels, **metadata["labels"]}
+    metadata["labels"] = {**settings.monitoring_labels, **detector.spec.monitoring.labels, **metadata["labels"]}
     return metadata

@@ -67,7 +67,7 @@ SLOW: Final = (
 )
 
 
-def group(detector: EdgeDetector) -> dict[str, Any] | None:
+def group(detector: EdgeDetector, runbooks: str) -> dict[str, Any] | None:
     """Return the rule group of a detector's objectives; absent without cameras, of which nothing is promised."""
     if not detector.spec.cameras:
         return None
@@ -80,7 +80,7 @@ def group(detector: EdgeDetector) -> dict[str, Any] | None:
     return {
         "name": f"edgedetector.{detector.namespace}.{detector.name}.objectives",
         "interval": f"{EVERY}s",
-        "rules": [*recordings, *(alert.manifest(detector) for alert in alerts)],
+        "rules": [*recordings, *(alert.manifest(detector, runbooks) for alert in alerts)],
     }
 
 

@@ -24,6 +24,7 @@ from edgedetector.controller import options
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+OPTIONAL = {"ServiceMonitor", "PrometheusRule"}
 PROMETHEUS = "monitoring.coreos.com/v1/ServiceMonitor"
 
 
@@ -48,7 +49,13 @@ EVERYTHING: dict[str, Any] = {
     "crds": {"annotations": {"argocd.argoproj.io/sync-wave": "-2"}},
     "watchNamespaces": ["site-a", "site-b"],
     "serviceAccount": {"annotations": {"a": "b"}},
-    "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "serviceMonitor": {"enabled": True},
+    "monitoring": {
+        "labels": {"release": "prometheus"},
+        "runbooks": "https://wiki.example.com/runbooks/",
+        "rules": {"enabled": True},
+        "dashboards": {"enabled": True, "namespace": "grafana", "annotations": {"grafana_folder": "Edge"}},
+    },
     "nodeExporter": {"enabled": True, "image": {"repository": "node-exporter", "tag": "1"}},
     "nodeSelector": {"kubernetes.io/arch": "amd64"},
     "tolerations": [{"operator": "Exists"}],
@@ -61,9 +68,7 @@ EVERYTHING: dict[str, Any] = {
 
 @pytest.mark.parametrize("values", [{}, EVERYTHING, {"serviceAccount": {"create": False, "name": "mine"}}])
 def test_what_is_rendered_is_valid_for_the_api_server(values: dict[str, Any]) -> None:
-    builtin = [
-        obj for obj in render(values=values) if obj["kind"] not in {"CustomResourceDefinition", "ServiceMonitor"}
-    ]
+    builtin = [obj for obj in render(values=values) if obj["kind"] not in {"CustomResourceDefinition", *OPTIONAL}]
     assert len(builtin) >= 6
     for obj in builtin:
         kubernetes_validate.validate(obj, "1.35", strict=True)
@@ -321,6 +326,7 @@ def test_the_operator_reads_what_the_chart_sets() -> None:
         image_replacements={"a:1": "b:2"},
         exporter_pull_secrets=("registry", "other"),
         monitoring_labels=labels,
+        runbooks="https://wiki.example.com/runbooks",
         model_hosts=("models.example.com", "*.example.org"),
         network_policies=True,
         prometheus_namespaces=("monitoring", "other"),
@@ -352,6 +358,11 @@ def test_every_option_of_the_operator_has_a_value_that_sets_it_or_a_reason_not_t
         {"log": {"level": "LOUD"}},
         {"serviceMonitor": {"enabled": "maybe"}},
         {"serviceMonitor": {"interval": "soon"}},
+        {"serviceMonitor": {"labels": {"release": "prometheus"}}},
+        {"monitoring": {"labels": {"release": 1}}},
+        {"monitoring": {"runbooks": ""}},
+        {"monitoring": {"rules": {"enabled": "maybe"}}},
+        {"monitoring": {"dashboards": {"namespace": "Monitoring"}}},
         {"unknown": 1},
         {"global": {"imageRegistry": "https://registry.example.com"}},
         {"profiles": {"mine": {"triton": {}}}},

@@ -16,7 +16,7 @@ from tests.unit.plan import exposed, scenarios
 from tests.unit.plan.scenarios import child, children, detector, minimal
 
 from edgedetector.api.profile import AcceleratorProfile, ExistingExporter
-from edgedetector.plan import detector_children, serving_config
+from edgedetector.plan import detector_children, figures, serving_config
 
 CAMERA = {"name": "gate", "url": "rtsp://gate.cams/main"}
 KS20 = scenarios.PROFILES["denglin-ks20"]
@@ -219,3 +219,33 @@ def test_all_three_endpoints_are_scraped_every_ten_seconds() -> None:
         for port in service["spec"]["ports"]
     }
     assert set(endpoints) <= served
+
+
+def test_labels_of_the_chart_and_of_the_detector_are_on_both_objects_and_the_detectors_win() -> None:
+    wanted = detector("yard", minimal(cameras=[CAMERA], monitoring={"labels": {"team": "yard", "release": "own"}}))
+    settings = replace(scenarios.SETTINGS, monitoring_labels={"release": "prometheus", "tier": "edge"})
+    objects = children(wanted, settings)
+    for kind in ("ServiceMonitor", "PrometheusRule"):
+        labels = child(objects, kind, "yard")["metadata"]["labels"]
+        assert {"team": "yard", "release": "own", "tier": "edge"}.items() <= labels.items()
+
+
+def test_pages_lie_where_the_settings_say() -> None:
+    settings = replace(scenarios.SETTINGS, runbooks="https://wiki.example.com/x")
+    spec = child(children(detector("yard", minimal(cameras=[CAMERA])), settings), "PrometheusRule", "yard")["spec"]
+    for name, rule in alerts(spec).items():
+        assert rule["annotations"]["runbook_url"] == f"https://wiki.example.com/x/{name}.md"
+
+
+def test_the_vendors_figures_are_recorded_under_our_names_and_units(promtool: str, tmp_path: Path) -> None:
+    exporter = KS20.spec.exporter
+    assert exporter is not None
+    rule = figures.prometheus_rule(KS20, exporter, scenarios.SETTINGS)
+    assert rule is not None
+    series = {f"DCGM_FI_DEV_GPU_UTIL{DEVICE}": f"81{LONG}", f"DCGM_FI_DEV_FB_USED{DEVICE}": f"7{LONG}"}
+    recorded = case("figures", "none", series, fires=False)
+    recorded["promql_expr_test"] = [
+        {"expr": name, "eval_time": "5m", "exp_samples": [{"labels": f"{name}{DEVICE}", "value": value}]}
+        for name, value in (("node:accelerator_utilization:ratio", 0.81), ("node:accelerator_memory_used:bytes", 7e6))
+    ]
+    check(promtool, tmp_path, rule["spec"], [recorded])

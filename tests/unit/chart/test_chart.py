@@ -325,7 +325,7 @@ def test_profiles_of_the_values_reach_the_operator_as_files_and_other_ones_need_
     tmp_path: Path,
 ) -> None:
     objects = render(values=EVERYTHING)
-    (files,) = of(objects, "ConfigMap")
+    (files,) = [obj for obj in of(objects, "ConfigMap") if obj["metadata"]["name"] == "edgedetector-profiles"]
     for name, text in files["data"].items():
         (tmp_path / name).write_text(text)
     found = {obj["metadata"]["name"]: obj for obj in profiles.load(str(tmp_path))}

@@ -28,7 +28,7 @@ TRITON: Final = frozenset(
         "nv_inference_compute_output_duration_us",
     }
 )  # fmt: skip
-"""Triton's own, held against its library by test_triton_has_the_series_that_are_asked_for."""
+"""Triton's own; tests/unit/triton/test_metrics_on_triton.py holds them against a real one."""
 
 OTHERS: Final = frozenset(
     {

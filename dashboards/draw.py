@@ -28,6 +28,8 @@ from dashboards.model import Board, Panel, Query
 COLUMNS: Final = 24
 TALL: Final = {"stat": 4}
 """Rows that a kind of panel takes, where that is not 8; a heading takes 1."""
+HEAD, FOOT = 0.8, 1.7
+"""Rows of a panel that its title takes, and what stands below its axis: times and legend."""
 INCH: Final = 0.55
 """Inches of a column of the page, and of a row two thirds of that."""
 COLOURS: Final = (
@@ -36,7 +38,7 @@ COLOURS: Final = (
 LEGENDS: Final = 8
 """Names that a legend has room for."""
 UNITS: Final = {
-    "percentunit": lambda value: f"{value * 100:g} %",
+    "percentunit": lambda value: f"{value * 100:.4g} %",
     "s": lambda value: f"{value * 1000:.3g} ms" if abs(value) < 1 else f"{value:.3g} s",
     "bytes": lambda value: _scaled(value, "B"),
     "Bps": lambda value: _scaled(value, "B/s"),
@@ -69,9 +71,9 @@ def draw(board: Board, ask: Ask) -> Figure:
                 continue
             box = (
                 (left + 1.3) / COLUMNS,
-                1 - (top + height + 0.2) / (rows + 1),
+                1 - (top + height + 1 - FOOT) / (rows + 1),
                 (what.width - 1.6) / COLUMNS,
-                (height - 1.9) / (rows + 1),
+                (height - HEAD - FOOT) / (rows + 1),
             )
             _panel(figure, box, what, [ask(query) for query in what.queries])
     return figure
@@ -138,14 +140,20 @@ def _lines(axes: Any, panel: Panel, found: Sequence[Series]) -> None:
     if unit is not None:
         axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: unit(value)))
     if 0 < len(found) <= LEGENDS and any(series.name for series in found):
-        axes.legend(loc="upper left", fontsize=6.5, frameon=False, ncols=2)
+        axes.legend(
+            loc="upper left", bbox_to_anchor=(-0.02, -0.09), borderaxespad=0, fontsize=6.5, frameon=False, ncols=4,
+            handlelength=1.2, columnspacing=1.2,
+        )  # fmt: skip
 
 
 def _states(axes: Any, found: Sequence[Series]) -> None:
     for number, series in enumerate(found):
         when = [datetime.fromtimestamp(at, UTC) for at in series.times]
         axes.scatter(when, [number] * len(when), marker="s", s=18, color=COLOURS[number % len(COLOURS)])
-    axes.set_yticks(range(len(found)), [series.name for series in found], fontsize=6.5)
+        if when:
+            axes.text(when[0], number + 0.12, series.name, fontsize=6.5, va="bottom")
+    axes.set_yticks([])
+    axes.grid(visible=False)
     axes.set_ylim(-0.7, len(found) - 0.3)
 
 

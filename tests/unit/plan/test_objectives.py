@@ -77,7 +77,8 @@ def test_each_alert_on_an_objective_fires_when_it_should_and_only_then(promtool:
         case(name, alert, series, fires=fires, at=f"{minutes}m", every=EVERY)
         for name, (alert, series, minutes, fires) in CASES.items()
     ]
-    check(promtool, tmp_path, rules(), found, every=EVERY)
+    ours = [one for one in rules()["groups"] if one["name"].endswith(".objectives")]  # the others cost time alone
+    check(promtool, tmp_path, {"groups": ours}, found, every=EVERY)
 
 
 def test_every_alert_on_an_objective_has_both_cases() -> None:

@@ -40,7 +40,12 @@ OPTIONS: dict[str, list[Any]] = {
     "log": [None, {"level": "DEBUG", "format": "text"}],
     "resources": [None, {"requests": {"cpu": 1}, "limits": {"cpu": "2", "memory": "1Gi"}}, {"requests": None}],
     "serviceAccount": [None, {"create": False, "name": "mine"}, {"name": "other", "annotations": {"a": "b"}}],
-    "serviceMonitor": [None, {"enabled": True, "labels": {"release": "p"}, "interval": "1m"}, {"enabled": False}],
+    "serviceMonitor": [None, {"enabled": True, "interval": "1m"}, {"enabled": False}],
+    "monitoring": [
+        None,
+        {"labels": {"release": "p"}, "runbooks": "https://wiki.example.com/x/", "dashboards": {"enabled": False}},
+        {"rules": {"enabled": True}, "dashboards": {"enabled": True, "namespace": "site-b", "annotations": {"a": "b"}}},
+    ],
     "nodeExporter": [None, {"enabled": True}, {"enabled": True, "tolerations": [], "image": {"digest": DIGEST}}],
     "nodeSelector": [None, {"kubernetes.io/arch": "amd64"}],
     "tolerations": [None, [{"key": "a", "operator": "Exists", "effect": "NoSchedule"}]],

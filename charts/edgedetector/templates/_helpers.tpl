@@ -58,11 +58,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- join "," $names -}}
 {{- end -}}
 
+{{/* Takes a dict of enabled (auto, true or false), kind and root: "true" or "". */}}
+{{- define "edgedetector.wanted" -}}
+{{- $served := .root.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" .kind) -}}
+{{- $enabled := toString .enabled -}}
+{{- if or (eq $enabled "true") (and (eq $enabled "auto") $served) -}}true{{- end -}}
+{{- end -}}
+
 {{/* Whether the Prometheus Operator is to scrape: "true" or "". */}}
 {{- define "edgedetector.monitored" -}}
-{{- $served := .Capabilities.APIVersions.Has "monitoring.coreos.com/v1/ServiceMonitor" -}}
-{{- $enabled := toString .Values.serviceMonitor.enabled -}}
-{{- if or (eq $enabled "true") (and (eq $enabled "auto") $served) -}}true{{- end -}}
+{{- include "edgedetector.wanted" (dict "enabled" .Values.serviceMonitor.enabled "kind" "ServiceMonitor" "root" .) -}}
 {{- end -}}
 
 {{- define "edgedetector.nodeExporterSelector" -}}

@@ -70,6 +70,7 @@ def planning(settings: options.Options) -> plan.Settings:
         image_registry=settings.image_registry,
         exporter_pull_secrets=settings.exporter_pull_secrets,
         monitoring_labels=dict(settings.monitoring_labels),
+        runbooks=settings.runbooks,
         model_hosts=settings.model_hosts,
         network_policies=settings.network_policies,
         prometheus_namespaces=settings.prometheus_namespaces,

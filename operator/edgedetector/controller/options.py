@@ -28,7 +28,9 @@ class Options:
     detector_image: str
     image_replacements: Mapping[str, str] = field(default_factory=dict)
     monitoring_labels: Mapping[str, str] = field(default_factory=dict)
-    """Added to the exporters' ServiceMonitors, for Prometheus' selectors."""
+    """Of all ServiceMonitors and PrometheusRules, for Prometheus' selectors."""
+    runbooks: str = "docs/runbooks"
+    """Where a page an alert is published."""
     image_registry: str = ""
     """Registry that has all images; empty: those that their names say."""
     exporter_pull_secrets: tuple[str, ...] = ()
@@ -82,7 +84,8 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
     flag("operator-namespace", "namespace of the operator, where exporters run", "edgedetector-system")
     flag("detector-image", "image of the detector container", "edgedetector/detector:latest")
     flag("image-replacements", "JSON object: exact image of a profile -> image to run", "{}")
-    flag("monitoring-labels", "JSON object: labels of the exporters' ServiceMonitors", "{}")
+    flag("monitoring-labels", "JSON object: labels of all ServiceMonitors and PrometheusRules", "{}")
+    flag("runbooks", "address or path below which each alert has its page", "docs/runbooks")
     flag("image-registry", "registry of all images; empty: those that their names say", "")
     flag("exporter-pull-secrets", "comma-separated Secrets with which exporters' images are pulled", "")
     flag("model-hosts", "comma-separated hosts from which model files may be fetched", "")
@@ -110,6 +113,7 @@ def parse(arguments: Sequence[str] | None = None, environment: Mapping[str, str]
             detector_image=values.detector_image,
             image_replacements=_texts(values.image_replacements, "image-replacements"),
             monitoring_labels=_texts(values.monitoring_labels, "monitoring-labels"),
+            runbooks=values.runbooks.rstrip("/"),
             image_registry=values.image_registry,
             exporter_pull_secrets=_list(values.exporter_pull_secrets),
             model_hosts=_list(values.model_hosts),

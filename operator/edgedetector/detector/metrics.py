@@ -16,13 +16,12 @@ from prometheus_client import (
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.samples import Sample
 
+from edgedetector.api import buckets
 from edgedetector.api.dataplane import CameraState, ModelState
 from edgedetector.detector.cpu import STAGES, Spent
 from edgedetector.detector.lifecycle import State
 from edgedetector.detector.reading import Reading
 
-# Seconds. From a fast device (8 ms) over the default objective (50 ms) to a camera that is hopelessly behind.
-_BUCKETS: Final = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0)
 _MODEL_STATES: Final = ("Loading", "Ready", "Failed")
 
 
@@ -51,14 +50,14 @@ class Metrics:
             "edgedetector_camera_frame_age_seconds",
             "From a frame's decoding to its result.",
             ["camera"],
-            buckets=_BUCKETS,
+            buckets=buckets.LATENCY,
             registry=registry,
         )
         self.inference = Histogram(
             "edgedetector_camera_inference_seconds",
             "From request to answer of Triton, transport included.",
             ["camera"],
-            buckets=_BUCKETS,
+            buckets=buckets.LATENCY,
             registry=registry,
         )
         self.state = Gauge(

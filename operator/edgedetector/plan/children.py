@@ -7,7 +7,7 @@ from typing import Any, Final
 from edgedetector.api.dataplane import Probe, ServingConfig
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
-from edgedetector.plan import disruption, exporter, media, monitoring, network, scaling, triton
+from edgedetector.plan import disruption, exporter, figures, media, monitoring, network, scaling, triton
 from edgedetector.plan.dataplane import detector_map
 from edgedetector.plan.serving import serving_map
 from edgedetector.plan.settings import KIND_PROMETHEUS_RULE, KIND_SERVICE_MONITOR, Facts, Settings
@@ -29,6 +29,7 @@ PROFILE_CHILD_KINDS: Final[tuple[tuple[str, str], ...]] = (
     ("apps/v1", "DaemonSet"),
     ("networking.k8s.io/v1", "NetworkPolicy"),
     ("monitoring.coreos.com/v1", "ServiceMonitor"),
+    ("monitoring.coreos.com/v1", "PrometheusRule"),
 )
 
 
@@ -64,8 +65,8 @@ def detector_children(
         triton.deployment(detector, profile, settings, facts),
         scaling.autoscaler(detector, facts),
         disruption.budget(detector),
-        _optional(facts, KIND_SERVICE_MONITOR, monitoring.service_monitor(detector)),
-        _optional(facts, KIND_PROMETHEUS_RULE, monitoring.prometheus_rule(detector, profile)),
+        _optional(facts, KIND_SERVICE_MONITOR, monitoring.service_monitor(detector, settings)),
+        _optional(facts, KIND_PROMETHEUS_RULE, monitoring.prometheus_rule(detector, profile, settings)),
     )
     return tuple(child for child in found if child is not None)
 
@@ -73,17 +74,21 @@ def detector_children(
 def profile_children(profile: AcceleratorProfile, settings: Settings, facts: Facts) -> tuple[dict[str, Any], ...]:
     """Return the exporter's objects, in the operator's namespace and owned by the profile.
 
-    None, if the profile has no exporter or names one that somebody else runs.
+    Of an exporter that somebody else runs only the rules that record its figures; none if the profile has no exporter.
     """
     spec = profile.spec.exporter
-    if spec is None or spec.existing is not None or not spec.image:
+    if spec is None:
         return ()
+    rule = _optional(facts, KIND_PROMETHEUS_RULE, figures.prometheus_rule(profile, spec, settings))
+    if spec.existing is not None or not spec.image:
+        return (rule,) if rule is not None else ()
     found = (
         network.exporter_policy(profile, spec, settings),
         exporter.file_map(profile, spec, settings),
         exporter.service(profile, spec, settings),
         exporter.daemon_set(profile, spec, settings),
         _optional(facts, KIND_SERVICE_MONITOR, exporter.service_monitor(profile, spec, settings)),
+        rule,
     )
     return tuple(child for child in found if child is not None)
 

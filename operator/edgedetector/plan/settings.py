@@ -19,7 +19,9 @@ class Settings:
     image_replacements: Mapping[str, str] = field(default_factory=dict)
     """Exact image -> image, for mirrors, air-gapped sites and the emulator."""
     monitoring_labels: Mapping[str, str] = field(default_factory=dict)
-    """Added to the exporters' ServiceMonitors, which no EdgeDetector's `monitoring.labels` reach."""
+    """Of all ServiceMonitors and PrometheusRules; an EdgeDetector's own `monitoring.labels` win."""
+    runbooks: str = "docs/runbooks"
+    """Where a page an alert is published; by default a path of the source repository, which may be anywhere."""
     image_registry: str = ""
     """Registry that has all images, in place of those that profiles name; empty: the ones that they name."""
     exporter_pull_secrets: tuple[str, ...] = ()

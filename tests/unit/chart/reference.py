@@ -16,7 +16,7 @@ DOCUMENT = ROOT / "docs" / "install.md"
 BEGIN, END = "<!-- values: from the comments in values.yaml -->\n", "<!-- values: end -->\n"
 
 # Below these, Kubernetes decides what there is.
-WHOLE = frozenset({"resources", "nodeSelector", "tolerations"})
+WHOLE = frozenset({"resources", "nodeSelector", "tolerations", "labels"})
 
 
 @dataclass(frozen=True)

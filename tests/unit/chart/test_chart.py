@@ -24,6 +24,7 @@ from edgedetector.controller import options
 
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+OPTIONAL = {"ServiceMonitor", "PrometheusRule"}
 PROMETHEUS = "monitoring.coreos.com/v1/ServiceMonitor"
 
 
@@ -48,7 +49,13 @@ EVERYTHING: dict[str, Any] = {
     "crds": {"annotations": {"argocd.argoproj.io/sync-wave": "-2"}},
     "watchNamespaces": ["site-a", "site-b"],
     "serviceAccount": {"annotations": {"a": "b"}},
-    "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "serviceMonitor": {"enabled": True},
+    "monitoring": {
+        "labels": {"release": "prometheus"},
+        "runbooks": "https://wiki.example.com/runbooks/",
+        "rules": {"enabled": True},
+        "dashboards": {"enabled": True, "namespace": "grafana", "annotations": {"grafana_folder": "Edge"}},
+    },
     "nodeExporter": {"enabled": True, "image": {"repository": "node-exporter", "tag": "1"}},
     "nodeSelector": {"kubernetes.io/arch": "amd64"},
     "tolerations": [{"operator": "Exists"}],
@@ -61,9 +68,7 @@ EVERYTHING: dict[str, Any] = {
 
 @pytest.mark.parametrize("values", [{}, EVERYTHING, {"serviceAccount": {"create": False, "name": "mine"}}])
 def test_what_is_rendered_is_valid_for_the_api_server(values: dict[str, Any]) -> None:
-    builtin = [
-        obj for obj in render(values=values) if obj["kind"] not in {"CustomResourceDefinition", "ServiceMonitor"}
-    ]
+    builtin = [obj for obj in render(values=values) if obj["kind"] not in {"CustomResourceDefinition", *OPTIONAL}]
     assert len(builtin) >= 6
     for obj in builtin:
         kubernetes_validate.validate(obj, "1.35", strict=True)
@@ -109,6 +114,56 @@ def test_the_operator_is_scraped_where_there_is_a_prometheus_operator_or_somebod
     assert len(of(render(values={"serviceMonitor": {"enabled": True}}), "ServiceMonitor")) == 1
     refused = {"serviceMonitor": {"enabled": False}}
     assert of(render("--api-versions", PROMETHEUS, values=refused), "ServiceMonitor") == []
+
+
+def test_dashboards_and_rules_come_where_they_can_be_read_or_somebody_insists() -> None:
+    assert of(render(), "ConfigMap") == of(render(), "PrometheusRule") == []
+    served = ("--api-versions", PROMETHEUS, "--api-versions", "monitoring.coreos.com/v1/PrometheusRule")
+    for objects in (render(*served), render(values={"monitoring": EVERYTHING["monitoring"]})):
+        assert len(of(objects, "PrometheusRule")) == 1
+        assert len(of(objects, "ConfigMap")) == 7
+    refused = {"monitoring": {"rules": {"enabled": False}, "dashboards": {"enabled": False}}}
+    assert of(render(*served, values=refused), "ConfigMap") == []
+    assert of(render(*served, values=refused), "PrometheusRule") == []
+
+
+def test_grafanas_sidecar_finds_every_dashboard_as_it_was_made() -> None:
+    objects = render(values={"monitoring": {"dashboards": EVERYTHING["monitoring"]["dashboards"]}})
+    found: dict[str, Any] = {}
+    for obj in of(objects, "ConfigMap"):
+        assert obj["metadata"]["namespace"] == "grafana"
+        assert obj["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert obj["metadata"]["annotations"] == {"grafana_folder": "Edge"}
+        assert len(json.dumps(obj)) < 1 << 18, "far from the MiB that a ConfigMap may have"
+        found |= {name: json.loads(text) for name, text in obj["data"].items()}
+    made = {f"edgedetector-{path.name}": json.loads(path.read_text()) for path in (CHART / "dashboards").iterdir()}
+    assert found == made
+
+
+def test_a_prometheus_that_selects_by_label_takes_everything_of_the_release() -> None:
+    labels = {"release": "kube-prometheus-stack"}
+    values = {"labels": labels, "rules": {"enabled": True}}
+    objects = render(
+        values={"serviceMonitor": {"enabled": True}, "nodeExporter": {"enabled": True}, "monitoring": values}
+    )
+    found = of(objects, "ServiceMonitor") + of(objects, "PrometheusRule")
+    assert len(found) == 3
+    assert all(labels.items() <= obj["metadata"]["labels"].items() for obj in found)
+    assert json.loads(environment(objects)["EDGEDETECTOR_MONITORING_LABELS"]) == labels
+
+
+def test_the_rules_are_those_on_file_with_the_pages_where_the_values_say() -> None:
+    def rules_of(**values: Any) -> dict[str, dict[str, Any]]:
+        (obj,) = of(render(values={"monitoring": {"rules": {"enabled": True}}} | values), "PrometheusRule")
+        return {rule["alert"]: rule for group in obj["spec"]["groups"] for rule in group["rules"]}
+
+    written = yaml.safe_load((CHART / "files" / "rules.yaml").read_text())
+    assert rules_of() == {rule["alert"]: rule for group in written["groups"] for rule in group["rules"]}
+    moved = rules_of(monitoring={"rules": {"enabled": True}, "runbooks": "https://wiki.example.com/x/"})
+    for name, rule in moved.items():
+        assert rule["annotations"]["runbook_url"] == f"https://wiki.example.com/x/{name}.md"
+    seldom = rules_of(resyncSeconds=3600)["EdgeDetectorOperatorStuck"]["expr"]
+    assert seldom.endswith("> 21600"), "whoever looks at everything once an hour is not stuck after half of one"
 
 
 def test_the_definitions_are_those_of_the_repository() -> None:
@@ -270,7 +325,7 @@ def test_profiles_of_the_values_reach_the_operator_as_files_and_other_ones_need_
     tmp_path: Path,
 ) -> None:
     objects = render(values=EVERYTHING)
-    (files,) = of(objects, "ConfigMap")
+    (files,) = [obj for obj in of(objects, "ConfigMap") if obj["metadata"]["name"] == "edgedetector-profiles"]
     for name, text in files["data"].items():
         (tmp_path / name).write_text(text)
     found = {obj["metadata"]["name"]: obj for obj in profiles.load(str(tmp_path))}
@@ -321,6 +376,7 @@ def test_the_operator_reads_what_the_chart_sets() -> None:
         image_replacements={"a:1": "b:2"},
         exporter_pull_secrets=("registry", "other"),
         monitoring_labels=labels,
+        runbooks="https://wiki.example.com/runbooks",
         model_hosts=("models.example.com", "*.example.org"),
         network_policies=True,
         prometheus_namespaces=("monitoring", "other"),
@@ -352,6 +408,11 @@ def test_every_option_of_the_operator_has_a_value_that_sets_it_or_a_reason_not_t
         {"log": {"level": "LOUD"}},
         {"serviceMonitor": {"enabled": "maybe"}},
         {"serviceMonitor": {"interval": "soon"}},
+        {"serviceMonitor": {"labels": {"release": "prometheus"}}},
+        {"monitoring": {"labels": {"release": 1}}},
+        {"monitoring": {"runbooks": ""}},
+        {"monitoring": {"rules": {"enabled": "maybe"}}},
+        {"monitoring": {"dashboards": {"namespace": "Monitoring"}}},
         {"unknown": 1},
         {"global": {"imageRegistry": "https://registry.example.com"}},
         {"profiles": {"mine": {"triton": {}}}},

@@ -8,17 +8,19 @@ from typing import Any
 import pytest
 import yaml
 from tests.unit.plan import scenarios
-from tests.unit.plan.test_rules import alerts, known, rules
+from tests.unit.plan.exposed import chart_rules, known
+from tests.unit.plan.test_rules import alerts, rules
 
 from edgedetector.api import conditions
 
 FOLDER = scenarios.REPOSITORY / "docs" / "runbooks"
+ALERTS = alerts(rules()) | alerts(chart_rules())
 PAGES = sorted(path for path in FOLDER.glob("*.md") if path.name != "README.md")
 INDEX = FOLDER / "README.md"
 
 
 def test_every_alert_links_to_its_page_and_every_page_has_an_alert() -> None:
-    found = {name: rule["annotations"]["runbook_url"] for name, rule in alerts(rules()).items()}
+    found = {name: rule["annotations"]["runbook_url"] for name, rule in ALERTS.items()}
     for name, link in found.items():
         assert (scenarios.REPOSITORY / link).read_text().startswith(f"# {name}\n"), link
     assert {scenarios.REPOSITORY / link for link in found.values()} == set(PAGES)
@@ -26,7 +28,7 @@ def test_every_alert_links_to_its_page_and_every_page_has_an_alert() -> None:
 
 def test_the_index_has_every_page_with_the_severity_of_its_alert() -> None:
     rows = re.findall(r"^\| \[(\w+)\]\((\w+)\.md\) \| (\w+) \|", INDEX.read_text(), re.MULTILINE)
-    assert sorted(rows) == sorted((name, name, rule["labels"]["severity"]) for name, rule in alerts(rules()).items())
+    assert sorted(rows) == sorted((name, name, rule["labels"]["severity"]) for name, rule in ALERTS.items())
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -41,8 +43,10 @@ def test_what_a_page_names_exists(page: Any) -> None:
     text = page.read_text()
     for link in re.findall(r"\]\(([^)]+)\)", text):
         assert (FOLDER / link).is_file(), link
-    metrics = set(re.findall(r"\b((?:edgedetector|node|nv)_[a-z_]+|DCGM_[A-Z_]+)\b", text)) - {"edgedetector_namespace"}
-    assert {re.sub(r"_bucket$", "", metric) for metric in metrics} - {"nv_inference"} <= known()
+    metrics = set(re.findall(r"\b((?:edgedetector|go2rtc|node|nv)_[a-z_0-9]+|DCGM_[A-Z_]+)\b", text))
+    metrics |= set(re.findall(r"\bedgedetector:[a-z_:]+", text))
+    metrics -= {"edgedetector_namespace"}
+    assert metrics - {"nv_inference"} <= known()
     prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)  # commands name fields of pods
     for path in re.findall(r"\b(spec\.[A-Za-z.\[\]]+[A-Za-z])", prose):
         assert any(has(schema, path.replace("[]", "").split(".")) for schema in schemas()), path

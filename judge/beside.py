@@ -17,7 +17,7 @@ from edgedetector.api.edgedetector import ScalingSpec
 from edgedetector.detector.ladder import Ladder
 from edgedetector.detector.pressure import Pressure
 from edgedetector.detector.rungs import KEYFRAME_RATE, Options
-from edgedetector.plan.scaling import held
+from edgedetector.plan.scaling import held, least
 
 SYNC: Final = 15.0
 """Seconds between two decisions of the autoscaler, over which a pod's use of processors is averaged, too."""
@@ -90,7 +90,13 @@ class Autoscaler:
         stays = held(self.spec, asked, since=since, converged=converged, now=datetime.fromtimestamp(now, UTC))
         return self.spec.max_replicas if stays is None else max(self.spec.min_replicas, stays)
 
-    def decide(self, now: float, asked: int, used: Sequence[tuple[float, float] | None], most: int) -> int:
+    def fewest(self, asked: int, most: int, *, degraded: bool) -> int:
+        """Return the minimum that the operator plans."""
+        return max(self.spec.min_replicas, min(least(asked, degraded=degraded) or 0, most))
+
+    def decide(
+        self, now: float, asked: int, used: Sequence[tuple[float, float] | None], most: int, fewest: int = 0
+    ) -> int:
         """Return the replicas to ask for.
 
         Parameters
@@ -104,7 +110,7 @@ class Autoscaler:
             self._asked_for.popleft()
         if wanted < asked:
             wanted = min(asked, max(count for _, count in self._asked_for))
-        return max(self.spec.min_replicas, min(wanted, most, max(4, 2 * asked)))
+        return max(self.spec.min_replicas, fewest, min(wanted, most, max(4, 2 * asked)))
 
     def _by(self, which: int, asked: int, used: Sequence[tuple[float, float] | None]) -> int:
         target = self._targets[which]

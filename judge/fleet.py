@@ -185,7 +185,8 @@ class Fleet:
             converged=ledger is not None and ledger.settled > 0,
             now=EPOCH + self.now,
         )
-        self._ask(scaler.decide(self.now, self.asked, [*used, *([None] * len(self._starting))], most))
+        fewest = scaler.fewest(self.asked, most, degraded=any(pod.rungs.degraded for pod in self.pods))
+        self._ask(scaler.decide(self.now, self.asked, [*used, *([None] * len(self._starting))], most, fewest))
 
     def _ask(self, replicas: int) -> None:
         if replicas != self.asked:

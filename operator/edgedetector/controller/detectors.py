@@ -162,7 +162,8 @@ class DetectorReconciler:
             before = replicas.before_suspension(seen.children, names.triton(key.name))
             cap = self._cap(detector, seen.snapshot, waiting)
             hold = self._held(detector, seen.snapshot, wanted)
-            facts = plan.Facts(seen.snapshot.served, waiting, live, before, cap, hold)
+            least = plan.least(_asked(key.name, seen.snapshot), degraded=_degraded(seen.snapshot))
+            facts = plan.Facts(seen.snapshot.served, waiting, live, before, cap, hold, least)
             rendered = plan.detector_children(
                 detector, profile, shell.settings, facts, wanted.accepted, probe=wanted.probe
             )
@@ -202,11 +203,10 @@ class DetectorReconciler:
     def _held(self, detector: EdgeDetector, seen: Snapshot, wanted: terms.Terms) -> int | None:
         """Return where the autoscaler's maximum stays until tuning has converged."""
         ledger = wanted.ledger
-        workload = seen.workloads.get(names.triton(detector.name))
         began = self._began(detector, ledger)
         return plan.held(
             detector.spec.scaling,
-            workload.desired if workload is not None else 0,
+            _asked(detector.name, seen),
             since=began,
             converged=terms.mode(detector) != Mode.AUTO or (ledger is not None and ledger.settled > 0),
             now=self.shell.now(),
@@ -338,3 +338,14 @@ class DetectorReconciler:
             return min([self.patience.wait(key, view.snapshot, rest), *soon])
         self.patience.forget(key)
         return min([rest, *soon])
+
+
+def _asked(name: str, seen: Snapshot) -> int:
+    """Return the inference pods that the live Deployment asks for."""
+    workload = seen.workloads.get(names.triton(name))
+    return workload.desired if workload is not None else 0
+
+
+def _degraded(seen: Snapshot) -> bool:
+    """Tell whether any camera gives up something for the want of capacity."""
+    return any(camera.degraded for state in seen.states.values() for camera in state.cameras)

@@ -6,7 +6,7 @@ from edgedetector.plan.children import (
     detector_children,
     profile_children,
 )
-from edgedetector.plan.scaling import CAP_LASTS, TUNING_LASTS, cap, held
+from edgedetector.plan.scaling import CAP_LASTS, TUNING_LASTS, cap, held, least
 from edgedetector.plan.serving import serving_config, specified, tuning_map
 from edgedetector.plan.settings import Cap, Facts, Settings
 from edgedetector.plan.verification import verification_children
@@ -22,6 +22,7 @@ __all__ = [
     "cap",
     "detector_children",
     "held",
+    "least",
     "profile_children",
     "serving_config",
     "specified",

@@ -65,7 +65,7 @@ def autoscaler(detector: EdgeDetector, facts: Facts) -> dict[str, Any] | None:
         "metadata": metadata,
         "spec": {
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": names.triton(detector.name)},
-            "minReplicas": scaling.min_replicas,
+            "minReplicas": minimum(scaling, facts),
             "maxReplicas": maximum(scaling, facts),
             "metrics": [_metric(detector, name) for name in (names.CONTAINER_TRITON, names.CONTAINER_DETECTOR)],
         },
@@ -76,6 +76,25 @@ def maximum(scaling: ScalingSpec, facts: Facts) -> int:
     """Return the replicas up to which the autoscaler may go."""
     bounds = [scaling.max_replicas, facts.cap.maximum if facts.cap is not None else None, facts.held]
     return max(scaling.min_replicas, min(bound for bound in bounds if bound is not None))
+
+
+def minimum(scaling: ScalingSpec, facts: Facts) -> int:
+    """Return the replicas that the autoscaler leaves at least."""
+    return max(scaling.min_replicas, min(facts.least or 0, maximum(scaling, facts)))
+
+
+def least(asked: int, *, degraded: bool) -> int | None:
+    """Return where the minimum is while cameras give way, None while they do not.
+
+    The autoscaler reads what is left after degradation, and would take a replica away because cameras have given way
+    for the lack of one. What is offered is more than all of them serve.
+
+    Parameters
+    ----------
+    asked
+        Replicas that the Deployment asks for now.
+    """
+    return asked if degraded else None
 
 
 def held(scaling: ScalingSpec, asked: int, *, since: datetime | None, converged: bool, now: datetime) -> int | None:

@@ -76,3 +76,5 @@ class Facts:
     """The maximum of replicas while more find no node."""
     held: int | None = None
     """The maximum of replicas until tuning has converged: another replica costs more than a better configuration."""
+    least: int | None = None
+    """The minimum of replicas while cameras give way: they then use less of the processors than they are meant to."""

@@ -108,7 +108,9 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     looked = _looked_at(allowed, by, present, recalled, glance=glance, expect=expect)
     safe = [(c, p) for c, p in looked if not refusal(p, present, situation)]
     if broken(state, situation):
-        return _rescue(state, situation, present, safe) or Nothing(
+        # What no configuration can keep is the user's to change: a rescue would be one without an end.
+        possible = _fastest(state) <= situation.limits.latency
+        return (_rescue(state, situation, present, safe) if possible else None) or Nothing(
             present, _hopeless(state, situation, looked, present)
         )
     frail = _frail([late(model, state.visits, situation, PAUSE) for model in

@@ -32,6 +32,9 @@ FAINT: Final = 0.1
 """Of a result, below which it is forgotten."""
 MANY: Final = 100
 """Results of a bucket from which a whole one more or less makes no difference."""
+MOST: Final = 1e18
+"""What no figure of a window comes to, whatever its unit: bytes of memory are below 1e15, rates and times far below.
+Squares of anything less are numbers still."""
 HIGHEST_SHARE: Final = 1.05
 """A share of time that is measured by two clocks may be a little above 1."""
 
@@ -149,7 +152,7 @@ def _without_noise(model: ModelWindow) -> ModelWindow:
 
 
 def _sound(figure: float) -> bool:
-    return math.isfinite(figure) and figure >= 0
+    return 0 <= figure < MOST
 
 
 def _positive(figure: float | None) -> float | None:

@@ -102,6 +102,8 @@ class Pod:
         """Which file is what is wrong, if one is."""
         self.tells: Callable[[Observation], Observation | None] = lambda told: told
         """What becomes of what it tells of its load."""
+        self.gives_up = ""
+        """What one of its cameras gives up, in words."""
         self._failed = False
         self._wanted: tuple[str, float] = ("", 0.0)
 
@@ -142,7 +144,7 @@ class Pod:
         reason = self.reason if self._failed else ""
         models = (ModelState("people", *told, self.serving.id, self.instances, reason),)
         outcome = str(self.trial.outcome) if self.trial else ""
-        cameras = (camera("gate"), camera("dock"))
+        cameras = (replace(camera("gate"), degraded=self.gives_up), camera("dock"))
         probe = self.trial.id if self.trial else ""
         return DetectorState(3, self.accepted.id, probe, outcome, models, cameras, transport="")
 

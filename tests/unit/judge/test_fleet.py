@@ -98,6 +98,16 @@ def test_the_operator_holds_the_autoscaler_until_tuning_has_converged_or_for_hal
     assert scaler.most(1, began=1e9 - 1801, converged=False, now=1e9) == 3
 
 
+def test_while_cameras_give_way_the_autoscaler_takes_no_replica_away_however_little_is_left_to_do() -> None:
+    scaler, idle = Autoscaler(1, 3, request=0.5), [(0.01, 0.01), (0.01, 0.01)]
+    assert scaler.fewest(2, 3, degraded=True) == 2
+    assert scaler.fewest(2, 3, degraded=False) == 1
+    assert scaler.fewest(3, 2, degraded=True) == 2, "no node has room for more"
+    counts = [scaler.decide(now, 2, idle, 3, scaler.fewest(2, 3, degraded=True)) for now in range(0, 900, 15)]
+    assert set(counts) == {2}
+    assert scaler.decide(900.0, 2, idle, 3, scaler.fewest(2, 3, degraded=False)) == 1
+
+
 # That the judge finds out who does not keep what must hold.
 
 

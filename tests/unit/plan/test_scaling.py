@@ -13,8 +13,8 @@ from tests.unit.plan.scenarios import child, children, detector, minimal
 
 from edgedetector.api import names
 from edgedetector.api.edgedetector import ScalingSpec
-from edgedetector.plan import CAP_LASTS, TUNING_LASTS, Cap, Facts, cap, held
-from edgedetector.plan.scaling import live_cap, note
+from edgedetector.plan import CAP_LASTS, TUNING_LASTS, Cap, Facts, cap, held, least
+from edgedetector.plan.scaling import live_cap, minimum, note
 from edgedetector.plan.scaling import maximum as scaling_maximum
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -41,6 +41,24 @@ def test_the_minimum_stays_whatever_fits() -> None:
     two = ScalingSpec(min_replicas=2, max_replicas=4)
     assert cap(two, None, placed=0, waiting=2, now=NOON) == Cap(2, NOON)
     assert cap(two, Cap(1, NOON), placed=2, waiting=0, now=after(1)) == Cap(2, NOON), "the minimum was raised meanwhile"
+
+
+def test_while_cameras_give_way_no_replica_is_taken_away() -> None:
+    """What is left of their rates keeps fewer processors busy than what is offered."""
+    spec = minimal(scaling={"minReplicas": 1, "maxReplicas": 4})
+    assert autoscaler(spec)["spec"]["minReplicas"] == 1
+    assert autoscaler(spec, least=least(3, degraded=True))["spec"]["minReplicas"] == 3
+    assert autoscaler(spec, least=least(3, degraded=False))["spec"]["minReplicas"] == 1
+    assert autoscaler(spec, least=least(0, degraded=True))["spec"]["minReplicas"] == 1
+
+
+@given(st.integers(1, 4), st.integers(0, 3), st.none() | st.integers(0, 9), st.none() | st.integers(1, 9))
+def test_the_minimum_is_never_above_the_maximum_nor_below_what_is_specified(
+    fewest: int, more: int, asked: int | None, room: int | None
+) -> None:
+    scaling = ScalingSpec(min_replicas=fewest, max_replicas=fewest + more)
+    facts = Facts(least=asked, held=room)
+    assert fewest <= minimum(scaling, facts) <= scaling_maximum(scaling, facts) <= fewest + more
 
 
 def test_a_fixed_number_is_not_lowered() -> None:

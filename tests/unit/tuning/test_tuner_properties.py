@@ -156,6 +156,8 @@ class Tuning(RuleBasedStateMachine):
         if kind is Kind.REVERT:
             assert decision.configuration == self.state.accepted
             assert self.state.trial is None
+            if before.accepted:
+                assert decision.configuration == before.accepted, "as it was before the trial"
         if kind in {Kind.PROBE, Kind.REVERT}:
             self.changes.append(self.world.now)
 

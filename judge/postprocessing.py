@@ -185,7 +185,8 @@ class BoxPod(Pod):
         found, disturbed = super().window(since)
         # Named as Triton names them.
         steps = {f"{name}+postprocessing": _step(lane, found.seconds) for name, lane in self.lanes.items()}
-        return replace(found, steps=steps, host=found.host if self.box.host_shown else None), disturbed
+        host, processors = (found.host, self.device.host.servers) if self.box.host_shown else (None, None)
+        return replace(found, steps=steps, host=host, processors=processors), disturbed
 
 
 def _step(lane: BoxLane, seconds: float) -> StepWindow:
@@ -255,8 +256,9 @@ class Load:
     """What came of a steady load."""
 
     kept: bool
-    """Latency bound and the processors' headroom."""
+    """The latency bound was."""
     latency: float
+    utilization: float
     host: float
 
 
@@ -268,10 +270,10 @@ def load(server: BoxServer, configuration: Configuration, cameras: int, rate: fl
     detector = pod.lanes[NAME].detector
     detector.late = 0
     pod.run(truth.WARM + seconds)
-    _, host = pod.device.take_busy()
+    engines, host = pod.device.take_busy()
     share = server.limits.percentile / 100.0
     kept = detector.late <= (1.0 - share) * cameras * rate * seconds
-    return Load(kept, exact(detector.ages, share), host / seconds)
+    return Load(kept, exact(detector.ages, share), engines / seconds, host / seconds)
 
 
 def capacity(server: BoxServer, configuration: Configuration) -> float:
@@ -312,7 +314,8 @@ def sweep(server: BoxServer) -> Best:
             break
         now = load(server, found[number], traffic.cameras, traffic.rate)
         kept = now.kept or (not present.kept and now.latency <= present.latency)
-        if kept and now.host <= max(server.limits.host, present.host):
+        device = max(server.limits.accelerator, present.utilization)
+        if kept and now.utilization <= device and now.host <= max(server.limits.host, present.host):
             best, top = dict(found[number]), scores[number]
             break
     return Best(best, top, start, len(found), len(found))

@@ -83,6 +83,8 @@ class Visit:
     """That were merged."""
     spread: float = 0.0
     """Relative standard deviation of what an execution costs, between windows; 0: not known."""
+    processors: float | None = field(default=None, metadata=LEFT_OUT)
+    """That the node has, where a model has post-processing that is tuned."""
 
     @property
     def configuration(self) -> dict[str, Knobs]:

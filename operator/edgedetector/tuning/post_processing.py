@@ -32,6 +32,8 @@ class Line:
     each: float
     host_known: bool = False
     """How busy the node's processors were is known, so that what instances take from each other shows in their room."""
+    processors: float = math.inf
+    """That the node has; infinite: not known."""
 
 
 Lines = Mapping[int, Line]
@@ -42,6 +44,7 @@ def learn(name: str, visits: Sequence[Visit]) -> dict[int, Line]:
     """Return what executions of a model's post-processing take; empty: nothing was seen of it."""
     found: dict[int, list[tuple[int, BatchTime]]] = {}
     known: dict[int, bool] = {}
+    processors = min((visit.processors for visit in visits if visit.processors), default=math.inf)
     for visit in visits:
         model = visit.models.get(name)
         if model is None or model.step is None or model.knobs.post_processing < 1:
@@ -52,7 +55,10 @@ def learn(name: str, visits: Sequence[Visit]) -> dict[int, Line]:
         )
         known[count] = known.get(count, True) and visit.host is not None
     enough = {count: seen for count, seen in found.items() if sum(time.executions for _, time in seen) >= FEWEST}
-    return {count: _line(seen, host_known=known[count]) for count, seen in sorted(enough.items())}
+    return {
+        count: replace(_line(seen), host_known=known[count], processors=processors)
+        for count, seen in sorted(enough.items())
+    }
 
 
 def seconds(lines: Lines, instances: int, size: int, *, end: str = "mean", part: float = 0.0) -> float:
@@ -79,10 +85,13 @@ def variants(options: Iterator[Knobs], now: Knobs, limits: Limits, lines: Lines)
     """Yield knobs with as many instances of the post-processing as now, and with one more or fewer.
 
     One at a time: each is a process more on processors that decode too, and what it takes of them shows once it is
-    there. Nothing is changed while nothing is known of it.
+    there. No more than the node has processors, each of which one takes whole while it works; and nothing is changed
+    while nothing is known of it.
     """
     most, present = limits.max_post_processing, now.post_processing
-    counts = {kept(count, limits) for count in (present - 1, present, present + 1)} if present and most else {present}
+    more = present + 1 if all(line.processors > present for line in lines.values()) else present
+    around = (max(1, present - 1), present, more)
+    counts = {kept(count, limits) for count in around} if present and most else {present}
     for knobs in options:
         for count in sorted(counts if lines else {present}, key=lambda each: (each != present, each)):
             yield replace(knobs, post_processing=count)
@@ -104,7 +113,7 @@ def _tells(size: int, time: BatchTime) -> bool:
     return size >= 1 and time.executions >= 1 and math.isfinite(time.seconds) and time.seconds > 0.0
 
 
-def _line(seen: Sequence[tuple[int, BatchTime]], *, host_known: bool) -> Line:
+def _line(seen: Sequence[tuple[int, BatchTime]]) -> Line:
     """Return the straight line through the times, weighted by executions."""
     weight = sum(time.executions for _, time in seen)
     size = sum(at * time.executions for at, time in seen) / weight
@@ -115,4 +124,4 @@ def _line(seen: Sequence[tuple[int, BatchTime]], *, host_known: bool) -> Line:
     else:
         each = _FURTHER * mean / (1.0 + _FURTHER * (size - 1.0))
     each = min(max(0.0, each), mean / size)
-    return Line(mean - each * size, each, host_known)
+    return Line(mean - each * size, each)

@@ -87,6 +87,7 @@ def merged(old: Visit | None, window: Window, now: float, percent: int = 99) -> 
         shared_memory_free=_extreme(min, old.shared_memory_free, window.shared_memory_free),
         windows=count + 1,
         spread=_spread(old, window, count),
+        processors=_processors(old, window),
     )
 
 
@@ -211,6 +212,13 @@ def _step(old: ModelVisit, new: StepWindow | None, times: tuple[float, float], f
         _mean(before.busy, min(1.0, new.executing / count), *times) or 0.0,
         _mean(before.request, new.request, *times) or 0.0,
     )
+
+
+def _processors(old: Visit, window: Window) -> float | None:
+    """Return those of the node, which count where post-processing is tuned."""
+    if not any(model.knobs.post_processing for model in old.models.values()):
+        return None
+    return _positive(window.processors) or old.processors
 
 
 def _pooled(old: Mapping[int, float], new: Mapping[int, int], fade: float) -> dict[int, float]:

@@ -229,7 +229,7 @@ def test_time_in_post_processing_is_none_on_the_way() -> None:
     visit = seen()
     model = replace(visit.models[MODEL], request=0.010, exchange=0.012 + 1.5 * boxes(2))
     told = replace(visit, models={MODEL: model})
-    (lane,) = lanes({MODEL: START}, learn([told], WHERE.engines), [told], 4)
+    (lane,) = lanes({MODEL: START}, learn([told], WHERE.engines), [told], WHERE)
     assert lane.way == pytest.approx(0.002)
 
 

@@ -391,7 +391,7 @@ def test_a_long_story_gives_way_to_the_remedy():
     found = diagnose([full], SITUATION, Known(models={"step": KnownModel(boxes_of=name)}))
 
     assert len(found.message) == LONGEST
-    assert found.message.endswith(f"...; {remedies.MORE_STEPS}")
+    assert found.message.endswith(f"...; {remedies.OWN_STEPS}")
 
 
 @pytest.mark.parametrize(

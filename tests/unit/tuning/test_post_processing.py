@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.tuning.test_record import full
 from tests.unit.tuning.truths import EPOCH, MODEL, Truth, situation
 
 from edgedetector.api import names
@@ -24,7 +25,7 @@ from edgedetector.tuning.known import Known, KnownModel
 from edgedetector.tuning.lane import lanes
 from edgedetector.tuning.post_processing import Line
 from edgedetector.tuning.prediction import better, predict
-from edgedetector.tuning.record import State, key
+from edgedetector.tuning.record import State, bounded, key
 from edgedetector.tuning.safety import refusal
 from edgedetector.tuning.signals import signals
 from edgedetector.tuning.situation import Engine, Limits, Situation
@@ -328,6 +329,30 @@ def test_records_without_the_field_come_back_and_models_without_post_processing_
     assert from_json(State, text) == plain
     assert key({MODEL: Knobs(1, 4)}) == "people=1/4/[]/0"
     assert key({MODEL: START}) == "people=1/4/[]/0/1"
+
+
+@pytest.mark.parametrize("models", [1, 8])
+def test_a_record_with_post_processing_stays_as_small(models: int) -> None:
+    state = full(models, 128, 60)
+    grown = tuple(
+        replace(
+            visit,
+            models={
+                name: replace(
+                    model,
+                    knobs=replace(model.knobs, post_processing=64),
+                    step=StepVisit(model.batches, 0.123456, 0.0123456),
+                )
+                for name, model in visit.models.items()
+            },
+        )
+        for visit in state.visits
+    )
+    less = bounded(replace(state, visits=grown, reference=grown[0], accepted=grown[-1].configuration))
+    assert len(to_json(less)) < 100_000
+    assert from_json(State, to_json(less)) == less
+    assert less.visits[-1].configuration == less.accepted
+    assert less.visits[-1].models[min(less.accepted)].step is not None
 
 
 def test_the_memory_of_a_release_that_did_not_tune_it_costs_no_accepted_knob() -> None:

@@ -102,9 +102,11 @@ class Story:
 class Run:
     """One tuner on one server."""
 
+    made: type[Pod] = Pod
+
     def __init__(self, server: Server, step: Step, state: Any) -> None:
         self.server = server
-        self.pod = Pod(server, server.start)
+        self.pod = self.made(server, server.start)
         self.story = Story(server, dict(server.start))
         self._step, self._state = step, state
         self._situation = server.situation
@@ -305,7 +307,7 @@ class _Objective:
         """Serve the same frames with the start's configuration, from a little before."""
         server, seen = self._pod.server, self._pod.seen
         begins = max(0, math.floor(self._began) - 3)
-        other = Pod(server, server.start, begins=begins, cameras=lambda model, second: seen[model, second])
+        other = type(self._pod)(server, server.start, begins=begins, cameras=lambda model, second: seen[model, second])
         other.run(self._began)
         before = {name: (lane.detector.results, lane.detector.slow) for name, lane in other.lanes.items()}
         other.run(self._pod.clock.now)
@@ -356,6 +358,10 @@ def _wrong(server: Server, name: str, knobs: Knobs) -> list[str]:
         ),
         f"delay {knobs.max_queue_delay_microseconds} us": 0 <= knobs.max_queue_delay_microseconds <= delay
         or knobs.max_queue_delay_microseconds == start.max_queue_delay_microseconds,
+        f"{knobs.post_processing} instances of post-processing": (
+            limits.min_post_processing <= knobs.post_processing <= limits.max_post_processing
+            or knobs.post_processing == start.post_processing
+        ),
     }
     return [words for words, fine in checks.items() if not fine]
 

@@ -73,6 +73,12 @@ YOLO: Final[dict[str, Any]] = {
     "outputs": [{"name": "output0", "dims": [6, len(ANCHORS)], "dataType": "FP32"}],
     "decoder": {"type": "yolov8", "labels": ["near", "far"]},
 }
+# One's own that takes a while and no processor, as one that asks another device would: 25 frames a second an instance.
+SLOW: Final = FIRST.replace("import numpy as np\n", "import time\n\nimport numpy as np\n").replace(
+    "    def answer(self, raw):\n", "    def answer(self, raw):\n        time.sleep(0.04 * len(raw))\n"
+)
+CONVERGES_SECONDS: Final = 1500.0
+"""Ten minutes on a box of its own; here hundreds of other pods take the processors of two cores."""
 OWN: Final = {
     "source": {"configMap": {"name": "first-box"}},
     "outputs": [
@@ -99,6 +105,7 @@ def site(operator: Kubectl, images: dict[str, str]) -> Iterator[Kubectl]:
     sites.namespace(NAMESPACE)
     kubectl = Kubectl(NAMESPACE)
     kubectl.apply(*sites.camera(images["camera"]), code("yolo-model", MODEL), code("first-box", FIRST))
+    kubectl.apply(code("slow-box", SLOW))
     yield kubectl
     driver.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
 
@@ -111,9 +118,9 @@ def found(name: str, count: int) -> list[set[tuple[str, float]]]:
     return [{(one["label"], round(one["score"], 3)) for one in event["detections"]} for event in list(events)]
 
 
-def failed(name: str) -> float:
+def failed(name: str, camera: str = "gate") -> float:
     """Return how many frames Triton gave no answer for."""
-    with forward(NAMESPACE, serving_pod(NAMESPACE, name, "gate"), names.PORT_DETECTOR) as base:
+    with forward(NAMESPACE, serving_pod(NAMESPACE, name, camera), names.PORT_DETECTOR) as base:
         text = urllib.request.urlopen(f"{base}/metrics", timeout=30).read().decode()
     lines = (line for line in text.splitlines() if line.startswith("edgedetector_camera_frames_total"))
     return sum(float(line.rpartition(" ")[2]) for line in lines if 'result="failed"' in line)
@@ -171,3 +178,44 @@ def test_ones_own_model_makes_the_boxes_and_what_is_wrong_with_it_is_said_of_its
     assert "spec.models[yolo].postProcessing.backend" in ready[2]
     assert all(each == {("near", 0.9)} for each in found("own", 3)), "the one before goes on"
     site("delete", "edgedetector", "own")
+
+
+@pytest.mark.soak  # tuning takes minutes, and beside hundreds of other pods it is their load that it sees
+def test_where_post_processing_limits_mode_auto_adds_instances_while_frames_flow(site: Kubectl) -> None:
+    """Four cameras want 32 frames a second, an instance makes the boxes of 25."""
+    cameras = [{**GATE, "name": f"gate-{number}", "frameRate": {"target": 8}} for number in range(4)]
+    model = {**copy.deepcopy(YOLO), "postProcessing": {**OWN, "source": {"configMap": {"name": "slow-box"}}}}
+    model["decoder"] |= {"type": "none"}
+    tuning = {
+        "mode": "Auto",
+        # On two cores, beside everything else, latencies are the node's.
+        "objective": {"latency": {"percentile": 90, "max": "2s"}},
+        "headroom": {"cpu": "0%"},
+        "bounds": {"instances": {"max": 1}, "postProcessingInstances": {"max": 2}},
+    }
+    site.apply(sites.detector("tuned", *cameras, models=[model], tuning=tuning))
+    sites.wait_ready(NAMESPACE, "tuned")
+    assert served("tuned") == {"yolo": 1, "yolo+postprocessing": 1}
+    before, lost = sites.marks(NAMESPACE, "tuned", names.COMPONENT_TRITON), failed("tuned", "gate-0")
+
+    def told() -> dict[str, Any]:
+        return ((api.get(kinds.EDGEDETECTOR, NAMESPACE, "tuned") or {}).get("status") or {}).get("tuning") or {}
+
+    with watch(NAMESPACE, "tuned", "gate-0") as frames:
+        frames.wait("gate-0", frames.mark())
+        mark = frames.mark()
+        found = poll("converged", told, lambda seen: seen.get("phase") == "Converged", CONVERGES_SECONDS, every=5.0)
+        gap = frames.longest_gap("gate-0", mark)
+    lines = [f"{line['decision']}: {line['message']}" for line in found["log"]]
+    print("\n".join(lines))
+    assert any(line.startswith("Kept: yolo: post-processing 1 -> 2 instances: ") for line in lines)
+    assert served("tuned") == {"yolo": 1, "yolo+postprocessing": 2}
+    with forward(NAMESPACE, "service/tuned-triton", names.PORT_TRITON_GRPC) as base:
+        client = triton.InferenceServerClient(base.removeprefix("http://"))
+        groups = client.get_model_config(names.post_processing("yolo")).config.instance_group
+        client.close()
+    assert sum(group.count for group in groups) == 2
+    assert failed("tuned", "gate-0") == lost, "no request failed"
+    assert gap < LONGEST_GAP
+    assert sites.marks(NAMESPACE, "tuned", names.COMPONENT_TRITON) == before, "and no container was touched"
+    site("delete", "edgedetector", "tuned")

@@ -159,6 +159,13 @@ class BoundsSpec:
     max_queue_delay: timedelta = timedelta(milliseconds=5)
     accelerator_memory: Quantity = field(default_factory=lambda: Quantity("0"))
     """Bytes of the accelerator that may be in use where its exporter does not tell its size; 0: as the profile says."""
+    post_processing_instances: InstanceBounds | None = None
+    """Of each model's post-processing; None: as `instances`."""
+
+    @property
+    def of_post_processing(self) -> InstanceBounds:
+        """Instances that a replica may have of a model's post-processing."""
+        return self.post_processing_instances or self.instances
 
 
 @dataclass(frozen=True, slots=True)

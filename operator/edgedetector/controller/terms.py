@@ -22,7 +22,7 @@ from edgedetector.api.quantities import parse_quantity
 from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.cluster.ownership import owned_by
 from edgedetector.observe import words
-from edgedetector.plan import shared_memory
+from edgedetector.plan import post_processing, shared_memory
 from edgedetector.plan.triton_config import Knobs as PlannedKnobs
 from edgedetector.tuning.decision import ProbeReport
 from edgedetector.tuning.ledger import Attempt, Ledger, sound
@@ -85,8 +85,14 @@ def mode(detector: EdgeDetector) -> Mode | None:
     return Mode.FROZEN if detector.frozen else Mode(wanted)
 
 
-def start_of(detector: EdgeDetector, profile: AcceleratorProfile) -> str:
-    """Return a digest of all that would make what tuning found meaningless: other engines, another place to begin."""
+def start_of(detector: EdgeDetector, profile: AcceleratorProfile, *, former: bool = False) -> str:
+    """Return a digest of all that would make what tuning found meaningless: other engines, another place to begin.
+
+    Parameters
+    ----------
+    former
+        As it was before the instances of post-processing were tuned.
+    """
     models = [
         [
             model.name,
@@ -95,12 +101,21 @@ def start_of(detector: EdgeDetector, profile: AcceleratorProfile) -> str:
             model.model_file,
             model.max_batch_size,
             [[tensor.name, tensor.dims, tensor.data_type] for tensor in (*model.inputs, *model.outputs)],
-            model.post_processing is not None,
+            model.post_processing is not None if former or not (count := _steps(model)) else count,
         ]
         for model in detector.spec.models
     ]
     content = [profile.name, profile.spec.triton.instance_kind, _plain(detector.spec.serving), models]
     return hashlib.sha256(json.dumps(content, default=str).encode()).hexdigest()[:_DIGITS]
+
+
+def _steps(model: ModelSpec) -> int:
+    """Return with how many instances of its post-processing tuning starts; 0: they are not tuned.
+
+    On the accelerator they are not: there they take of the same time and memory as the model.
+    """
+    post = model.post_processing
+    return post.instances if post is not None and post_processing.on_processors(post) else 0
 
 
 def specified(detector: EdgeDetector) -> dict[str, Knobs]:
@@ -112,6 +127,7 @@ def specified(detector: EdgeDetector) -> dict[str, Knobs]:
             max_batch_size=model.max_batch_size,
             preferred_batch_sizes=usual.preferred_batch_sizes if model.max_batch_size > 0 else (),
             max_queue_delay_microseconds=usual.max_queue_delay_microseconds if model.max_batch_size > 0 else 0,
+            post_processing=_steps(model),
         )
         for model in detector.spec.models
     }
@@ -123,6 +139,7 @@ def situation(
     """Return everything that is not measured, for so many inference pods."""
     tuning = detector.spec.tuning
     usual = detector.spec.serving.preferred_batch_sizes
+    steps = tuning.bounds.of_post_processing if any(map(_steps, detector.spec.models)) else None
     return Situation(
         start=specified(detector),
         engines={
@@ -132,6 +149,7 @@ def situation(
                 region=float(shared_memory.row(model)),
                 tensors=float(shared_memory.row(model)),
                 fixed_batch=model.post_processing is not None,
+                post_region=float(shared_memory.inner_row(model)) if _steps(model) else 0.0,
             )
             for model in detector.spec.models
         },
@@ -145,6 +163,8 @@ def situation(
             min_instances=tuning.bounds.instances.min,
             max_instances=tuning.bounds.instances.max,
             max_queue_delay_microseconds=tuning.bounds.max_queue_delay // timedelta(microseconds=1),
+            min_post_processing=steps.min if steps else 0,
+            max_post_processing=steps.max if steps else 0,
         ),
         cameras=math.ceil(len(detector.spec.cameras) / max(1, pods)),
         cameras_by_model=_cameras(detector, pods),
@@ -204,8 +224,22 @@ def read(obj: Object | None, detector: EdgeDetector, profile: AcceleratorProfile
     except InvalidDocumentError:
         return None
     models = {model.name for model in detector.spec.models}
-    counts = ledger.start == start_of(detector, profile) and ledger.accepted.keys() == models
-    return ledger if counts and sound(ledger) else None
+    start, former = start_of(detector, profile), start_of(detector, profile, former=True)
+    if ledger.accepted.keys() != models or ledger.start not in (start, former) or not sound(ledger):
+        return None
+    return ledger if ledger.start == start else _of_now(ledger, detector, start)
+
+
+def _of_now(ledger: Ledger, detector: EdgeDetector, start: str) -> Ledger:
+    """Return what was written before the instances of post-processing were tuned: they were as specified.
+
+    A trial of then is over, and what pods may still be leaving is not known.
+    """
+    accepted = {
+        name: dataclasses.replace(knobs, post_processing=specified(detector)[name].post_processing)
+        for name, knobs in ledger.accepted.items()
+    }
+    return dataclasses.replace(ledger, start=start, accepted=accepted, attempt=None, former=(), recommended=None)
 
 
 def remembered(obj: Object | None) -> State:
@@ -334,8 +368,10 @@ def _bounded(knobs: Knobs, model: ModelSpec, bounds: BoundsSpec) -> bool:
     batches = 0 <= largest <= model.max_batch_size
     if model.post_processing is not None:
         batches = largest == model.max_batch_size
+    steps, count = bounds.of_post_processing, knobs.post_processing
     return (
         batches
+        and (max(1, steps.min) <= count <= steps.max if _steps(model) else count == 0)
         and max(1, bounds.instances.min) <= knobs.instances <= bounds.instances.max
         and list(sizes) == sorted({size for size in sizes if 0 < size <= max(1, largest)})
         and len(sizes) <= MOST_SIZES
@@ -350,6 +386,7 @@ def _planned(wanted: Configuration, detector: EdgeDetector) -> dict[str, Planned
             preferred_batch_sizes=knobs.preferred_batch_sizes,
             max_queue_delay_microseconds=knobs.max_queue_delay_microseconds,
             max_batch_size=None if model.post_processing is not None else knobs.max_batch_size,
+            post_processing=knobs.post_processing or None,
         )
         for model in detector.spec.models
         if (knobs := wanted.get(model.name)) is not None

@@ -42,7 +42,7 @@ def window(
     Parameters
     ----------
     knobs
-        Serving id -> how each model is served; what is in none of them is a step after a model, and not tuned.
+        Serving id -> how each model is served; what is in none of them is a step after a model.
     percentile
         Of the latency, 1 to 99.
     now, start
@@ -121,14 +121,15 @@ def _pairs(
 def _steps(
     before: Observation, after: Observation, knobs: Mapping[str, Configuration], seconds: float
 ) -> Iterator[tuple[str, StepWindow]]:
-    """Yield what is known of the models that nobody tunes: post-processing after a model, in Triton."""
+    """Yield what is known of the models that have no knobs of their own: post-processing after a model, in Triton."""
     tuned = {name for one in knobs.values() for name in one}
     olds = {model.name: model for model in before.models if model.name not in tuned}
     for new in after.models:
         if (old := olds.get(new.name)) is not None:
-            spent = sum(time.executions * time.seconds for _, time in _batches(old.batches, new.batches))
+            batches = dict(_batches(old.batches, new.batches))
+            spent = sum(time.executions * time.seconds for time in batches.values())
             request = _mean(new.request - old.request, new.requests - old.requests) or 0.0
-            yield new.name, StepWindow(spent / seconds, request)
+            yield new.name, StepWindow(spent / seconds, request, batches)
 
 
 def _failed(before: ModelCounters, after: ModelCounters, knobs: Knobs) -> ModelWindow:

@@ -60,6 +60,11 @@ def model_of(model: ModelSpec, spec: DetectorSpec) -> ModelSpec | None:
     )
 
 
+def on_processors(post: PostProcessingSpec) -> bool:
+    """Tell whether it works on the host's processors whatever accelerator there is."""
+    return (post.backend or BACKEND) == BACKEND
+
+
 def instance_kind(post: ModelSpec, profile: AcceleratorProfile) -> str:
     """Return the kind of instances: a python model works on the CPU, whatever accelerator there is."""
     return "KIND_CPU" if post.backend == BACKEND else profile.spec.triton.instance_kind

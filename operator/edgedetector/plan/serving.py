@@ -51,7 +51,8 @@ def serving_config(
     def served(model: ModelSpec) -> tuple[ModelServing, ...]:
         fetched = sources.fetched(model, model_file(model, profile), detector.namespace, hosts)
         first = model_serving(model, knobs.get(model.name, usual), profile, fetched)
-        return (first, *post_processing_serving(detector, model, profile, hosts))
+        steps = knobs.get(model.name, usual).post_processing
+        return (first, *post_processing_serving(detector, model, profile, hosts, instances=steps))
 
     return identified(tuple(entry for model in detector.spec.models for entry in served(model)))
 

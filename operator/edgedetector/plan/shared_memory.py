@@ -63,6 +63,12 @@ def row(model: ModelSpec) -> int:
     return _size((*model.inputs, *results), 1)
 
 
+def inner_row(model: ModelSpec) -> int:
+    """Return bytes of one frame in an instance of the post-processing: raw outputs and results; 0 without any."""
+    post = model.post_processing
+    return _size((*model.outputs, *outputs(post)), 1) if post else 0
+
+
 def _size(tensors: Iterable[TensorSpec], rows: int) -> int:
     return sum(_aligned(rows * _item(tensor), _ALIGNMENT) for tensor in tensors)
 

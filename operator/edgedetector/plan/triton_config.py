@@ -122,6 +122,8 @@ class Knobs:
     max_queue_delay_microseconds: int = 0
     max_batch_size: int | None = None
     """Largest batch that Triton joins; None: the model's own, which is never exceeded."""
+    post_processing: int | None = None
+    """Instances of the model's post-processing; None: as specified."""
 
     def largest(self, model: ModelSpec) -> int:
         """Return `max_batch_size` of config.pbtxt: 0 is for models without a batch dimension and for them alone."""

@@ -9,6 +9,7 @@ client and server:
 - An execution has a part of its own (copies, launches), in which others may compute, and a part in which it has the
   device for itself. So instances pay as far as they hide the first. Of the first part some may be the link's, which
   carries one image at a time.
+- Where there is post-processing inside Triton, what was executed goes on to it, request by request.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heapreplace
 from typing import Any, Final
 
 FRAMES: Final = 600
@@ -66,6 +67,10 @@ class Server:
     interval: float = INTERVAL
     """Between two frames of one camera: each sends at a steady rate, and a frame that waits longer is superseded.
     Infinite: frames come independently."""
+    steps: int = 0
+    """Instances of the post-processing; 0: there is none."""
+    step: tuple[float, ...] = ()
+    """Seconds that one of them takes for a request, by images from 1."""
 
     @property
     def largest(self) -> int:
@@ -74,7 +79,14 @@ class Server:
 
     @property
     def saturated(self) -> float:
-        """Images a second when all instances always have the batch that suits them best."""
+        """Images a second when all instances always have the batch that suits them best, and post-processing too."""
+        if not self.steps:
+            return self.executed
+        return min(self.executed, max(self.steps * size / taken for size, taken in enumerate(self.step, 1)))
+
+    @property
+    def executed(self) -> float:
+        """The same of the model alone."""
         slower = 1.0 + self.contention * (self.instances - 1)
         return max(
             size / max(alone * slower, size * self.link, (apart + alone * slower + self.gap) / self.instances)
@@ -104,9 +116,9 @@ class Passage:
     """Images in the request that a frame is in, mean over the frames."""
 
 
-def requests_at_once(instances: int) -> int:
-    """Return how many requests of a model the detector has on their way at most."""
-    return max(1, min(_MOST_REQUESTS, _REQUESTS_PER_INSTANCE * instances))
+def requests_at_once(instances: int, steps: int = 0) -> int:
+    """Return how many requests of a model the detector has on their way at most: one more for each step behind."""
+    return max(1, min(_MOST_REQUESTS, _REQUESTS_PER_INSTANCE * instances + steps))
 
 
 @lru_cache(maxsize=8192)
@@ -115,7 +127,8 @@ def passage(server: Server, rate: float, percentile: int = 99, frames: int = FRA
     if rate <= 0.0:
         execution = server.apart[0] + server.alone[0]
         held = server.delay if server.largest > 1 else 0.0
-        return Passage(server.prepare + server.way + held + execution, 1.0, 0.0, execution=execution)
+        after = server.step[0] if server.steps else 0.0
+        return Passage(server.prepare + server.way + held + execution + after, 1.0, 0.0, execution=execution)
     run = _Run(server, _at_rate(server, rate, frames))
     run.go()
     counted = sorted(run.latencies[_WARM:] or run.latencies)
@@ -209,7 +222,8 @@ class _Run:
         self.together = 0  # over all frames, those in their request
         self.working = self.device = self.end = 0.0
         self._server = server
-        self._room = requests_at_once(server.instances)
+        self._room = requests_at_once(server.instances, server.steps)
+        self._stepping = [0.0] * server.steps  # a heap: when each instance of the post-processing is free
         self._most = server.largest
         self._enough = {size for size in server.preferred if size <= server.largest} | {server.largest}
         self._events: list[tuple[float, int, Callable[[float, Any], None], Any]] = []
@@ -284,11 +298,20 @@ class _Run:
         self._free = end = max(self._free, crossed + server.apart[size] - crossing) + alone
         self.device += alone
         for request in batch.requests:
-            self._at(end + server.way / 2, self._answered, request)
+            if server.steps:
+                self._at(end, self._executed, request)
+            else:
+                self._at(end + server.way / 2, self._answered, request)
         self._at(end + server.gap, self._freed)
         self.executions += 1
         self.working += end - now
         self.end = end
+
+    def _executed(self, now: float, frames: tuple[int, int]) -> None:
+        """Let the post-processing have a request, as soon as an instance of it is free."""
+        done = max(now, self._stepping[0]) + self._server.step[frames[1] - frames[0] - 1]
+        heapreplace(self._stepping, done)
+        self._at(done + self._server.way / 2, self._answered, frames)
 
     def _freed(self, now: float, _: object) -> None:
         self._idle += 1

@@ -12,6 +12,7 @@ from dataclasses import replace
 from itertools import product
 from typing import Final
 
+from edgedetector.tuning import post_processing
 from edgedetector.tuning.curve import Curve, Curves
 from edgedetector.tuning.situation import Engine, Goal, Limits, Situation
 from edgedetector.tuning.window import Configuration, Knobs
@@ -50,6 +51,7 @@ def within(knobs: Knobs, engine: Engine, limits: Limits) -> Knobs:
         max_queue_delay_microseconds=min(
             max(0, knobs.max_queue_delay_microseconds), max(0, limits.max_queue_delay_microseconds)
         ),
+        post_processing=post_processing.kept(knobs.post_processing, limits),
     )
 
 
@@ -57,7 +59,8 @@ def _all(present: Configuration, situation: Situation, curves: Curves) -> Iterat
     names = [name for name in sorted(present) if name in situation.engines]
     options = {name: _options(present[name], situation.engines[name], situation, curves.of(name)) for name in names}
     for name in names:
-        for knobs in options[name]:
+        found, known = options[name], curves.of(name).steps
+        for knobs in post_processing.variants(found, present[name], situation.limits, known):
             yield {**present, name: knobs}
     if len(names) > 1:
         yield from _together(present, names, situation)

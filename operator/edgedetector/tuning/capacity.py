@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from edgedetector.api import names
 from edgedetector.tuning.ledger import Capacity
 from edgedetector.tuning.window import Configuration, Window
 
@@ -16,8 +17,8 @@ def measured(windows: Iterable[Window], configuration: Configuration, pods: int,
     """Return the capacity of so many pods; None if no window shows the configuration at work.
 
     The mix of models as it is: frames a second over the share of the time that the busiest one's instances execute, or
-    that the accelerator is at work, whichever is more. What instances take from each other only under full load is not
-    in it, so it is an upper bound at low load.
+    those of its post-processing, or that the accelerator is at work, whichever is more. What instances take from each
+    other only under full load is not in it, so it is an upper bound at low load.
     """
     shown = [window for window in windows if _shows(window, configuration)]
     capacities = [frames for window in shown if (frames := _frames(window)) is not None]
@@ -51,8 +52,14 @@ def _shows(window: Window, configuration: Configuration) -> bool:
 
 
 def _frames(window: Window) -> float | None:
-    busy = max((model.busy for model in window.models.values()), default=0.0)
+    busy = max((max(model.busy, _stepping(window, name)) for name, model in window.models.items()), default=0.0)
     if busy < LEAST_BUSY:
         return None
     # Four instances that take turns at one device are a quarter busy each while it has no time left.
     return sum(model.rate for model in window.models.values()) / max(busy, window.utilization or 0.0)
+
+
+def _stepping(window: Window, model: str) -> float:
+    """Return the share of the time that an instance of a model's post-processing executes, 0 where it is not tuned."""
+    step, count = window.steps.get(names.post_processing(model)), window.models[model].knobs.post_processing
+    return min(1.0, step.executing / count) if step is not None and count else 0.0

@@ -89,13 +89,14 @@ def steps(case: Case) -> Iterator[Finding]:
         if step.busy < at.FULL or case.full:
             continue
         load, count = case.others("device") if case.behind else case.others(), step.instances
-        # The specification's rule: a step has no more instances than tuning may give a model.
-        room = not case.host_full and count < case.situation.limits.max_instances
+        room, limits = not case.host_full, case.situation.limits
+        curable = room and step.tuned and count < limits.max_post_processing
+        more = remedies.MORE_STEPS if curable else remedies.WIDER_STEPS if step.tuned else remedies.OWN_STEPS
         yield Finding(
             Bottleneck.POST_PROCESSING, share(min((count + 1) / count, 1.0 / max(load, 0.25))),
             f"the post-processing step of {step.boxes_of} executes {percent(step.busy)} of the time with"
             f" {count} instance{'s' if count > 1 else ''}, the model {percent(case.busy)}",
-            remedies.MORE_STEPS if room else remedies.post_processing(_of(case, step).known), curable=False,
+            more if room else remedies.post_processing(_of(case, step).known), curable=curable,
             confidence=Confidence.MEASURED, model=step.boxes_of,
         )  # fmt: skip
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from itertools import islice
 from typing import Final
 
-from edgedetector.tuning import memory, sentences, visits
+from edgedetector.tuning import memory, post_processing, sentences, visits
 from edgedetector.tuning.candidates import candidates
 from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelVisit, Prediction, Range
@@ -199,7 +199,9 @@ def alike(one: Configuration, other: Configuration) -> bool:
 
 def _effective(knobs: Knobs) -> Knobs:
     if sentences.largest_batch(knobs) <= 1:
-        return Knobs(knobs.instances)  # with batches of one there is nothing to wait for, or to prefer
+        return Knobs(
+            knobs.instances, post_processing=knobs.post_processing
+        )  # with batches of one there is nothing to wait for, or to prefer
     return knobs
 
 
@@ -217,6 +219,7 @@ def within(configuration: Configuration, situation: Situation) -> bool:
             and knobs.max_batch_size <= largest
             and all(size <= max(1, knobs.max_batch_size) for size in knobs.preferred_batch_sizes)
             and 0 <= knobs.max_queue_delay_microseconds <= limits.max_queue_delay_microseconds
+            and post_processing.bounded(knobs, situation.start[name], limits)
         )
 
     known = configuration.keys() == situation.start.keys() <= situation.engines.keys()
@@ -259,7 +262,7 @@ def _best(choices: list[Choice], worth: Callable[[Choice], float], recalled: Con
 def _modesty(configuration: Configuration) -> tuple[int, int, int, str]:
     knobs = configuration.values()
     return (
-        -sum(each.instances for each in knobs),
+        -sum(each.instances + each.post_processing for each in knobs),
         -sum(each.max_queue_delay_microseconds for each in knobs),
         -sum(each.max_batch_size for each in knobs),
         key(configuration),

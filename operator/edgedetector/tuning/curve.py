@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from edgedetector.tuning import link, sharing
+from edgedetector.tuning import link, post_processing, sharing
 from edgedetector.tuning.evidence import Range, Visit
 from edgedetector.tuning.executions import SYSTEMATIC, Seen, mean, measured
 from edgedetector.tuning.posterior import Point, Prior, estimate
@@ -80,6 +80,8 @@ class Curve:
     """Sizes, ascending."""
     crossing: Range = link.NONE
     """Seconds of an execution, for each image, in which it has the link to the device for itself."""
+    steps: post_processing.Lines = field(default_factory=dict)
+    """What its post-processing inside Triton takes; empty: it has none, or nothing is known of it."""
 
     @property
     def largest(self) -> int:
@@ -163,7 +165,8 @@ def _curve(name: str, visits: Sequence[Visit], engine: Engine, latest: float) ->
     sizes = sorted({entry.size for entry in seen})
     lines = () if engine.preferred else worked  # What is compiled for sizes costs in steps.
     costs = _padded(_costs(seen, part, contentions, largest, lines), engine.preferred, set(sizes))
-    return Curve(costs, part, contentions, tuple(sizes), link.an_image(name, visits, engine.tensors))
+    crossing, steps = link.an_image(name, visits, engine.tensors), post_processing.learn(name, visits)
+    return Curve(costs, part, contentions, tuple(sizes), crossing, steps)
 
 
 def _misfit(worked: Sequence[Worked], part: Range, seen: Sequence[Seen], largest: int) -> Callable[[float], float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from edgedetector.api.wire import LEFT_OUT
 from edgedetector.tuning.window import BatchTime, Knobs
 
 
@@ -15,6 +16,18 @@ class Range:
     low: float
     mean: float
     high: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepVisit:
+    """A model's post-processing inside Triton, over the same windows."""
+
+    batches: Mapping[int, BatchTime] = field(default_factory=dict)
+    """By images in a request."""
+    busy: float = 0.0
+    """Share of the time that an instance was executing, mean, 0 to 1."""
+    request: float = 0.0
+    """Mean seconds that a request took in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +53,13 @@ class ModelVisit:
     """Mean seconds in Triton."""
     ages: Mapping[int, float] = field(default_factory=dict)
     """Bucket -> results of its windows, by the time from a decoded frame to its result (`api.observation`)."""
+    step: StepVisit | None = field(default=None, metadata=LEFT_OUT)
+    """Of its post-processing; None: it has none that is tuned, or nothing was seen of it."""
+
+    @property
+    def busiest(self) -> float:
+        """Busy share of the model's instances or of its post-processing's, whichever have less room."""
+        return max(self.busy, self.step.busy) if self.step is not None else self.busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +83,8 @@ class Visit:
     """That were merged."""
     spread: float = 0.0
     """Relative standard deviation of what an execution costs, between windows; 0: not known."""
+    processors: float | None = field(default=None, metadata=LEFT_OUT)
+    """That the node has, where a model has post-processing that is tuned."""
 
     @property
     def configuration(self) -> dict[str, Knobs]:

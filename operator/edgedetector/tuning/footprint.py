@@ -40,7 +40,7 @@ def memory(
     before = now.configuration
     after = change = Range(used, used, used)
     for name, knobs in configuration.items():
-        old = before.get(name, Knobs(instances=0))
+        old, knobs = _on_device(before.get(name, Knobs(instances=0))), _on_device(knobs)  # noqa: PLW2901 - as above
         if knobs == old:
             continue
         was, will = (_instance(name, each, now, visits, situation) for each in (old, knobs))
@@ -73,11 +73,17 @@ def only_instances(old: Knobs, new: Knobs) -> bool:
     return replace(old, instances=new.instances) == new
 
 
-def _model_grows(old: Knobs | None, new: Knobs, situation: Situation) -> bool:
+def _model_grows(before: Knobs | None, after: Knobs, situation: Situation) -> bool:
+    old, new = before and _on_device(before), _on_device(after)
     if old is None or new.instances > old.instances or _largest(new) > _largest(old):
         return True
     reloaded = old != new and not (situation.in_place and only_instances(old, new))
     return reloaded and not situation.coexisting
+
+
+def _on_device(knobs: Knobs) -> Knobs:
+    """Return what counts of knobs on the accelerator: tuned post-processing is on the host's processors."""
+    return replace(knobs, post_processing=0)
 
 
 def _instance(name: str, knobs: Knobs, now: Visit, visits: Sequence[Visit], situation: Situation) -> Range:

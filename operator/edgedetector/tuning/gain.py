@@ -106,8 +106,8 @@ def grounded(prediction: Prediction, visit: Visit, limit: float) -> Prediction:
 
 
 def saturated(model: ModelVisit) -> bool:
-    """Whether a model's rate is its capacity: it is busy all the time and serves less than is wanted."""
-    return model.busy >= SATURATED and model.rate < KEEPS_UP * model.demand
+    """Whether a model's rate is its capacity: it, or a step behind it, is always busy and serves less than wanted."""
+    return model.busiest >= SATURATED and model.rate < KEEPS_UP * model.demand
 
 
 def _grounded_model(model: ModelPrediction, seen: ModelVisit, noise: float, limit: float) -> ModelPrediction:

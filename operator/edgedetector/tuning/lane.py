@@ -310,7 +310,7 @@ def _tells(seen: ModelVisit | None) -> bool:
 
 def _overloaded(seen: ModelVisit) -> bool:
     """Return whether a visit shows less served than wanted, and not only that demand rose in its last window."""
-    return known(seen.demand) and seen.rate < _SERVED * seen.demand and seen.busy >= _FULL
+    return known(seen.demand) and seen.rate < _SERVED * seen.demand and seen.busiest >= _FULL
 
 
 def _fed(capacity: Range, name: str, now: Visit | None) -> Range:
@@ -369,13 +369,18 @@ def _taken(curve: Curve, demand: float, seen: ModelVisit | None) -> float:
 
 
 def _way(name: str, visits: Sequence[Visit]) -> float:
-    """Return seconds of a request outside of Triton: the client's time less Triton's."""
+    """Return seconds of a request outside of Triton: the client's time less Triton's, post-processing included."""
     ways = [
-        visit.models[name].exchange - visit.models[name].request  # type: ignore[operator]
+        visit.models[name].exchange - visit.models[name].request - _stepped(visit.models[name])  # type: ignore[operator]
         for visit in visits
         if name in visit.models and known(visit.models[name].exchange) and known(visit.models[name].request)
     ]
     return min(max(ways[-1], 0.0), _LONGEST_WAY) if ways else WAY
+
+
+def _stepped(seen: ModelVisit) -> float:
+    """Return seconds of a request in the post-processing, of which the model's own time in Triton does not tell."""
+    return seen.step.request if seen.step is not None and known(seen.step.request) else 0.0
 
 
 def _prepare(model: Lane, visits: Sequence[Visit], cameras: int) -> float:
@@ -388,7 +393,7 @@ def _prepare(model: Lane, visits: Sequence[Visit], cameras: int) -> float:
         age = mean_age(seen.ages) if seen else None
         if seen is None or age is None or not model.curve.costs:
             continue
-        if seen.busy > _CALM or seen.knobs.instances > 1 or seen.knobs.max_queue_delay_microseconds > 0:
+        if seen.busiest > _CALM or seen.knobs.instances > 1 or seen.knobs.max_queue_delay_microseconds > 0:
             continue
         then = replace(model, knobs=seen.knobs, batch=resources.batch(seen.knobs, cameras), prepare=0.0)
         there = batcher.passage(server(then, expected(then)), seen.rate)

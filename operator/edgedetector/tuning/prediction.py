@@ -88,7 +88,7 @@ def better(one: Prediction, other: Prediction, situation: Situation) -> float:
 
 def _burden(configuration: Configuration) -> float:
     return sum(
-        _TIE * (knobs.instances + math.log2(max(1, knobs.max_batch_size)))
+        _TIE * (knobs.instances + knobs.post_processing + math.log2(max(1, knobs.max_batch_size)))
         + _TIE_DELAY * knobs.max_queue_delay_microseconds / 1000.0
         for knobs in configuration.values()
     )

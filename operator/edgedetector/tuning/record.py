@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from edgedetector.tuning.evidence import ModelVisit, Prediction, Visit
-from edgedetector.tuning.window import Configuration, Knobs
+from edgedetector.tuning.window import BatchTime, Configuration, Knobs
 
 DENIALS: Final = 40
 LEVELS: Final = 96
@@ -169,9 +169,10 @@ class State:
 
 
 def key(configuration: Configuration) -> str:
-    """Return a configuration as short text, equal for equal ones: "people=2/8/[2,4]/1000"."""
+    """Return short text, equal for equal configurations: "people=2/8/[2,4]/1000", with post-processing "/3"."""
     return ";".join(
         f"{name}={k.instances}/{k.max_batch_size}/{list(k.preferred_batch_sizes)}/{k.max_queue_delay_microseconds}"
+        + (f"/{k.post_processing}" if k.post_processing else "")
         for name, k in sorted(configuration.items())
     ).replace(" ", "")
 
@@ -200,7 +201,9 @@ def _bounded_visits(state: State) -> tuple[Visit, ...]:
     models = sizes = 0
     for place, visit in ranked:
         models += len(visit.models)
-        sizes += sum(len(model.batches) for model in visit.models.values())
+        sizes += sum(
+            len(model.batches) + len(model.step.batches if model.step else ()) for model in visit.models.values()
+        )
         if kept and (models > VISITS or sizes > BATCH_SIZES):
             break
         kept.append((place, visit))
@@ -214,7 +217,14 @@ def thinned(visit: Visit, most: int) -> Visit:
 
 
 def _thinned(model: ModelVisit, most: int) -> ModelVisit:
-    if len(model.batches) <= most:
-        return model
-    seen = sorted(model.batches, key=lambda size: (model.batches[size].executions, -size), reverse=True)[:most]
-    return replace(model, batches={size: model.batches[size] for size in sorted(seen)})
+    if model.step is not None:
+        most //= 2
+        model = replace(model, step=replace(model.step, batches=_commonest(model.step.batches, most)))
+    return replace(model, batches=_commonest(model.batches, most))
+
+
+def _commonest(batches: Mapping[int, BatchTime], most: int) -> Mapping[int, BatchTime]:
+    if len(batches) <= most:
+        return batches
+    seen = sorted(batches, key=lambda size: (batches[size].executions, -size), reverse=True)[:most]
+    return {size: batches[size] for size in sorted(seen)}

@@ -45,7 +45,12 @@ OTHER_INSTANCES: Final = (
 )
 LARGER_BATCHES: Final = "larger batches: mode Auto tries them where latency objective and memory allow"
 LESS_DELAY: Final = "a shorter maxQueueDelay: mode Auto tries it before anything else"
-MORE_STEPS: Final = "raise postProcessing.instances in spec.models, two to four are usual"
+MORE_STEPS: Final = (
+    "another instance of the post-processing: mode Auto tries it where bounds, latency objective and processors allow"
+)
+WIDER_STEPS: Final = "raise tuning.bounds.postProcessingInstances, within which mode Auto adds instances"
+OWN_STEPS: Final = "raise postProcessing.instances in spec.models, two to four are usual"
+"""Of post-processing on the accelerator, which is not tuned."""
 IDLE: Final = "nothing has to be done; the box takes more cameras or higher frame rates"
 IDLE_INSTANCES: Final = "more cameras fit; with the goal Efficiency mode Auto gives instances back"
 NOTHING: Final = "nothing has to be done"

@@ -21,6 +21,8 @@ _SPREAD: Final = 0.05
 _SHARE_OF_LOAD: Final = Range(0.5, 0.8, 1.0)
 """How much of the host's load grows with the images that are inferred; the rest is there anyway (cameras are read and
 decoded whatever becomes of their frames)."""
+_PYTHON: Final = float(1 << 20)
+"""Bytes that a python model takes at its start (`plan.shared_memory`)."""
 
 
 def latest(visits: Sequence[Visit]) -> Visit | None:
@@ -55,7 +57,9 @@ def shared_memory(configuration: Configuration, situation: Situation) -> float |
         engine = situation.engines.get(name)
         if engine is None or not known(engine.region):
             return None
-        total += engine.region * requests_at_once(knobs.instances) * batch(knobs, situation.cameras_of(name))
+        images = batch(knobs, situation.cameras_of(name))
+        total += engine.region * requests_at_once(knobs.instances, knobs.post_processing) * images
+        total += knobs.post_processing * (_PYTHON + engine.post_region * images)
     return total
 
 

@@ -52,7 +52,7 @@ def refusal(prediction: Prediction, present: Prediction, situation: Situation) -
         # What stays as it is does not hinder another model's step.
         stays = now is not None and model.knobs == now.knobs and len(prediction.models) > 1
         found = (
-            ("" if stays else _outside(name, model.knobs, situation))
+            ("" if stays else _outside(name, model.knobs, situation) or _steps_outside(name, model.knobs, situation))
             or _slow(name, model, now, situation.limits)
             or _tight(name, model, now)
         )
@@ -86,6 +86,18 @@ def _outside(name: str, knobs: Knobs, situation: Situation) -> str:
     if any(size < 1 or size > max(1, knobs.max_batch_size) for size in knobs.preferred_batch_sizes):
         return f"a preferred batch size of {name} is not within 1 to its largest batch"
     return ""
+
+
+def _steps_outside(name: str, knobs: Knobs, situation: Situation) -> str:
+    """Return whether the instances of the post-processing are out of the user's bounds."""
+    count, least, most = (
+        knobs.post_processing,
+        situation.limits.min_post_processing,
+        situation.limits.max_post_processing,
+    )
+    if not count or least <= count <= most:
+        return ""
+    return f"{count} instances of the post-processing of {name} are not within {least} to {most}"
 
 
 def _slow(name: str, model: ModelPrediction, now: ModelPrediction | None, limits: Limits) -> str:

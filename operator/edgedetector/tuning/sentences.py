@@ -83,6 +83,8 @@ def stated(knobs: Knobs) -> str:
     parts.append(f"batches up to {largest_batch(knobs)}" if largest_batch(knobs) > 1 else "no batches")
     if knobs.max_queue_delay_microseconds:
         parts.append(f"queue delay {delay(knobs.max_queue_delay_microseconds)}")
+    if knobs.post_processing:
+        parts.append(f"post-processing with {_count(knobs.post_processing, 'instance')}")
     return ", ".join(parts)
 
 
@@ -132,6 +134,8 @@ def _knobs(one: Knobs, other: Knobs) -> Iterator[str]:
         yield f"preferred batches {sizes}" if sizes else "no preferred batches"
     if one.max_queue_delay_microseconds != other.max_queue_delay_microseconds:
         yield f"queue delay {delay(one.max_queue_delay_microseconds)} -> {delay(other.max_queue_delay_microseconds)}"
+    if one.post_processing != other.post_processing:
+        yield f"post-processing {one.post_processing} -> {_count(other.post_processing, 'instance')}"
 
 
 def _device(before: Prediction, after: Prediction, situation: Situation) -> list[str]:

@@ -96,6 +96,8 @@ class StepSignals:
     """Of an instance, 0 to 1."""
     request: float
     """Seconds."""
+    tuned: bool = False
+    """Its instances are a knob."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,11 +225,14 @@ def _model(
 
 
 def _steps(windows: Sequence[Window], known: Known) -> Iterator[StepSignals]:
-    """Yield the steps that the specification knows, since it says how many instances they have."""
+    """Yield the steps that the specification knows: it says how many instances those have that are not tuned."""
     for name in sorted({name for window in windows for name in window.steps} & known.models.keys()):
         facts, mean = known.models[name], partial(_mean_of_step, windows, name)
-        busy = mean(lambda step: step.executing) / max(1, facts.instances)
-        yield StepSignals(facts.boxes_of, max(1, facts.instances), min(1.0, busy), mean(lambda step: step.request))
+        model = windows[-1].models.get(facts.boxes_of)
+        tuned = model is not None and model.knobs.post_processing > 0
+        count = model.knobs.post_processing if model is not None and tuned else max(1, facts.instances)
+        busy = min(1.0, mean(lambda step: step.executing) / count)
+        yield StepSignals(facts.boxes_of, count, busy, mean(lambda step: step.request), tuned=tuned)
 
 
 def _mean_of_step(windows: Sequence[Window], name: str, get: Callable[[StepWindow], float]) -> float:

@@ -47,6 +47,9 @@ class Limits:
     min_instances: int = 1
     max_instances: int = 4
     max_queue_delay_microseconds: int = 5000
+    min_post_processing: int = 0
+    max_post_processing: int = 0
+    """Instances of a model's post-processing; 0: no model has one that is tuned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,8 @@ class Engine:
     """Bytes of one image's inputs and outputs, which cross the accelerator's link; 0: not known."""
     fixed_batch: bool = False
     """Its largest batch is no knob: an ensemble in Triton states it too, and the two cannot change at one moment."""
+    post_region: float = 0.0
+    """Bytes of /dev/shm that an instance of its post-processing takes for each image of a batch; 0: it has none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,5 +62,10 @@ def _bounds(limits: Limits) -> Iterator[str]:
         )
     if limits.min_instances < 1:
         yield "a model needs at least 1 instance: correct spec.tuning.bounds.instances.min"
+    if limits.min_post_processing > limits.max_post_processing:
+        yield (
+            f"at least {limits.min_post_processing} and at most {limits.max_post_processing} instances of "
+            "post-processing contradict each other: correct spec.tuning.bounds.postProcessingInstances"
+        )
     if limits.max_queue_delay_microseconds < 0:
         yield "a queue delay cannot be negative: correct spec.tuning.bounds.maxQueueDelay"

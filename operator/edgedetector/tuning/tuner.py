@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import re
 from dataclasses import replace
+from typing import Final
 
 from edgedetector.tuning import probing, transitions, visits
 from edgedetector.tuning.choice import within
@@ -81,7 +83,7 @@ def _stopped(state: State, report: Report, wrong: str, now: float) -> tuple[Stat
 def _of_this_specification(state: State, situation: Situation, now: float) -> tuple[State, str]:
     """Return the state as far as it is of what is specified now, and what changed if a trial must end for it."""
     spec, aims = _spec(situation), _aims(situation)
-    if not state.spec:
+    if not state.spec or _knows_no_post_processing(state, situation):
         accepted = situation.accepted if situation.accepted and _fits(situation) else situation.start
         return State(spec=spec, aims=aims, accepted=dict(accepted)), ""
     if state.spec != spec:
@@ -91,6 +93,15 @@ def _of_this_specification(state: State, situation: Situation, now: float) -> tu
     if state.aims != aims:
         return _aimed(state, situation, aims, now), "the objective or the bounds changed"
     return replace(state, trouble=""), ""
+
+
+def _knows_no_post_processing(state: State, situation: Situation) -> bool:
+    """Tell whether a former release wrote it, which did not tune that: it is begun anew with what is accepted."""
+    start = situation.start
+    return any(
+        not knobs.post_processing and name in start and start[name].post_processing
+        for name, knobs in state.accepted.items()
+    )
 
 
 def _aimed(state: State, situation: Situation, aims: str, now: float) -> State:
@@ -118,5 +129,9 @@ def _aims(situation: Situation) -> str:
     return _digest(repr((str(situation.goal), situation.limits)))
 
 
+_ABSENT: Final = re.compile(r", \w*post_\w+=0(\.0)?(?=[,)])")
+"""Where there is no post-processing, what is said of it: left out, so that records of former releases still hold."""
+
+
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(_ABSENT.sub("", text).encode()).hexdigest()[:16]

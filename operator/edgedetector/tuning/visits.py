@@ -12,9 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
+from edgedetector.api import names
 from edgedetector.api.observation import BUCKETS_AN_OCTAVE, bound, least
-from edgedetector.tuning.evidence import ModelVisit, Range, Visit
-from edgedetector.tuning.window import BatchTime, Configuration, ModelWindow, Window
+from edgedetector.tuning.evidence import ModelVisit, Range, StepVisit, Visit
+from edgedetector.tuning.window import BatchTime, Configuration, ModelWindow, StepWindow, Window
 
 MEMORY: Final = 120.0
 """Seconds of observation that a visit remembers at full weight: percentiles of 30 s windows still vary by 15 %
@@ -71,7 +72,10 @@ def merged(old: Visit | None, window: Window, now: float, percent: int = 99) -> 
     count = max(0, round(old.windows * fade))
     return Visit(
         models={
-            name: _model(old.models[name], window.models[name], (before, more), fade, count, percent=percent)
+            name: replace(
+                _model(old.models[name], window.models[name], (before, more), fade, count, percent=percent),
+                step=_step(old.models[name], window.steps.get(names.post_processing(name)), (before, more), fade),
+            )
             for name in old.models
         },
         seconds=before + more,
@@ -83,6 +87,7 @@ def merged(old: Visit | None, window: Window, now: float, percent: int = 99) -> 
         shared_memory_free=_extreme(min, old.shared_memory_free, window.shared_memory_free),
         windows=count + 1,
         spread=_spread(old, window, count),
+        processors=_processors(old, window),
     )
 
 
@@ -99,7 +104,12 @@ def begun_anew(visit: Visit) -> Visit:
 
     For when the load, the time or the trial is another one, of which latency and rate of then say nothing.
     """
-    models = {name: ModelVisit(m.knobs, _faded(m.batches, 0.25), m.demand) for name, m in visit.models.items()}
+    models = {
+        name: ModelVisit(
+            m.knobs, _faded(m.batches, 0.25), m.demand, step=m.step and StepVisit(_faded(m.step.batches, 0.25))
+        )
+        for name, m in visit.models.items()
+    }
     return Visit(models, 0.0, visit.ended, memory_used=visit.memory_used, memory_total=visit.memory_total)
 
 
@@ -135,6 +145,7 @@ def believable(window: Window) -> Window | None:
         memory_used=_positive(window.memory_used),
         memory_total=_positive(window.memory_total),
         shared_memory_free=_positive(window.shared_memory_free),
+        steps={name: step for name, step in window.steps.items() if _believable_step(step)},
     )
 
 
@@ -142,6 +153,11 @@ def _believable_model(model: ModelWindow) -> bool:
     figures = (model.demand, model.offered, model.rate, model.busy, model.queue, model.request, model.skipped)
     batches = (b.executions > 0 and _sound(b.seconds) and b.seconds > 0 for b in model.batches.values())
     return all(_sound(figure) for figure in figures) and model.busy <= HIGHEST_SHARE and all(batches)
+
+
+def _believable_step(step: StepWindow) -> bool:
+    batches = (b.executions > 0 and _sound(b.seconds) and b.seconds > 0 for b in step.batches.values())
+    return _sound(step.executing) and _sound(step.request) and all(batches)
 
 
 def _without_noise(model: ModelWindow) -> ModelWindow:
@@ -184,6 +200,25 @@ def _model(
         request=mean(old.request, new.request),
         ages=ages,
     )
+
+
+def _step(old: ModelVisit, new: StepWindow | None, times: tuple[float, float], fade: float) -> StepVisit | None:
+    """Return what was seen of a model's post-processing, where that is tuned."""
+    count, before = old.knobs.post_processing, old.step or StepVisit()
+    if new is None or not count:
+        return old.step
+    return StepVisit(
+        _batches(_faded(before.batches, fade), new.batches),
+        _mean(before.busy, min(1.0, new.executing / count), *times) or 0.0,
+        _mean(before.request, new.request, *times) or 0.0,
+    )
+
+
+def _processors(old: Visit, window: Window) -> float | None:
+    """Return those of the node, which count where post-processing is tuned."""
+    if not any(model.knobs.post_processing for model in old.models.values()):
+        return None
+    return _positive(window.processors) or old.processors
 
 
 def _pooled(old: Mapping[int, float], new: Mapping[int, int], fade: float) -> dict[int, float]:

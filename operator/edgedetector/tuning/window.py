@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from edgedetector.api.wire import LEFT_OUT
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Knobs:
@@ -17,6 +19,8 @@ class Knobs:
     preferred_batch_sizes: tuple[int, ...] = ()
     """Ascending; empty: none. With delay 0 the largest of them is the largest batch that is joined."""
     max_queue_delay_microseconds: int = 0
+    post_processing: int = field(default=0, metadata=LEFT_OUT)
+    """Instances of its post-processing inside Triton; 0: it has none that is tuned."""
 
     @property
     def joined(self) -> int:
@@ -85,12 +89,14 @@ class ModelWindow:
 
 @dataclass(frozen=True, slots=True)
 class StepWindow:
-    """A post-processing model inside Triton: nothing of it is tuned."""
+    """A post-processing model inside Triton: of it the number of instances is tuned (`Knobs.post_processing`)."""
 
     executing: float = 0.0
     """How many of its instances were executing, mean over the time."""
     request: float = 0.0
     """Mean time that a request took in it, seconds."""
+    batches: Mapping[int, BatchTime] = field(default_factory=dict)
+    """By images in a request; requests are not joined."""
 
 
 @dataclass(frozen=True, slots=True)

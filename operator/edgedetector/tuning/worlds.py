@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import Final
 
-from edgedetector.tuning import batcher, sharing
+from edgedetector.tuning import batcher, post_processing, sharing
 from edgedetector.tuning.batcher import Server
 from edgedetector.tuning.curve import Curve
 from edgedetector.tuning.sharing import Sharing
@@ -73,7 +73,7 @@ def _end(model: Lane, end: str) -> World:
     contentions = [World(replace(mean, contention=value)) for value in (contention.low, contention.high)]
 
     def most(world: World) -> float:
-        return min(1 / _NOTHING, max(_NOTHING, server(model, world).saturated))
+        return min(1 / _NOTHING, max(_NOTHING, server(model, world).executed))
 
     choose = max if end == "low" else min
     ends = [choose(parts, key=most), choose(contentions, key=most), World(mean, end, 1.0)]
@@ -111,6 +111,11 @@ def server(model: Lane, world: World) -> Server:
         parts.append(sharing.split(seconds, shared.part))
     left = max(_LEFT, 1.0 - model.taken)
     link = curve.crossing.mean + world.part * (getattr(curve.crossing, world.end) - curve.crossing.mean)
+    steps = knobs.post_processing if curve.steps else 0
+    taken = (
+        post_processing.seconds(curve.steps, steps, size, end=world.end, part=world.part)
+        for size in range(1, model.batch + 1 if steps else 1)
+    )
     return Server(
         instances=max(1, knobs.instances),
         apart=tuple(max(apart, link * size) for size, (apart, _) in enumerate(parts, 1)),
@@ -123,4 +128,6 @@ def server(model: Lane, world: World) -> Server:
         prepare=model.prepare,
         way=model.way,
         interval=model.interval,
+        steps=steps,
+        step=tuple(taken),
     )

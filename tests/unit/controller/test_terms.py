@@ -251,12 +251,91 @@ def test_the_batch_of_an_ensemble_stays_as_it_is() -> None:
     owner = detector(models=[model])
     assert terms.situation(owner, CPU, Mode.AUTO, None).engines["people"].fixed_batch
     assert served(owner, ledger(owner, people=Knobs(2, 4))).accepted == plan.serving_config(owner, CPU)
-    tuned = served(owner, ledger(owner, people=Knobs(2, 8))).accepted.models
+    tuned = served(owner, ledger(owner, people=Knobs(2, 8, post_processing=1))).accepted.models
     assert [(one.name, one.instances, one.max_batch_size) for one in tuned] == [
         ("people", 2, 8),
         ("people+postprocessing", 1, 8),
         ("people+pipeline", 0, 8),
     ]
+
+
+def boxed(post: dict[str, Any] | None = None, **spec: Any) -> EdgeDetector:
+    """A detector whose model has post-processing inside Triton, two instances unless more is said."""
+    model = copy.deepcopy(scenarios.minimal()["models"][0])
+    model |= {"maxBatchSize": 8, "decoder": {"type": "yolov8", "labels": ["a"]}}
+    return detector(models=[{**model, "postProcessing": {"builtin": "NMS", "instances": 2, **(post or {})}}], **spec)
+
+
+def test_instances_of_post_processing_are_served_as_tuned_and_the_model_stays_as_it_is() -> None:
+    owner = boxed()
+    usual, more = (
+        {
+            one.name: one
+            for one in served(owner, ledger(owner, people=Knobs(1, 8, post_processing=count))).accepted.models
+        }
+        for count in (2, 4)
+    )
+    assert usual == {one.name: one for one in plan.serving_config(owner, CPU).models}
+    assert (more["people+postprocessing"].instances, usual["people+postprocessing"].instances) == (4, 2)
+    assert "count: 4" in more["people+postprocessing"].config
+    assert {name for name, one in more.items() if one != usual[name]} == {"people+postprocessing"}
+
+
+@settings(max_examples=100)
+@given(count=st.integers(-3, 200), instances=st.integers(1, 4), bound=st.sampled_from([None, (1, 3), (2, 8)]))
+def test_post_processing_is_served_within_its_bounds_or_as_specified(
+    count: int, instances: int, bound: tuple[int, int] | None
+) -> None:
+    own = {} if bound is None else {"postProcessingInstances": {"min": bound[0], "max": bound[1]}}
+    owner = boxed(tuning={"bounds": {**BOUNDS, **own}})
+    least, most = bound or (1, 4)
+    accepted = served(owner, ledger(owner, people=Knobs(instances, 8, post_processing=count))).accepted
+    (post,) = (one for one in accepted.models if one.name == "people+postprocessing")
+    assert post.instances == (count if least <= count <= most else 2)
+
+
+def test_the_bounds_of_post_processing_are_their_own_or_those_of_instances() -> None:
+    found = terms.situation(boxed(tuning={"bounds": {"instances": {"max": 6}}}), CPU, Mode.AUTO, None)
+    assert (found.limits.min_post_processing, found.limits.max_post_processing) == (1, 6)
+    assert found.start == {"people": Knobs(1, 8, post_processing=2)}
+    assert found.engines["people"].post_region > 0
+    own = boxed(tuning={"bounds": {"postProcessingInstances": {"min": 2, "max": 3}}})
+    limits = terms.situation(own, CPU, Mode.AUTO, None).limits
+    assert (limits.min_post_processing, limits.max_post_processing, limits.max_instances) == (2, 3, 4)
+    without = terms.situation(detector(), CPU, Mode.AUTO, None)
+    assert (without.limits.max_post_processing, without.engines["people"].post_region) == (0, 0.0)
+
+
+def test_post_processing_on_the_accelerator_is_served_as_specified() -> None:
+    tensor = {"name": "found", "dims": [64, 6], "dataType": "FP32"}
+    model = copy.deepcopy(scenarios.minimal()["models"][0])
+    post = {"source": {"configMap": {"name": "b"}}, "outputs": [tensor], "backend": "onnxruntime", "instances": 3}
+    model |= {"maxBatchSize": 8, "decoder": {"type": "none", "labels": ["a"]}, "postProcessing": post}
+    owner = detector(models=[model])
+    assert terms.specified(owner) == {"people": Knobs(1, 8)}
+    assert terms.situation(owner, CPU, Mode.AUTO, None).limits.max_post_processing == 0
+    for count in (0, 2):
+        accepted = served(owner, ledger(owner, people=Knobs(2, 8, post_processing=count))).accepted.models
+        assert {one.name: one.instances for one in accepted}["people+postprocessing"] == 3
+
+
+def test_another_number_of_instances_to_begin_with_begins_anew() -> None:
+    assert terms.start_of(boxed(), CPU) != terms.start_of(boxed({"instances": 3}), CPU)
+    assert terms.start_of(detector(), CPU) == terms.start_of(detector(), CPU, former=True)
+
+
+def test_a_record_of_before_post_processing_was_tuned_keeps_what_it_had_found_of_the_model() -> None:
+    owner = boxed()
+    found = Ledger(
+        terms.start_of(owner, CPU, former=True), 0.0, {"people": Knobs(3, 8)},
+        attempt=Attempt("p", "one", {"people": Knobs(4, 8)}, 12.0, NOW), former=({"people": Knobs(1, 8)},),
+    )  # fmt: skip
+    read = terms.read(record(owner, found), owner, CPU)
+    assert read is not None
+    assert (read.start, read.accepted) == (terms.start_of(owner, CPU), {"people": Knobs(3, 8, post_processing=2)})
+    assert read.attempt is None
+    now = {one.name: one.instances for one in served(owner, found).accepted.models}
+    assert now == {"people": 3, "people+postprocessing": 2, "people+pipeline": 0}
 
 
 def test_a_smaller_batch_is_rendered_and_told() -> None:

@@ -229,6 +229,7 @@ def test_models_that_nobody_tunes_are_steps() -> None:
     assert found.steps.keys() == {"people+postprocessing"}
     assert step.executing == pytest.approx((0.8 + 7.0) / 10.0), "whatever number of instances it has"
     assert step.request == pytest.approx(0.015)
+    assert step.batches == found.models["people"].batches, "by images, as of any model"
 
 
 def models(*, before: dict[str, Any] | None = None, **after: Any) -> dict[str, Observation]:

@@ -241,8 +241,35 @@ def test_a_post_processing_step_is_no_transport():
 
     assert [finding.bottleneck for finding in found.findings] == [Bottleneck.POST_PROCESSING]
     assert "executes 100 % of the time with 2 instances" in found.bottleneck.evidence
-    assert found.bottleneck.remedy == remedies.MORE_STEPS
-    assert not found.bottleneck.curable, "tuning leaves the instances of post-processing alone"
+    assert found.bottleneck.remedy == remedies.OWN_STEPS
+    assert not found.bottleneck.curable, "on the accelerator its instances are not tuned"
+
+
+@pytest.mark.parametrize(
+    ("most", "host", "curable", "remedy"),
+    [
+        (4, 0.3, True, remedies.MORE_STEPS),
+        (2, 0.3, False, remedies.WIDER_STEPS),
+        (4, 0.95, False, "a higher decoder.confidence leaves fewer boxes"),
+    ],
+)
+def test_another_instance_of_the_post_processing_is_tried_where_bounds_and_processors_have_room(
+    most, host, curable, remedy
+):
+    seen = window(
+        knobs=Knobs(2, 8, post_processing=2), busy=0.4, queue=0.0, request=0.025, exchange=0.128, median=0.13,
+        batches={1: BatchTime(900, 0.024)}, host=host,
+    )  # fmt: skip
+    both = replace(seen, steps={names.post_processing("people"): StepWindow(1.98, request=0.1)})
+    situation = replace(SITUATION, limits=replace(SITUATION.limits, min_post_processing=1, max_post_processing=most))
+    facts = Known(models={names.post_processing("people"): KnownModel(boxes_of="people", instances=1)})
+
+    steps = [one for one in diagnose([both], situation, facts).findings if "step of people" in one.evidence]
+
+    assert [(one.bottleneck, one.curable, one.remedy) for one in steps] == [
+        (Bottleneck.POST_PROCESSING, curable, remedy)
+    ]
+    assert "with 2 instances" in steps[0].evidence, "those in force, not those specified"
 
 
 @pytest.mark.parametrize(
@@ -364,7 +391,7 @@ def test_a_long_story_gives_way_to_the_remedy():
     found = diagnose([full], SITUATION, Known(models={"step": KnownModel(boxes_of=name)}))
 
     assert len(found.message) == LONGEST
-    assert found.message.endswith(f"...; {remedies.MORE_STEPS}")
+    assert found.message.endswith(f"...; {remedies.OWN_STEPS}")
 
 
 @pytest.mark.parametrize(

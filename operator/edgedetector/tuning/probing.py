@@ -26,6 +26,8 @@ LATE: Final = 5.0
 """Seconds after its ttl when the pod has surely ended a trial by itself."""
 A_WHILE: Final = 600.0
 """Seconds of the first denial where the configuration may not be to blame."""
+MOST_MOVED: Final = 8
+"""Trials whose ends are remembered."""
 NO_GAIN: Final = 6 * 3600.0
 """Seconds of the first denial of what was measured as no better."""
 
@@ -46,6 +48,7 @@ def _concluded(state: State, trial: Trial, verdict: Verdict, situation: Situatio
     if verdict.end == End.NOT_YET:
         return transitions.renewed(state, trial, now)
     sentence = told(state.accepted, trial, verdict)
+    state = _steadied(state, verdict, now)
     if verdict.end == End.KEEP:
         held = _held(state, trial, situation)
         return transitions.kept(state, trial, sentence, now, held=held)
@@ -54,6 +57,12 @@ def _concluded(state: State, trial: Trial, verdict: Verdict, situation: Situatio
     seconds = NO_GAIN if verdict.end == End.NO_GAIN else memory.AN_HOUR
     state = memory.deny(state, trial.configuration, now, seconds, verdict.why)
     return transitions.reverted(state, trial, sentence, now)
+
+
+def _steadied(state: State, verdict: Verdict, now: float) -> State:
+    """Count the trials in a row that ended because the demand moved."""
+    moved = verdict.end == End.INCONCLUSIVE and verdict.why.endswith(MOVED)
+    return replace(state, moved=(*state.moved, now)[-MOST_MOVED:] if moved else ())
 
 
 def told(accepted: Configuration, trial: Trial, verdict: Verdict) -> str:

@@ -78,6 +78,8 @@ class Best:
     at: float
     """When it was last in force there."""
     converged: bool = False
+    vain: int = 0
+    """How often in a row tuning ended here with the objective broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,12 @@ class State:
     """Faults that were cured first, as sentences."""
     hopeless: str = ""
     """Why the objective cannot be kept, though nothing is left to try; while it has converged."""
+    drifting: float = 0.0
+    """Since when executions take clearly longer, or less long, than when it converged; 0: they do not."""
+    suffering: float = 0.0
+    """Since when what had converged breaks the objective; 0: it does not."""
+    moved: tuple[float, ...] = ()
+    """When the latest trials ended, if all of them ended because the demand moved."""
     resumed: str = ""
     """Why tuning goes on though it had converged at this very load; until it converges again."""
     trouble: str = ""

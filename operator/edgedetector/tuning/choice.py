@@ -37,6 +37,8 @@ BLUR: Final = 0.10
 """Relative error of a short look: what follows by more than this is not looked at once something safe is found."""
 RELIEF: Final = 0.9
 """Share of the present latency that a rescue must be predicted to come down to, where not to the limit itself."""
+OFF: Final = 0.05
+"""Relative error of what an overloaded server is expected to serve otherwise (`lane._OFF`)."""
 TIE: Final = 0.01
 """Gains that differ by less are equal: the simulations behind them are no more exact."""
 DELAY_SHARE: Final = 0.4
@@ -342,7 +344,8 @@ def _rescue(
     choices = [
         Choice(Aim.RESCUE, c, p, present, _less(gain(p, present, by), shortfall(c, learnt)))
         for c, p in safe
-        if (lacks or _relieves(p, present, situation.limits.latency)) and _helps(p, present, situation)
+        if (lacks or _relieves(p, present, situation.limits.latency))
+        and _helps(p, present, situation, tried=bool(learnt))
     ]
     known = memory.best(state)
     recalled = known.configuration if known else None
@@ -356,15 +359,15 @@ def _relieves(one: Prediction, present: Prediction, limit: float) -> bool:
     )
 
 
-def _helps(one: Prediction, present: Prediction, situation: Situation) -> bool:
+def _helps(one: Prediction, present: Prediction, situation: Situation, *, tried: bool) -> bool:
     """Whether a rescue is expected to pass its trial: to keep the objective, or else to serve no less than now.
 
     An overloaded server keeps up by skipping frames; what could do more within the objective and serves less of this
-    load does not help it.
+    load does not help it. Until a trial has shown more than the largest batches, what is expected may be off.
     """
     within = all(model.latency.mean <= situation.limits.latency for model in one.models.values())
     served, now = (sum(model.served for model in each.models.values()) for each in (one, present))
-    return within or served > (1.0 - WORTH) * now
+    return within or served > (1.0 - WORTH - (0.0 if tried else OFF)) * now
 
 
 def _hopeless(

@@ -86,9 +86,8 @@ def test_a_rescue_that_may_keep_the_objective_yet_goes_on() -> None:
 def test_what_is_probably_worse_is_not_served_for_a_whole_minute() -> None:
     base = shown(TRUTH.visit(ALONE, use=0.6, latency=0.012))
     slower = Truth(fixed=0.004, each=0.002, serial=1.0, contention=0.1)
-    seen = replace(slower.visit(TWO, use=0.6, latency=0.014, ended=EPOCH + 60), spread=0.05)
-    ends = {}
-    for windows in (6, 12):
-        found = verdict(base, replace(seen, windows=windows), after=26.0)
-        ends[windows] = found.end
-    assert ends[12] is End.NO_GAIN
+    seen = replace(slower.visit(TWO, use=0.6, latency=0.014, ended=EPOCH + 60), spread=0.1)
+    assert verdict(base, replace(seen, windows=9), after=20.0).end is End.NOT_YET
+    found = verdict(base, replace(seen, windows=12), after=26.0)
+    assert found.end is End.NO_GAIN
+    assert found.why.endswith("probably worse")

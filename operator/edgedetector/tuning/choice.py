@@ -245,7 +245,7 @@ def broken(state: State, situation: Situation) -> bool:
 def _most_promising(
     situation: Situation,
     present: Prediction,
-    safe: list[tuple[Configuration, Prediction]],
+    safe: Sequence[tuple[Configuration, Prediction]],
     recalled: Configuration | None,
     *,
     frail: bool,

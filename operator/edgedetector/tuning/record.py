@@ -129,6 +129,8 @@ class State:
     """When something was changed in the last hour: what the reload budget counts."""
     probes: int = 0
     """Since the exploration of this level began."""
+    tried: float = 0.0
+    """Seconds of them."""
     begun: int = 0
     """Probes ever: makes their ids unique."""
     cooldown: float = 0.0

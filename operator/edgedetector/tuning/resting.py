@@ -24,6 +24,9 @@ ENOUGH: Final = 2000
 FEWEST: Final = 5
 PROBES: Final = 8
 """Trials at one traffic level before it is left at what was found."""
+TRIED: Final = 300.0
+"""Seconds of trials after which it is left at that, unless the objective is broken: with a last one of a minute and the
+rests between them a live server is tuned within ten minutes."""
 ASTRAY: Final = 30.0
 """Seconds for which pods may serve something else than what is accepted before it is said again."""
 WATCH: Final = 180.0
@@ -175,7 +178,9 @@ def _levelled(state: State, latest: Sequence[Window]) -> State:
     if first:
         return state
     fresh = tuple(visits.begun_anew(v) if v.configuration == state.accepted else v for v in state.visits)
-    return replace(state, visits=fresh, converged=converged, probes=0, reference=None, kept=None, recommendation=None)
+    return replace(
+        state, visits=fresh, converged=converged, probes=0, tried=0.0, reference=None, kept=None, recommendation=None
+    )
 
 
 def _alarmed(state: State, situation: Situation, now: float) -> State:
@@ -187,7 +192,9 @@ def _alarmed(state: State, situation: Situation, now: float) -> State:
     known = memory.best(state)
     if now - state.suffering < SUFFERS or (known is not None and 0 <= now - known.at < _patience(known)):
         return state
-    return replace(state, converged=False, probes=0, suffering=0.0, resumed="the objective is broken: tuning goes on")
+    return replace(
+        state, converged=False, probes=0, tried=0.0, suffering=0.0, resumed="the objective is broken: tuning goes on"
+    )
 
 
 def _patience(known: Best) -> float:
@@ -218,8 +225,8 @@ def _drifted(state: State, now: float) -> State:
     known = tuple(visits.slower(v, ratio) for v in others) if 1 / REPLACED < ratio < REPLACED else ()
     message = f"executions take {ratio:.2f} times as long as when tuning converged: it goes on"
     return replace(
-        state, visits=(*known, seen), converged=False, reference=None, probes=0, recommendation=None, resumed=message,
-        drifting=0.0, memory=tuple(replace(best, vain=0) for best in state.memory),
+        state, visits=(*known, seen), converged=False, reference=None, probes=0, tried=0.0, recommendation=None,
+        resumed=message, drifting=0.0, memory=tuple(replace(best, vain=0) for best in state.memory),
     )  # fmt: skip
 
 
@@ -252,7 +259,7 @@ def _chosen(state: State, pod: str, situation: Situation, now: float) -> Move:
     known = state.recommendation
     if situation.mode == Mode.RECOMMEND and known is not None and 0 <= now - known.at < RETHINK:
         return state, _recommendation(known)
-    if situation.mode == Mode.AUTO and (why := _exhausted(state, now)):
+    if situation.mode == Mode.AUTO and (why := _exhausted(state, situation, now)):
         return _converged(state, why, situation, now)
     if waits := _held_back(state, situation, now):
         return state, waits
@@ -267,10 +274,12 @@ def _chosen(state: State, pod: str, situation: Situation, now: float) -> Move:
     return transitions.began(state, choice, pod, sentence, now)
 
 
-def _exhausted(state: State, now: float) -> str:
+def _exhausted(state: State, situation: Situation, now: float) -> str:
     """Return why no more trials are begun at this traffic level; empty: some may be."""
     if state.probes >= PROBES:
         return f"left at what {PROBES} trials found"
+    if state.tried >= TRIED and not broken(state, situation):
+        return f"left at what {state.tried / 60:.0f} minutes of trials found"
     latest = [at for at in state.moved if 0 <= now - at < AGAIN]
     if len(latest) >= RESTLESS:
         return f"left at what was found: the demand moved in each of the last {len(latest)} trials"

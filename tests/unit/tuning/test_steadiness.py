@@ -121,3 +121,21 @@ def test_a_trial_that_ends_for_what_it_showed_is_a_new_beginning() -> None:
 
 def ends(decision: Decision) -> bool:
     return decision.kind in {Kind.KEEP, Kind.REVERT}
+
+
+@pytest.mark.parametrize(("tried", "begins"), [(0.0, True), (resting.TRIED - 1, True), (resting.TRIED, False)])
+def test_after_five_minutes_of_trials_it_is_left_at_what_they_found(tried: float, *, begins: bool) -> None:
+    world = World(ONE)
+    state, _ = ran(world, SMALL, 20)
+    state, decisions = ran(world, SMALL, 40, replace(state, tried=tried))
+    assert (Kind.PROBE in {decision.kind for _, decision in decisions}) is begins
+    assert begins or state.converged
+
+
+def test_the_seconds_of_all_trials_count() -> None:
+    world = World(ONE)
+    state, decisions = ran(world, SMALL, 600)
+    begun = [at for at, decision in decisions if decision.kind is Kind.PROBE]
+    ended = [at for at, decision in decisions if ends(decision)]
+    assert state.tried == pytest.approx(sum(ended) - sum(begun))
+    assert state.tried > 0

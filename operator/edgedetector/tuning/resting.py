@@ -48,8 +48,10 @@ AGAIN: Final = 6 * memory.AN_HOUR
 """Seconds after which it is tuned again if the objective was broken then already, doubled each time up to a day:
 before, nothing is new, and what was tried is denied as long (`probing.NO_GAIN`)."""
 RESTLESS: Final = 3
-"""Trials in a row that end because the demand moved, after which no more are begun for as long as `AGAIN`: each costs
-two changes and teaches nothing."""
+"""Trials in a row that end because the demand moved, after which none is begun for `UNREST`: each costs two changes and
+teaches nothing."""
+UNREST: Final = 2 * memory.AN_HOUR
+"""Seconds: the usual rise and fall of a day's traffic is over by then."""
 RETHINK: Final = 120.0
 """Seconds for which a recommendation holds: what it is predicted from changes no quicker."""
 CALM: Final = 30.0
@@ -259,7 +261,7 @@ def _chosen(state: State, pod: str, situation: Situation, now: float) -> Move:
     known = state.recommendation
     if situation.mode == Mode.RECOMMEND and known is not None and 0 <= now - known.at < RETHINK:
         return state, _recommendation(known)
-    if situation.mode == Mode.AUTO and (why := _exhausted(state, situation, now)):
+    if situation.mode == Mode.AUTO and (why := _exhausted(state, situation)):
         return _converged(state, why, situation, now)
     if waits := _held_back(state, situation, now):
         return state, waits
@@ -274,21 +276,21 @@ def _chosen(state: State, pod: str, situation: Situation, now: float) -> Move:
     return transitions.began(state, choice, pod, sentence, now)
 
 
-def _exhausted(state: State, situation: Situation, now: float) -> str:
+def _exhausted(state: State, situation: Situation) -> str:
     """Return why no more trials are begun at this traffic level; empty: some may be."""
     if state.probes >= PROBES:
         return f"left at what {PROBES} trials found"
     if state.tried >= TRIED and not broken(state, situation):
         return f"left at what {state.tried / 60:.0f} minutes of trials found"
-    latest = [at for at in state.moved if 0 <= now - at < AGAIN]
-    if len(latest) >= RESTLESS:
-        return f"left at what was found: the demand moved in each of the last {len(latest)} trials"
     return ""
 
 
 def _held_back(state: State, situation: Situation, now: float) -> Decision | None:
     if situation.mode == Mode.AUTO and transitions.left(state, now) < 2:  # noqa: PLR2004 - the trial and its end
         return Decision(Kind.WAIT, f"{transitions.BUDGET} changes in the last hour are enough: waiting")
+    if situation.mode == Mode.AUTO and len(state.moved) >= RESTLESS and 0 <= now - state.moved[-1] < UNREST:
+        why = f"the demand moved in each of the last {len(state.moved)} trials: waiting"
+        return Decision(Kind.WAIT, f"{why}, {UNREST / memory.AN_HOUR:.0f} hours from the last one")
     return None if situation.may_choose else Decision(Kind.WAIT, "a choice is due", due=True)
 
 

@@ -190,9 +190,9 @@ def _decided(
         return Verdict(End.NO_GAIN, "it costs capacity")
     if measured.low > WORTH and keeps_objective(one[1], other[1], one[0], situation):
         return Verdict(End.KEEP, _surely(measured))
-    if measured.high < WORTH or (measured.mean <= 0 and one[1].windows >= ENOUGH):
-        # What is probably worse is not served for longer: of more windows hardly any would make it worth a change.
-        less = f"less than {WORTH:.0%}" if measured.high < WORTH else "probably worse"
+    if measured.high < WORTH or (measured.mean <= SLIGHT and one[1].windows >= ENOUGH):
+        # What would not be kept at the end either is not served for longer: it may be worse.
+        less = f"less than {WORTH:.0%}" if measured.high < WORTH else "probably no better"
         return Verdict(End.NO_GAIN, f"{_surely(measured)}, {less}")
     over = over or (found.known and one[1].windows >= ENOUGH)
     return _at_the_end(measured, one, other, situation) if over else Verdict(End.NOT_YET)

@@ -90,4 +90,4 @@ def test_what_is_probably_worse_is_not_served_for_a_whole_minute() -> None:
     assert verdict(base, replace(seen, windows=9), after=20.0).end is End.NOT_YET
     found = verdict(base, replace(seen, windows=12), after=26.0)
     assert found.end is End.NO_GAIN
-    assert found.why.endswith("probably worse")
+    assert found.why.endswith("probably no better")

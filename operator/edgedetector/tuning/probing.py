@@ -26,7 +26,7 @@ LATE: Final = 5.0
 """Seconds after its ttl when the pod has surely ended a trial by itself."""
 A_WHILE: Final = 600.0
 """Seconds of the first denial where the configuration may not be to blame."""
-MOST_MOVED: Final = 8
+MOST_FUTILE: Final = 8
 """Trials whose ends are remembered."""
 NO_GAIN: Final = 6 * 3600.0
 """Seconds of the first denial of what was measured as no better."""
@@ -48,7 +48,8 @@ def _concluded(state: State, trial: Trial, verdict: Verdict, situation: Situatio
     if verdict.end == End.NOT_YET:
         return transitions.renewed(state, trial, now)
     sentence = told(state.accepted, trial, verdict)
-    state = _steadied(state, verdict, now)
+    moved = verdict.end == End.INCONCLUSIVE and verdict.why.endswith(MOVED)
+    state = replace(state, futile=_more(state, now) if moved else ())
     if verdict.end == End.KEEP:
         held = _held(state, trial, situation)
         return transitions.kept(state, trial, sentence, now, held=held)
@@ -59,10 +60,8 @@ def _concluded(state: State, trial: Trial, verdict: Verdict, situation: Situatio
     return transitions.reverted(state, trial, sentence, now)
 
 
-def _steadied(state: State, verdict: Verdict, now: float) -> State:
-    """Count the trials in a row that ended because the demand moved."""
-    moved = verdict.end == End.INCONCLUSIVE and verdict.why.endswith(MOVED)
-    return replace(state, moved=(*state.moved, now)[-MOST_MOVED:] if moved else ())
+def _more(state: State, now: float) -> tuple[float, ...]:
+    return (*state.futile, now)[-MOST_FUTILE:]
 
 
 def told(accepted: Configuration, trial: Trial, verdict: Verdict) -> str:
@@ -89,6 +88,7 @@ def _inconclusive(state: State, trial: Trial, sentence: str, now: float, *, blam
 def _given_up(state: State, trial: Trial, gone: _Gone, now: float) -> Move:
     if gone.denied:
         state = memory.deny(state, trial.configuration, now, gone.denied, gone.why)
+    state = replace(state, futile=() if gone.denied else _more(state, now))
     return transitions.reverted(state, trial, f"{_what(state, trial)}; reverted: {gone.why}", now)
 
 

@@ -165,8 +165,8 @@ class State:
     """Since when executions take clearly longer, or less long, than when it converged; 0: they do not."""
     suffering: float = 0.0
     """Since when what had converged breaks the objective; 0: it does not."""
-    moved: tuple[float, ...] = ()
-    """When the latest trials ended, if all of them ended because the demand moved."""
+    futile: tuple[float, ...] = ()
+    """When the latest trials ended, as far back as all of them ended for what was not theirs."""
     resumed: str = ""
     """Why tuning goes on though it had converged at this very load; until it converges again."""
     trouble: str = ""

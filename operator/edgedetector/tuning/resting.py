@@ -48,8 +48,8 @@ AGAIN: Final = 6 * memory.AN_HOUR
 """Seconds after which it is tuned again if the objective was broken then already, doubled each time up to a day:
 before, nothing is new, and what was tried is denied as long (`probing.NO_GAIN`)."""
 RESTLESS: Final = 3
-"""Trials in a row that end because the demand moved, after which none is begun for `UNREST`: each costs two changes and
-teaches nothing."""
+"""Trials in a row that end because the demand moved, or since nobody attended them, after which none is begun for
+`UNREST`: each costs two changes and teaches nothing."""
 UNREST: Final = 2 * memory.AN_HOUR
 """Seconds: the usual rise and fall of a day's traffic is over by then."""
 RETHINK: Final = 120.0
@@ -288,8 +288,8 @@ def _exhausted(state: State, situation: Situation) -> str:
 def _held_back(state: State, situation: Situation, now: float) -> Decision | None:
     if situation.mode == Mode.AUTO and transitions.left(state, now) < 2:  # noqa: PLR2004 - the trial and its end
         return Decision(Kind.WAIT, f"{transitions.BUDGET} changes in the last hour are enough: waiting")
-    if situation.mode == Mode.AUTO and len(state.moved) >= RESTLESS and 0 <= now - state.moved[-1] < UNREST:
-        why = f"the demand moved in each of the last {len(state.moved)} trials: waiting"
+    if situation.mode == Mode.AUTO and len(state.futile) >= RESTLESS and 0 <= now - state.futile[-1] < UNREST:
+        why = f"each of the last {len(state.futile)} trials ended for what was not its own: waiting"
         return Decision(Kind.WAIT, f"{why}, {UNREST / memory.AN_HOUR:.0f} hours from the last one")
     return None if situation.may_choose else Decision(Kind.WAIT, "a choice is due", due=True)
 

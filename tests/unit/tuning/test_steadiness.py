@@ -106,18 +106,29 @@ def test_where_the_demand_moves_with_each_trial_no_more_are_begun() -> None:
         if decision.kind is Kind.PROBE:
             begun.append(world.now)
     assert len(begun) == resting.RESTLESS
-    assert "the demand moved in each of the last 3 trials" in decision.message
+    assert "each of the last 3 trials ended for what was not its own" in decision.message
     assert not state.converged, "another time it may be found"
 
 
 def test_a_trial_that_ends_for_what_it_showed_is_a_new_beginning() -> None:
-    state = State(moved=(FIRST, FIRST + 60))
     world = World(ONE)
-    fresh, decisions = ran(world, SMALL, 30)
-    fresh = replace(fresh, moved=state.moved)
-    fresh, decisions = ran(world, SMALL, 90, fresh)
+    state, _ = ran(world, SMALL, 20)
+    state, decisions = ran(world, SMALL, 100, replace(state, futile=(FIRST, FIRST + 10)))
     assert any(ends(decision) for _, decision in decisions)
-    assert fresh.moved == ()
+    assert state.futile == ()
+
+
+def test_where_nobody_attends_the_trials_no_more_are_begun() -> None:
+    """The operator is down for a minute after each has begun."""
+    world, state = World(ONE), State()
+    begun = 0
+    while world.now < FIRST + 3600:
+        world.pass_(60.0 if state.trial else 10.0)
+        state, decision = step(state, world.report(state, 10.0), SMALL, world.now)
+        world.apply(decision)
+        begun += decision.kind is Kind.PROBE
+    assert begun == resting.RESTLESS
+    assert state.denials == (), "it was not for the configuration"
 
 
 def ends(decision: Decision) -> bool:

@@ -18,7 +18,9 @@ from edgedetector.tuning.candidates import candidates
 from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelVisit, Prediction, Range
 from edgedetector.tuning.gain import WORTH, gain, saturated
+from edgedetector.tuning.hindrance import hindrance
 from edgedetector.tuning.lane import lanes, late
+from edgedetector.tuning.lessons import Lesson, lessons, shortfall
 from edgedetector.tuning.prediction import better, predict
 from edgedetector.tuning.record import State, key
 from edgedetector.tuning.safety import refusal
@@ -35,6 +37,8 @@ BLUR: Final = 0.10
 """Relative error of a short look: what follows by more than this is not looked at once something safe is found."""
 RELIEF: Final = 0.9
 """Share of the present latency that a rescue must be predicted to come down to, where not to the limit itself."""
+OFF: Final = 0.05
+"""Relative error of what an overloaded server is expected to serve otherwise (`lane._OFF`)."""
 TIE: Final = 0.01
 """Gains that differ by less are equal: the simulations behind them are no more exact."""
 DELAY_SHARE: Final = 0.4
@@ -81,6 +85,8 @@ class Nothing:
     present: Prediction
     trouble: str = ""
     """If something is wrong, with the remedy."""
+    hindered: str = ""
+    """Which step promises more and is not safe, and why: a clause."""
 
 
 def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
@@ -105,17 +111,21 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     def glance(configuration: Configuration) -> Prediction:
         return predict(configuration, curves, state.visits, situation, state.accepted, rough=True)
 
-    looked = _looked_at(allowed, by, present, recalled, glance=glance, expect=expect)
-    safe = [(c, p) for c, p in looked if not refusal(p, present, situation)]
+    learnt = lessons(state, curves, present, by, now)
+    base, glances = glance(state.accepted), [(c, glance(c)) for c in allowed]
+    looked = _looked_at(glances, base, by, present, recalled, expect=expect, learnt=learnt)
+    safe = [(c, p) for c, p in looked if not refusal(p, present, situation, tried=bool(learnt))]
     if broken(state, situation):
         # What no configuration can keep is the user's to change: a rescue would be one without an end.
         possible = _fastest(state) <= situation.limits.latency
-        return (_rescue(state, situation, present, safe) if possible else None) or Nothing(
+        return (_rescue(state, situation, present, safe, learnt) if possible else None) or Nothing(
             present, _hopeless(state, situation, looked, present)
         )
     frail = _frail([late(model, state.visits, situation, PAUSE) for model in
                     lanes(state.accepted, curves, state.visits, situation)], situation)  # fmt: skip
-    return _most_promising(situation, present, safe, recalled, frail=frail) or Nothing(present)
+    return _most_promising(situation, present, safe, recalled, frail=frail, learnt=learnt) or Nothing(
+        present, hindered=hindrance(glances, base, looked, present, situation, frail=frail)
+    )
 
 
 def _frail(found: Sequence[float], situation: Situation) -> bool:
@@ -151,22 +161,23 @@ def _lacks(state: State) -> bool:
 
 
 def _looked_at(
-    allowed: Sequence[Configuration],
+    glances: Sequence[tuple[Configuration, Prediction]],
+    base: Prediction,
     by: Situation,
     present: Prediction,
     recalled: Configuration | None,
     *,
-    glance: Callable[[Configuration], Prediction],
     expect: Callable[[Configuration], Prediction],
+    learnt: Sequence[Lesson] = (),
 ) -> list[tuple[Configuration, Prediction]]:
     """Return full predictions of those that promise most, as far as they can be what is chosen."""
-    if not allowed:
-        return []
-    base = glance(present.configuration)
-    glances = [(c, glance(c)) for c in allowed]
     # What is not safe at a short look need not be looked at.
-    gains = [(better(p, base, by), -index) for index, (_, p) in enumerate(glances) if not refusal(p, base, by)]
-    ranked = [(value, allowed[-index]) for value, index in sorted(gains, reverse=True)]
+    gains = [
+        (better(p, base, by) - shortfall(c, learnt), -index)
+        for index, (c, p) in enumerate(glances)
+        if not refusal(p, base, by)
+    ]
+    ranked = [(value, glances[-index][0]) for value, index in sorted(gains, reverse=True)]
     found: list[tuple[Configuration, Prediction]] = [(recalled, expect(recalled))] if recalled is not None else []
     best = WORTH
     for value, configuration in ranked[:LOOKED_AT]:
@@ -177,7 +188,7 @@ def _looked_at(
         prediction = expect(configuration)
         found.append((configuration, prediction))
         if not refusal(prediction, present, by):
-            best = max(best, better(prediction, present, by))
+            best = max(best, better(prediction, present, by) - shortfall(configuration, learnt))
     return found
 
 
@@ -237,15 +248,22 @@ def broken(state: State, situation: Situation) -> bool:
 def _most_promising(
     situation: Situation,
     present: Prediction,
-    safe: list[tuple[Configuration, Prediction]],
+    safe: Sequence[tuple[Configuration, Prediction]],
     recalled: Configuration | None,
     *,
     frail: bool,
+    learnt: Sequence[Lesson] = (),
 ) -> Choice | None:
-    choices = [Choice(Aim.GAIN, c, p, present, gain(p, present, situation)) for c, p in safe]
+    choices = [
+        Choice(Aim.GAIN, c, p, present, _less(gain(p, present, situation), shortfall(c, learnt))) for c, p in safe
+    ]
     promising = [choice for choice in choices if choice.gain.mean >= WORTH and (choice.gain.low >= WORTH or not frail)]
     # What was the best at this traffic before comes first; then ties go to the one that needs least.
     return _best(promising, lambda one: one.gain.mean, recalled)
+
+
+def _less(promised: Range, short: float) -> Range:
+    return Range(promised.low - short, promised.mean - short, promised.high - short)
 
 
 def _best(choices: list[Choice], worth: Callable[[Choice], float], recalled: Configuration | None) -> Choice | None:
@@ -318,14 +336,19 @@ def waits_for_nobody(model: ModelVisit) -> bool:
 
 
 def _rescue(
-    state: State, situation: Situation, present: Prediction, safe: list[tuple[Configuration, Prediction]]
+    state: State,
+    situation: Situation,
+    present: Prediction,
+    safe: list[tuple[Configuration, Prediction]],
+    learnt: Sequence[Lesson],
 ) -> Choice | None:
     """Return what keeps the objective best: by capacity where that is what lacks, else by latency."""
     lacks, by = _lacks(state), _wanted(state, situation)
     choices = [
-        Choice(Aim.RESCUE, c, p, present, gain(p, present, by))
+        Choice(Aim.RESCUE, c, p, present, _less(gain(p, present, by), shortfall(c, learnt)))
         for c, p in safe
-        if lacks or _relieves(p, present, situation.limits.latency)
+        if (lacks or _relieves(p, present, situation.limits.latency))
+        and _helps(p, present, situation, tried=bool(learnt))
     ]
     known = memory.best(state)
     recalled = known.configuration if known else None
@@ -337,6 +360,17 @@ def _relieves(one: Prediction, present: Prediction, limit: float) -> bool:
         model.latency.mean <= max(limit, RELIEF * present.models[name].latency.mean)
         for name, model in one.models.items()
     )
+
+
+def _helps(one: Prediction, present: Prediction, situation: Situation, *, tried: bool) -> bool:
+    """Whether a rescue is expected to pass its trial: to keep the objective, or else to serve no less than now.
+
+    An overloaded server keeps up by skipping frames; what could do more within the objective and serves less of this
+    load does not help it. Until a trial has shown more than the largest batches, what is expected may be off.
+    """
+    within = all(model.latency.mean <= situation.limits.latency for model in one.models.values())
+    served, now = (sum(model.served for model in each.models.values()) for each in (one, present))
+    return within or served > (1.0 - WORTH - (0.0 if tried else OFF)) * now
 
 
 def _hopeless(

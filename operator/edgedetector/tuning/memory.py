@@ -54,9 +54,9 @@ def best(state: State) -> Best | None:
     return next((each for each in state.memory if each.level == state.level), None)
 
 
-def remembered(state: State, now: float, *, converged: bool) -> State:
+def remembered(state: State, now: float, *, converged: bool, vain: int = 0) -> State:
     """Return the state with what is accepted as the best at the present traffic level."""
-    entry = Best(dict(state.level), dict(state.accepted), now, converged)
+    entry = Best(dict(state.level), dict(state.accepted), now, converged, vain)
     return replace(state, memory=(*(each for each in state.memory if each.level != state.level), entry))
 
 

@@ -26,6 +26,8 @@ LATE: Final = 5.0
 """Seconds after its ttl when the pod has surely ended a trial by itself."""
 A_WHILE: Final = 600.0
 """Seconds of the first denial where the configuration may not be to blame."""
+MOST_FUTILE: Final = 8
+"""Trials whose ends are remembered."""
 NO_GAIN: Final = 6 * 3600.0
 """Seconds of the first denial of what was measured as no better."""
 
@@ -46,6 +48,8 @@ def _concluded(state: State, trial: Trial, verdict: Verdict, situation: Situatio
     if verdict.end == End.NOT_YET:
         return transitions.renewed(state, trial, now)
     sentence = told(state.accepted, trial, verdict)
+    moved = verdict.end == End.INCONCLUSIVE and verdict.why.endswith(MOVED)
+    state = replace(state, futile=_more(state, now) if moved else ())
     if verdict.end == End.KEEP:
         held = _held(state, trial, situation)
         return transitions.kept(state, trial, sentence, now, held=held)
@@ -54,6 +58,10 @@ def _concluded(state: State, trial: Trial, verdict: Verdict, situation: Situatio
     seconds = NO_GAIN if verdict.end == End.NO_GAIN else memory.AN_HOUR
     state = memory.deny(state, trial.configuration, now, seconds, verdict.why)
     return transitions.reverted(state, trial, sentence, now)
+
+
+def _more(state: State, now: float) -> tuple[float, ...]:
+    return (*state.futile, now)[-MOST_FUTILE:]
 
 
 def told(accepted: Configuration, trial: Trial, verdict: Verdict) -> str:
@@ -80,6 +88,7 @@ def _inconclusive(state: State, trial: Trial, sentence: str, now: float, *, blam
 def _given_up(state: State, trial: Trial, gone: _Gone, now: float) -> Move:
     if gone.denied:
         state = memory.deny(state, trial.configuration, now, gone.denied, gone.why)
+    state = replace(state, futile=() if gone.denied else _more(state, now))
     return transitions.reverted(state, trial, f"{_what(state, trial)}; reverted: {gone.why}", now)
 
 

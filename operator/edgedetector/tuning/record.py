@@ -78,6 +78,8 @@ class Best:
     at: float
     """When it was last in force there."""
     converged: bool = False
+    vain: int = 0
+    """How often in a row tuning ended here with the objective broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ class State:
     """When something was changed in the last hour: what the reload budget counts."""
     probes: int = 0
     """Since the exploration of this level began."""
+    tried: float = 0.0
+    """Seconds of them."""
     begun: int = 0
     """Probes ever: makes their ids unique."""
     cooldown: float = 0.0
@@ -157,6 +161,12 @@ class State:
     """Faults that were cured first, as sentences."""
     hopeless: str = ""
     """Why the objective cannot be kept, though nothing is left to try; while it has converged."""
+    drifting: float = 0.0
+    """Since when executions take clearly longer, or less long, than when it converged; 0: they do not."""
+    suffering: float = 0.0
+    """Since when what had converged breaks the objective; 0: it does not."""
+    futile: tuple[float, ...] = ()
+    """When the latest trials ended, as far back as all of them ended for what was not theirs."""
     resumed: str = ""
     """Why tuning goes on though it had converged at this very load; until it converges again."""
     trouble: str = ""

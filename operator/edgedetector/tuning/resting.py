@@ -11,7 +11,7 @@ from edgedetector.tuning import memory, sentences, transitions, trial, visits
 from edgedetector.tuning.choice import Aim, Choice, Nothing, broken, choose
 from edgedetector.tuning.decision import Decision, Kind, Report
 from edgedetector.tuning.evidence import Visit
-from edgedetector.tuning.record import Recommendation, State
+from edgedetector.tuning.record import Best, Recommendation, State
 from edgedetector.tuning.situation import Mode, Situation
 from edgedetector.tuning.transitions import Move
 from edgedetector.tuning.trouble import SILENCE, blindness
@@ -24,18 +24,34 @@ ENOUGH: Final = 2000
 FEWEST: Final = 5
 PROBES: Final = 8
 """Trials at one traffic level before it is left at what was found."""
+TRIED: Final = 300.0
+"""Seconds of trials after which it is left at that, unless the objective is broken: with a last one of a minute and the
+rests between them a live server is tuned within ten minutes."""
 ASTRAY: Final = 30.0
 """Seconds for which pods may serve something else than what is accepted before it is said again."""
 WATCH: Final = 180.0
 """Seconds for which what was kept is held against the objective that the former one kept."""
 DRIFT: Final = 1.15
 """Factor by which executions become slower or quicker, over two minutes, from which the server is another one."""
+STAYS: Final = 600.0
+"""Seconds for which they must be: somebody else on the device comes and goes within minutes, a clock that is throttled
+or a new driver stays. What breaks the objective does not wait for it."""
 LONG: Final = 60.0
-"""Seconds for which the objective must be broken before what had converged is tuned again."""
+"""Seconds of windows from which it is sure that the objective is broken."""
+SUFFERS: Final = 300.0
+"""Seconds for which it must be before what had converged is tuned again: long enough for most of what passes."""
 REFUSED: Final = 60.0
 """Seconds for which a pod must fail to load what was kept long ago before it is taken back: some tries of the pod."""
 PATIENCE: Final = 900.0
-"""Seconds after it converged."""
+"""Seconds after it converged, if the objective was kept then."""
+AGAIN: Final = 6 * memory.AN_HOUR
+"""Seconds after which it is tuned again if the objective was broken then already, doubled each time up to a day:
+before, nothing is new, and what was tried is denied as long (`probing.NO_GAIN`)."""
+RESTLESS: Final = 3
+"""Trials in a row that end because the demand moved, or since nobody attended them, after which none is begun for
+`UNREST`: each costs two changes and teaches nothing."""
+UNREST: Final = 2 * memory.AN_HOUR
+"""Seconds: the usual rise and fall of a day's traffic is over by then."""
 RETHINK: Final = 120.0
 """Seconds for which a recommendation holds: what it is predicted from changes no quicker."""
 CALM: Final = 30.0
@@ -56,7 +72,7 @@ def rested(state: State, report: Report, situation: Situation, now: float) -> Mo
     state, disappointed = _watched(state, latest, situation, now)
     if why := _refused(state, report, situation, now) or disappointed:
         return _back(state, situation, why, now)
-    before, state = state, _alarmed(_drifted(_levelled(state, latest)), situation, now)
+    before, state = state, _alarmed(_drifted(_levelled(state, latest), now), situation, now)
     if situation.mode == Mode.FROZEN:
         return _wait(state, "frozen: what is accepted serves until tuning is resumed")
     trouble = blindness(state, report.windows, now) or _failing(state, now)
@@ -164,17 +180,28 @@ def _levelled(state: State, latest: Sequence[Window]) -> State:
     if first:
         return state
     fresh = tuple(visits.begun_anew(v) if v.configuration == state.accepted else v for v in state.visits)
-    return replace(state, visits=fresh, converged=converged, probes=0, reference=None, kept=None, recommendation=None)
+    return replace(
+        state, visits=fresh, converged=converged, probes=0, tried=0.0, reference=None, kept=None, recommendation=None
+    )
 
 
 def _alarmed(state: State, situation: Situation, now: float) -> State:
     """Go on tuning where what had converged breaks the objective for long, now and then."""
     seen = visits.of(state.visits, state.accepted)
     if not state.converged or seen is None or seen.seconds < LONG or not broken(state, situation):
+        return replace(state, suffering=0.0)
+    state = replace(state, suffering=min(state.suffering or now, now))
+    known = memory.best(state)
+    if now - state.suffering < SUFFERS or (known is not None and 0 <= now - known.at < _patience(known)):
         return state
-    if 0 <= now - max((best.at for best in state.memory if best.level == state.level), default=0.0) < PATIENCE:
-        return state
-    return replace(state, converged=False, probes=0, resumed="the objective is broken: tuning goes on")
+    return replace(
+        state, converged=False, probes=0, tried=0.0, suffering=0.0, resumed="the objective is broken: tuning goes on"
+    )
+
+
+def _patience(known: Best) -> float:
+    """Return for how many seconds after it converged a broken objective is borne."""
+    return PATIENCE if known.vain == 0 else min(memory.LONGEST_DENIAL, AGAIN * 2.0 ** min(known.vain - 1, 8))
 
 
 def _moving(state: State, latest: Sequence[Window]) -> bool:
@@ -183,22 +210,26 @@ def _moving(state: State, latest: Sequence[Window]) -> bool:
     return not latest or memory.apart(last, state.demand, memory.MOVING)
 
 
-def _drifted(state: State) -> State:
-    """Notice that the server became slower or quicker since it converged."""
+def _drifted(state: State, now: float) -> State:
+    """Notice that the server became slower or quicker for good since it converged."""
     seen = visits.of(state.visits, state.accepted)
     if not state.converged or seen is None or seen.seconds < visits.MEMORY:
-        return state
+        return replace(state, drifting=0.0)
     if state.reference is None:
-        return replace(state, reference=seen)
+        return replace(state, reference=seen, drifting=0.0)
     ratio = visits.cost_ratio(seen, state.reference)
     if ratio is None or 1 / DRIFT <= ratio <= DRIFT:
+        return replace(state, drifting=0.0)
+    state = replace(state, drifting=min(state.drifting or now, now))
+    if now - state.drifting < STAYS:
         return state
     others = (v for v in state.visits if v is not seen)
     known = tuple(visits.slower(v, ratio) for v in others) if 1 / REPLACED < ratio < REPLACED else ()
     message = f"executions take {ratio:.2f} times as long as when tuning converged: it goes on"
     return replace(
-        state, visits=(*known, seen), converged=False, reference=None, probes=0, recommendation=None, resumed=message
-    )
+        state, visits=(*known, seen), converged=False, reference=None, probes=0, tried=0.0, recommendation=None,
+        resumed=message, drifting=0.0, memory=tuple(replace(best, vain=0) for best in state.memory),
+    )  # fmt: skip
 
 
 def _failing(state: State, now: float) -> str:
@@ -230,8 +261,8 @@ def _chosen(state: State, pod: str, situation: Situation, now: float) -> Move:
     known = state.recommendation
     if situation.mode == Mode.RECOMMEND and known is not None and 0 <= now - known.at < RETHINK:
         return state, _recommendation(known)
-    if situation.mode == Mode.AUTO and state.probes >= PROBES:
-        return _converged(state, f"left at what {PROBES} trials found", now)
+    if situation.mode == Mode.AUTO and (why := _exhausted(state, situation)):
+        return _converged(state, why, situation, now)
     if waits := _held_back(state, situation, now):
         return state, waits
     choice = choose(state, situation, now)
@@ -245,19 +276,32 @@ def _chosen(state: State, pod: str, situation: Situation, now: float) -> Move:
     return transitions.began(state, choice, pod, sentence, now)
 
 
+def _exhausted(state: State, situation: Situation) -> str:
+    """Return why no more trials are begun at this traffic level; empty: some may be."""
+    if state.probes >= PROBES:
+        return f"left at what {PROBES} trials found"
+    if state.tried >= TRIED and not broken(state, situation):
+        return f"left at what {state.tried / 60:.0f} minutes of trials found"
+    return ""
+
+
 def _held_back(state: State, situation: Situation, now: float) -> Decision | None:
     if situation.mode == Mode.AUTO and transitions.left(state, now) < 2:  # noqa: PLR2004 - the trial and its end
         return Decision(Kind.WAIT, f"{transitions.BUDGET} changes in the last hour are enough: waiting")
+    if situation.mode == Mode.AUTO and len(state.futile) >= RESTLESS and 0 <= now - state.futile[-1] < UNREST:
+        why = f"each of the last {len(state.futile)} trials ended for what was not its own: waiting"
+        return Decision(Kind.WAIT, f"{why}, {UNREST / memory.AN_HOUR:.0f} hours from the last one")
     return None if situation.may_choose else Decision(Kind.WAIT, "a choice is due", due=True)
 
 
 def _nothing(state: State, nothing: Nothing, situation: Situation, now: float) -> Move:
     if nothing.trouble:
         # Nothing is left to try, so that more replicas are what helps.
-        state, decision = _converged(state, nothing.trouble, now)
+        state, decision = _converged(state, nothing.trouble, situation, now)
         return replace(state, hopeless=nothing.trouble, trouble=nothing.trouble), decision
     seen = visits.of(state.visits, state.accepted)
-    return _converged(state, sentences.settled(state.accepted, seen, nothing.present, situation), now)
+    sentence = sentences.settled(state.accepted, seen, nothing.present, situation, nothing.hindered)
+    return _converged(state, sentence, situation, now)
 
 
 def proposed(state: State, choice: Choice, situation: Situation) -> str:
@@ -280,6 +324,9 @@ def _recommendation(known: Recommendation) -> Decision:
     return Decision(Kind.RECOMMEND, known.message, known.configuration, prediction=known.prediction)
 
 
-def _converged(state: State, sentence: str, now: float) -> Move:
+def _converged(state: State, sentence: str, situation: Situation, now: float) -> Move:
+    known = memory.best(state)
+    same = known is not None and dict(known.configuration) == dict(state.accepted)
+    vain = (known.vain if known is not None and same else 0) + 1 if broken(state, situation) else 0
     state = replace(state, converged=True, reference=None, recommendation=None, hopeless="", resumed="")
-    return memory.remembered(state, now, converged=True), Decision(Kind.WAIT, sentence)
+    return memory.remembered(state, now, converged=True, vain=vain), Decision(Kind.WAIT, sentence)

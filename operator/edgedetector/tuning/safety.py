@@ -35,7 +35,7 @@ _ROOM: Final = 1.3
 as another traffic level (`memory.STEP`), and a neighbour may take of the device before that is noticed."""
 
 
-def refusal(prediction: Prediction, present: Prediction, situation: Situation) -> str:
+def refusal(prediction: Prediction, present: Prediction, situation: Situation, *, tried: bool = False) -> str:
     """Return why a configuration must not be tried, in one clause; empty if it is predicted to be safe.
 
     Parameters
@@ -44,6 +44,8 @@ def refusal(prediction: Prediction, present: Prediction, situation: Situation) -
         Of the configuration that may be tried.
     present
         Of the one that serves now.
+    tried
+        A trial at this load has shown what is not known of an overloaded server.
     """
     if not known(situation.limits.latency):
         return "the latency limit is no positive number"
@@ -58,7 +60,11 @@ def refusal(prediction: Prediction, present: Prediction, situation: Situation) -
         )
         if found:
             return found
-    spare = _RESCUE if any(_breaks(model, situation.limits) for model in present.models.values()) else _NOT_WORSE
+    spare = (
+        _RESCUE
+        if not tried and any(_breaks(model, situation.limits) for model in present.models.values())
+        else _NOT_WORSE
+    )
     device, host = situation.limits.accelerator, situation.limits.host
     return (
         _over("the accelerator's utilisation", prediction.utilization, present.utilization, (device, spare))

@@ -66,15 +66,28 @@ def expected(present: Prediction, prediction: Prediction, situation: Situation) 
     return "; ".join(told[:_MOST])
 
 
-def settled(configuration: Configuration, visit: Visit | None, prediction: Prediction, situation: Situation) -> str:
-    """Return what tuning ended at."""
+def settled(
+    configuration: Configuration,
+    visit: Visit | None,
+    prediction: Prediction,
+    situation: Situation,
+    hindered: str = "",
+) -> str:
+    """Return what tuning ended at.
+
+    Parameters
+    ----------
+    hindered
+        Which step promises more and is not safe, and why; empty: none.
+    """
     seen = prediction if visit is None else grounded(prediction, visit, situation.limits.latency)
     parts = [
         f"{name} at {stated(knobs)}: {_CAPACITY} {number(seen.models[name].capacity.mean)} images/s"
         for name, knobs in sorted(configuration.items())
         if name in seen.models
     ]
-    return f"converged with {'; '.join(parts[:_MOST])}; nothing that is safe promises clearly more"
+    more = hindered or "nothing that is safe promises clearly more"
+    return f"converged with {'; '.join(parts[:_MOST])}; {more}"
 
 
 def stated(knobs: Knobs) -> str:

@@ -80,6 +80,7 @@ def kept(state: State, trial: Trial, why: str, now: float, *, held: bool) -> Mov
         state,
         accepted=dict(trial.configuration),
         trial=None,
+        tried=state.tried + max(0.0, now - trial.since),
         kept=Kept(dict(previous), now, dict(trial.demand), held),
         cooldown=now + SETTLE,
         settle=now + SETTLE,
@@ -97,8 +98,9 @@ def reverted(state: State, trial: Trial, why: str, now: float) -> Move:
     alone = trial.renewed + trial.ttl + SETTLE if now - max(trial.heard, trial.since) > UNHEARD else now
     rest = max(now + COOLDOWN, alone)
     state = replace(
-        _changed(state, now), trial=None, cooldown=rest, settle=now + SETTLE, recommendation=None, astray=0.0
-    )
+        _changed(state, now), trial=None, cooldown=rest, settle=now + SETTLE, recommendation=None, astray=0.0,
+        tried=state.tried + max(0.0, now - trial.since),
+    )  # fmt: skip
     decision = Decision(Kind.REVERT, why, state.accepted, trial.pod, 0.0, trial.id)
     return state, decision
 

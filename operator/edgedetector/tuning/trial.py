@@ -190,8 +190,10 @@ def _decided(
         return Verdict(End.NO_GAIN, "it costs capacity")
     if measured.low > WORTH and keeps_objective(one[1], other[1], one[0], situation):
         return Verdict(End.KEEP, _surely(measured))
-    if measured.high < WORTH:
-        return Verdict(End.NO_GAIN, f"{_surely(measured)}, less than {WORTH:.0%}")
+    if measured.high < WORTH or (measured.mean <= SLIGHT and one[1].windows >= ENOUGH):
+        # What would not be kept at the end either is not served for longer: it may be worse.
+        less = f"less than {WORTH:.0%}" if measured.high < WORTH else "probably no better"
+        return Verdict(End.NO_GAIN, f"{_surely(measured)}, {less}")
     over = over or (found.known and one[1].windows >= ENOUGH)
     return _at_the_end(measured, one, other, situation) if over else Verdict(End.NOT_YET)
 
@@ -235,7 +237,9 @@ def _rescued(
     noise = math.hypot(half_width(seen.spread, seen.windows), half_width(base.spread, base.windows))
     if lacks and served > 1 + WORTH + noise:
         return Verdict(End.KEEP, f"{served - 1:+.0%} images are served")
-    if not over:
+    # More windows tell nothing else of an objective that is surely broken, and cost the more if this is worse.
+    surely = any(latency.low > situation.limits.latency for latency in latencies) and seen.windows >= ENOUGH
+    if not (over or surely):
         return Verdict(End.NOT_YET)
     nearer = latencies and all(_nearer(seen.models[name].latency, base.models[name].latency) for name in seen.models)
     if (nearer and served > 1 - WORTH) or (lacks and served > 1 + WORTH):

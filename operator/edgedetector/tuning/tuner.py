@@ -107,8 +107,8 @@ def _knows_no_post_processing(state: State, situation: Situation) -> bool:
 def _aimed(state: State, situation: Situation, aims: str, now: float) -> State:
     """Keep what is known of the server; forget what was best, and go back to the start where the bounds ask for it."""
     state = replace(
-        state, aims=aims, memory=(), denials=(), converged=False, probes=0, recommendation=None, kept=None, trouble="",
-        hopeless="",
+        state, aims=aims, memory=(), denials=(), converged=False, probes=0, tried=0.0, recommendation=None, kept=None,
+        trouble="", hopeless="",
     )  # fmt: skip
     if within(state.accepted, situation) or dict(state.accepted) == dict(situation.start):
         return state

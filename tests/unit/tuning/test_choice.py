@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from judge import harness, servers
 from tests.unit.tuning.truths import MODEL, situation
 
-from edgedetector.tuning import choice
+from edgedetector.tuning import choice, sentences
 from edgedetector.tuning.decision import Kind
 from edgedetector.tuning.evidence import ModelPrediction, Prediction, Range
-from edgedetector.tuning.situation import Limits, Situation
+from edgedetector.tuning.hindrance import ALIKE, FRAIL, hindrance
+from edgedetector.tuning.lessons import Lesson
+from edgedetector.tuning.situation import Engine, Limits, Situation
 from edgedetector.tuning.window import Knobs
 
 NOW, MORE = Knobs(1, 4), Knobs(2, 4)
@@ -45,3 +49,67 @@ def test_no_gain_is_sought_where_the_way_back_breaks_the_objective() -> None:
         run._tick()
     assert not [decision for _, decision in run.story.decisions if decision.kind is Kind.PROBE]
     assert not run._objective.broken
+
+
+def overloaded(served: float, seconds: float) -> Prediction:
+    """100 images a second are served now, at 0.4 s of the 0.1 s that are allowed."""
+    model = ModelPrediction(
+        Range(90.0, 100.0, 110.0), Range(seconds, seconds, seconds), 1.0, 4.0, MORE, demand=300.0, served=served
+    )
+    return Prediction({MODEL: model})
+
+
+@pytest.mark.parametrize(
+    ("served", "seconds", "tried", "helps"),
+    [
+        (98.0, 0.3, True, True),
+        (94.0, 0.3, True, False),
+        (94.0, 0.3, False, True),
+        (90.0, 0.3, False, False),
+        (60.0, 0.09, True, True),
+    ],
+)
+def test_a_rescue_is_expected_to_serve_as_much_or_to_keep_the_objective(
+    served: float, seconds: float, *, tried: bool, helps: bool
+) -> None:
+    now = overloaded(100.0, 0.4)
+    assert choice._helps(overloaded(served, seconds), now, situation(NOW, latency=0.1), tried=tried) is helps
+
+
+def test_a_gain_is_less_where_what_is_like_it_disappointed() -> None:
+    offered = [({MODEL: MORE}, made(MORE, 105.0, 110.0))]
+    now, where = made(NOW, 100.0, 100.0), situation(NOW)
+    alike, other = Lesson({MODEL: Knobs(2, 3)}, 0.15), Lesson({MODEL: Knobs(6, 1)}, 0.15)
+    assert choice._most_promising(where, now, offered, None, frail=False, learnt=[other]) is not None
+    assert choice._most_promising(where, now, offered, None, frail=False, learnt=[alike]) is None
+
+
+def offered(step: Prediction, now: Prediction, *, frail: bool = False, looked: bool = True) -> str:
+    full = [(step.configuration, step)]
+    return hindrance(full, now, full if looked else [], now, situation(NOW, engine=Engine(8)), frail=frail)
+
+
+def test_what_tuning_ends_with_names_the_step_that_promises_more_and_what_refuses_it() -> None:
+    now = replace(made(NOW, 100.0, 100.0), memory=Range(4e8, 4e8, 4e8), memory_total=7e8)
+    more = replace(made(MORE, 150.0, 160.0), memory=Range(6e8, 6e8, 6e8), change_memory=Range(7e8, 8.1e8, 8.12e8))
+    more = replace(more, memory_total=7e8)
+    why = "more is predicted of people: 1 -> 2 instances, but the change may need 812 MB of the accelerator's memory"
+    for looked in (True, False):
+        assert offered(more, now, looked=looked) == f"{why}, it has 700 MB"
+    told = sentences.settled({MODEL: NOW}, None, now, situation(NOW), offered(more, now))
+    assert told.endswith("; " + why + ", it has 700 MB")
+    assert sentences.settled({MODEL: NOW}, None, now, situation(NOW)).endswith("promises clearly more")
+
+
+def test_a_step_that_promises_hardly_more_is_not_worth_a_word() -> None:
+    now = replace(made(NOW, 100.0, 100.0), memory_total=7e8)
+    assert offered(made(MORE, 100.0, 105.0), now) == ""
+    assert hindrance([], now, [], now, situation(NOW), frail=False) == ""
+
+
+def test_a_step_that_is_safe_and_not_made_says_why() -> None:
+    known = Range(4e8, 4e8, 4e8)
+    now = replace(made(NOW, 100.0, 100.0), memory=known, memory_total=7e8)
+    more = replace(made(MORE, 99.0, 160.0), memory=known, change_memory=known, memory_total=7e8)
+    assert offered(more, now, frail=True).endswith(FRAIL)
+    assert offered(more, now).endswith(ALIKE)

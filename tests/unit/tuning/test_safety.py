@@ -198,3 +198,12 @@ def test_a_reload_that_is_verified_to_fit_and_expected_not_to_is_not_made() -> N
     assert why(made(Knobs(1, 2), change=Range(1e9, 7e9, 9e9)), where=where) == ""
     assert "expected to need 8500 MB" in why(made(Knobs(1, 2), change=Range(1e9, 8.5e9, 9e9)), where=where)
     assert why(made(Knobs(1, 2), change=None), where=where) == ""
+
+
+def test_a_trial_at_this_load_leaves_no_allowance_for_what_was_not_known_of_it() -> None:
+    """Of an overloaded server a tenth above the reserve is borne, until a trial has shown how its batches cost."""
+    now = made(latency=Range(0.3, 0.4, 0.5), used=Range(0.5, 0.5, 0.5))
+    step = made(Knobs(2, 4), used=Range(0.8, 0.86, 0.9))
+    where = situation(START, limits=Limits(0.05), engine=Engine(8))
+    assert refusal(step, now, where) == ""
+    assert "utilisation" in refusal(step, now, where, tried=True)

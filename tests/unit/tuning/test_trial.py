@@ -23,12 +23,12 @@ def shown(visit: Visit, utilization: float | None = None) -> Visit:
     return replace(visit, windows=30, spread=0.005, utilization=used)
 
 
-def verdict(base: Visit, seen: Visit, aim: str = "gain") -> Verdict:
+def verdict(base: Visit, seen: Visit, aim: str = "gain", after: float = 61.0) -> Verdict:
     visits = (base, seen)
     prediction = predict({MODEL: TWO}, learn(visits, WHERE.engines), visits, WHERE)
     trial = Trial("1-0", "pod-0", {MODEL: TWO}, EPOCH, EPOCH, 30.0, {MODEL: 100.0}, prediction, aim=aim)
     state = State(accepted={MODEL: ALONE}, trial=trial, visits=visits)
-    return judged(state, trial, WHERE, EPOCH + 61)
+    return judged(state, trial, WHERE, EPOCH + after)
 
 
 def test_a_second_instance_that_hides_the_way_is_kept() -> None:
@@ -61,3 +61,33 @@ def test_a_rescue_may_not_take_of_the_headroom_either() -> None:
         seen = shown(TRUTH.visit(TWO, use=0.5, latency=0.03, ended=EPOCH + 60), used)
         ends[used] = verdict(base, seen, "rescue").end
     assert ends == {0.7: End.KEEP, 0.9: End.NO_GAIN}
+
+
+def rescue(served: float, seconds: float, windows: int) -> Verdict:
+    """Of a server that is always busy: twenty seconds into a trial that serves so much of what was served before."""
+    base = shown(TRUTH.visit(ALONE, use=0.99, latency=0.4), 0.6)
+    model = replace(base.models[MODEL], demand=400.0)
+    base = replace(base, models={MODEL: model})
+    seen = shown(TRUTH.visit(TWO, use=0.99, latency=seconds, ended=EPOCH + 60), 0.6)
+    tried = replace(seen.models[MODEL], rate=model.rate * served, demand=400.0)
+    return verdict(base, replace(seen, models={MODEL: tried}, windows=windows), "rescue", after=20.0)
+
+
+def test_a_rescue_that_surely_does_not_help_is_not_served_for_a_whole_minute() -> None:
+    assert rescue(0.9, 0.3, 6).end is End.NOT_YET
+    assert rescue(0.9, 0.3, 12).end is End.NO_GAIN
+    assert rescue(1.0, 0.3, 12) == replace(rescue(1.0, 0.3, 30), end=End.KEEP), "it is nearer, for as much served"
+
+
+def test_a_rescue_that_may_keep_the_objective_yet_goes_on() -> None:
+    assert rescue(0.9, 0.051, 12).end is End.NOT_YET
+
+
+def test_what_is_probably_worse_is_not_served_for_a_whole_minute() -> None:
+    base = shown(TRUTH.visit(ALONE, use=0.6, latency=0.012))
+    slower = Truth(fixed=0.004, each=0.002, serial=1.0, contention=0.1)
+    seen = replace(slower.visit(TWO, use=0.6, latency=0.014, ended=EPOCH + 60), spread=0.1)
+    assert verdict(base, replace(seen, windows=9), after=20.0).end is End.NOT_YET
+    found = verdict(base, replace(seen, windows=12), after=26.0)
+    assert found.end is End.NO_GAIN
+    assert found.why.endswith("probably no better")

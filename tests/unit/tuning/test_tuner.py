@@ -417,7 +417,7 @@ def test_a_server_that_becomes_slower_for_good_is_tuned_again() -> None:
     world.device.slow = 1.4
     while state.converged:
         state, _ = ran(world, SMALL, 10, state)
-        assert world.now < FIRST + 1200
+        assert world.now < FIRST + 600 + 180 + resting.STAYS
     assert "times as long" in state.resumed
     state, _ = ran(world, SMALL, 600, state)
     assert (state.converged, state.resumed) == (True, "")

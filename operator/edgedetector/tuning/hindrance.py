@@ -1,0 +1,52 @@
+"""What keeps the tuner from a step that promises more: the clause for the sentence that it ends with. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from edgedetector.tuning import sentences
+from edgedetector.tuning.evidence import Prediction
+from edgedetector.tuning.prediction import better
+from edgedetector.tuning.safety import refusal
+from edgedetector.tuning.situation import Situation
+from edgedetector.tuning.window import Configuration
+
+CLEARLY: Final = 0.10
+"""Relative gain from which a step that is not safe is worth a word: a short look is no more exact."""
+FRAIL: Final = "were it taken back, the gap of that change might break the objective"
+ALIKE: Final = "what was tried and is like it showed less than was predicted"
+
+
+def hindrance(
+    offered: Sequence[tuple[Configuration, Prediction]],
+    base: Prediction,
+    looked: Iterable[tuple[Configuration, Prediction]],
+    present: Prediction,
+    situation: Situation,
+    *,
+    frail: bool,
+) -> str:
+    """Return which step promises most of those that are refused, and why; empty: none promises clearly more.
+
+    Parameters
+    ----------
+    offered, base
+        Short looks at what could be tried and at what serves.
+    looked, present
+        Full predictions of some of them and of what serves.
+    frail
+        Nothing is tried of which the gain is not sure.
+    """
+    full = [(c, p, refusal(p, present, situation) or (FRAIL if frail else ALIKE)) for c, p in looked]
+    known = [c for c, _, _ in full]
+    promised = [(better(p, present, situation), c, why) for c, p, why in full]
+    promised += [
+        (better(p, base, situation), c, why)
+        for c, p in offered
+        if (why := refusal(p, base, situation)) and c not in known
+    ]
+    value, configuration, why = max(promised, key=lambda one: one[0], default=(0.0, present.configuration, ""))
+    if value < CLEARLY:
+        return ""
+    return f"more is predicted of {sentences.change(present.configuration, configuration)}, but {why}"

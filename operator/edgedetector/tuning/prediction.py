@@ -10,10 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from edgedetector.tuning import footprint, resources
+from edgedetector.tuning import footprint, resources, several
 from edgedetector.tuning.curve import Curves
 from edgedetector.tuning.evidence import ModelPrediction, Prediction, Range, Visit
-from edgedetector.tuning.lane import jointly, lanes, outcome, worked
+from edgedetector.tuning.lane import lanes, outcome, worked
 from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import Configuration
@@ -47,9 +47,10 @@ def predict(
     """
     now = resources.present(visits, present)
     models = lanes(configuration, curves, visits, situation)
-    predictions = {model.name: outcome(model, visits, situation, rough=rough) for model in models}
     if len(models) > 1:
-        predictions = jointly(models, predictions, visits, situation, rough=rough)
+        predictions = several.outcomes(models, visits, situation, rough=rough)
+    else:
+        predictions = {model.name: outcome(model, visits, situation, rough=rough) for model in models}
     used, change = footprint.memory(configuration, visits, situation, now)
     return Prediction(
         models=predictions,
@@ -107,14 +108,7 @@ def _utilization(
 ) -> Range | None:
     wanted = sum(one.device for one in predictions.values())
     told = [
-        (
-            sum(
-                worked(model, visit.models[model.name], situation.cameras_of(model.name))
-                for model in models
-                if model.name in visit.models
-            ),
-            visit,
-        )
+        (_worked(models, visit, situation), visit)
         for visit in visits
         if visit.utilization is not None
     ]
@@ -123,6 +117,16 @@ def _utilization(
     # From what is nearest: monitors are not linear, and what a batch takes is not known exactly.
     had, seen = min(told, key=lambda entry: abs(entry[0] - wanted))
     return resources.utilization(seen, wanted, had)
+
+
+def _worked(models: Sequence[Lane], visit: Visit, situation: Situation) -> float:
+    if len(models) > 1:
+        return several.worked(models, visit, situation)
+    return sum(
+        worked(model, visit.models[model.name], situation.cameras_of(model.name))
+        for model in models
+        if model.name in visit.models
+    )
 
 
 def _host(predictions: Mapping[str, ModelPrediction], now: Visit | None) -> Range | None:

@@ -37,6 +37,12 @@ SERVED: Final = 0.01
 """Share of the frames that may be superseded where a demand still counts as served."""
 INTERVAL: Final = 0.2
 """Seconds between two frames of a camera where that is not known: 5 frames a second."""
+GAP: Final = 0.0003
+"""Seconds between two executions of an instance, in Triton: 0.4 ms on a slow host, less on others."""
+PREPARE: Final = 0.001
+"""Seconds that the detector needs for an image before its request is sent (docs/results/dataplane.md)."""
+WAY: Final = 0.0006
+"""Seconds of a request between detector and Triton, both ways, where no visit shows it (through shared memory)."""
 _MOST_CAMERAS: Final = 4096
 
 
@@ -205,9 +211,10 @@ class Run:
     def __init__(self, server: Server, arrivals: Sequence[float], device: Device | None = None) -> None:
         self.arrivals = arrivals
         self.latencies: list[float] = []
-        self.executions = self.skipped = 0
+        self.executed: list[tuple[int, float]] = []  # of each execution, its size and seconds
+        self.skipped = 0
         self.together = 0  # over all frames, those in their request
-        self.working = self.device = self.end = 0.0
+        self.device = self.end = 0.0
         self._server = server
         self._room = requests_at_once(server.instances)
         self._most = server.largest
@@ -245,12 +252,13 @@ class Run:
         """Return what the frames experienced that were served, without the first ones."""
         counted = sorted(self.latencies[_WARM:] or self.latencies)
         rank = min(len(counted) - 1, math.ceil(len(counted) * percentile / 100.0) - 1)
+        working = sum(seconds for _, seconds in self.executed)
         return Passage(
             counted[max(0, rank)],
-            len(self.latencies) / self.executions,
-            min(1.0, self.working / (self._server.instances * self.end)),
+            len(self.latencies) / len(self.executed),
+            min(1.0, working / (self._server.instances * self.end)),
             self.skipped / len(self.arrivals),
-            self.working / self.executions,
+            working / len(self.executed),
             min(1.0, self.device / self.end),
             sum(counted) / len(counted),
             self.together / len(self.latencies),
@@ -305,8 +313,7 @@ class Run:
         for request in batch.requests:
             self._at(end + server.way / 2, self._answered, request)
         self._at(end + server.gap, self._freed)
-        self.executions += 1
-        self.working += end - now
+        self.executed.append((batch.size, end - now))
         self.end = end
 
     def _freed(self, now: float, _: object) -> None:

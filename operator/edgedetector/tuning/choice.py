@@ -6,6 +6,7 @@ until those that follow cannot be better.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from itertools import islice
 from typing import Final
 
 from edgedetector.tuning import memory, sentences, visits
-from edgedetector.tuning.candidates import candidates
+from edgedetector.tuning.candidates import around, candidates
 from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelVisit, Prediction, Range
 from edgedetector.tuning.gain import WORTH, gain, saturated
@@ -31,6 +32,8 @@ SHORT: Final = 0.6
 """Share of the accelerator's limit from which its headroom may be what hinders: below, no delay need be thought of."""
 LOOKED_AT: Final = 12
 """Candidates that are predicted in full: bounds the time of a step."""
+CLIMBS: Final = 3
+"""Times that one of several models is changed further in what promises most: bounds the time of a step."""
 BLUR: Final = 0.10
 """Relative error of a short look: what follows by more than this is not looked at once something safe is found."""
 RELIEF: Final = 0.9
@@ -85,27 +88,35 @@ class Nothing:
 
 def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     """Return what to try next from the accepted configuration."""
-    curves = learn(state.visits, situation.engines)
+    curves = learn(state.visits, situation.engines, {name: situation.cameras_of(name) for name in situation.engines})
 
     def expect(configuration: Configuration) -> Prediction:
         return predict(configuration, curves, state.visits, situation, state.accepted)
 
-    present = expect(state.accepted)
+    present = _reserved(expect(state.accepted), state, situation)
     if cure := _cure(situation, present, [(c, expect(c)) for c in _shorter(state, situation, now)]):
         return cure
     by = _wanted(state, situation)
     offered = islice(candidates(state.accepted, situation, curves), MOST)
-    allowed = [c for c in offered if allowable(c, state, situation, now)]
-    if situation.goal is Goal.THROUGHPUT and not _short(state, situation):
-        allowed = [c for c in allowed if not _waits(c, state.accepted)]
+    hasty = situation.goal is Goal.THROUGHPUT and not _short(state, situation)
+
+    def allow(configuration: Configuration) -> bool:
+        waits = hasty and _waits(configuration, state.accepted)
+        return not waits and allowable(configuration, state, situation, now)
+
+    allowed = [c for c in offered if allow(c)]
     recalled = _recalled(state, situation, now)
     if recalled is not None:
         allowed = [recalled, *(c for c in allowed if c != recalled)]
 
     def glance(configuration: Configuration) -> Prediction:
-        return predict(configuration, curves, state.visits, situation, state.accepted, rough=True)
+        found = predict(configuration, curves, state.visits, situation, state.accepted, rough=True)
+        return _reserved(found, state, situation) if configuration == state.accepted else found
 
-    looked = _looked_at(allowed, by, present, recalled, glance=glance, expect=expect)
+    def beside(configuration: Configuration) -> list[Configuration]:
+        return [c for c in around(configuration, situation, curves) if allow(c)] if len(configuration) > 1 else []
+
+    looked = _looked_at(allowed, by, present, recalled, glance=glance, expect=expect, beside=beside)
     safe = [(c, p) for c, p in looked if not refusal(p, present, situation)]
     if broken(state, situation):
         # What no configuration can keep is the user's to change: a rescue would be one without an end.
@@ -116,6 +127,18 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     frail = _frail([late(model, state.visits, situation, PAUSE) for model in
                     lanes(state.accepted, curves, state.visits, situation)], situation)  # fmt: skip
     return _most_promising(situation, present, safe, recalled, frail=frail) or Nothing(present)
+
+
+def _reserved(present: Prediction, state: State, situation: Situation) -> Prediction:
+    """Return the present prediction with the accelerator's time that the start took, if that is more.
+
+    Of several models one may need what another gave back: what the start left of the reserve is left to them together.
+    """
+    started, used = visits.of(state.visits, situation.start), present.utilization
+    if len(present.models) < 2 or started is None or started.utilization is None or used is None:  # noqa: PLR2004
+        return present
+    most = max(used.mean, started.utilization)
+    return replace(present, utilization=replace(used, mean=most, high=max(most, used.high)))
 
 
 def _frail(found: Sequence[float], situation: Situation) -> bool:
@@ -158,15 +181,28 @@ def _looked_at(
     *,
     glance: Callable[[Configuration], Prediction],
     expect: Callable[[Configuration], Prediction],
+    beside: Callable[[Configuration], list[Configuration]],
 ) -> list[tuple[Configuration, Prediction]]:
-    """Return full predictions of those that promise most, as far as they can be what is chosen."""
+    """Return full predictions of those that promise most, as far as they can be what is chosen.
+
+    Parameters
+    ----------
+    beside
+        Gives what differs from a configuration of several models in one of them; of one model nothing.
+    """
     if not allowed:
         return []
     base = glance(present.configuration)
-    glances = [(c, glance(c)) for c in allowed]
-    # What is not safe at a short look need not be looked at.
-    gains = [(better(p, base, by), -index) for index, (_, p) in enumerate(glances) if not refusal(p, base, by)]
-    ranked = [(value, allowed[-index]) for value, index in sorted(gains, reverse=True)]
+
+    def worth(configuration: Configuration) -> float:
+        # What is not safe at a short look need not be looked at.
+        prediction = glance(configuration)
+        return -math.inf if refusal(prediction, base, by) else better(prediction, base, by)
+
+    values = {key(c): worth(c) for c in allowed}
+    further = _climbed(allowed, values, worth, beside)
+    gains = [(values[key(c)], -index) for index, c in enumerate(further) if values[key(c)] > -math.inf]
+    ranked = [(value, further[-index]) for value, index in sorted(gains, reverse=True)]
     found: list[tuple[Configuration, Prediction]] = [(recalled, expect(recalled))] if recalled is not None else []
     best = WORTH
     for value, configuration in ranked[:LOOKED_AT]:
@@ -178,6 +214,31 @@ def _looked_at(
         found.append((configuration, prediction))
         if not refusal(prediction, present, by):
             best = max(best, better(prediction, present, by))
+    return found
+
+
+def _climbed(
+    allowed: Sequence[Configuration],
+    values: dict[str, float],
+    worth: Callable[[Configuration], float],
+    beside: Callable[[Configuration], list[Configuration]],
+) -> list[Configuration]:
+    """Return what is allowed, and what is come to from the most promising of it by changing one model after the other.
+
+    Parameters
+    ----------
+    values
+        By `key`; what further ones are worth is added.
+    """
+    found, top = list(allowed), max(allowed, key=lambda one: values[key(one)])
+    for _ in range(CLIMBS if values[key(top)] > -math.inf else 0):
+        new = [one for one in beside(top) if key(one) not in values]
+        values.update({key(one): worth(one) for one in new})
+        found += new
+        best = max([top, *new], key=lambda one: values[key(one)])
+        if values[key(best)] < values[key(top)] + TIE:
+            break
+        top = best
     return found
 
 

@@ -7,7 +7,7 @@ was off where visits tell is taken into account; what was measured of the very c
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,7 +19,7 @@ from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.visits import mean_age
 from edgedetector.tuning.window import Configuration
-from edgedetector.tuning.worlds import PREPARE, WAY, Lane, World, between, expected, server, worlds
+from edgedetector.tuning.worlds import Lane, World, between, expected, server, worlds
 
 NEVER: Final = 3600.0
 """Seconds that stand for a latency of which nothing is known; finite, so that it can be written as JSON."""
@@ -111,7 +111,8 @@ def outcome(model: Lane, visits: Sequence[Visit], situation: Situation, *, rough
     ]
     capacity = Range(min(most) * (1 - OFF), most[len(most) // 2], max(most) * (1 + OFF))
     there = batcher.passage(server(model, ends[1]), model.demand, percentile, frames)
-    return drawn(model, visits, situation, latency=latency, capacity=capacity, there=there)
+    own = [visit for visit in visits if visit.models.get(model.name) and visit.models[model.name].knobs == model.knobs]
+    return drawn(model, visits, situation, latency=latency, capacity=capacity, there=there, own=own)
 
 
 def late(model: Lane, visits: Sequence[Visit], situation: Situation, pause: float) -> float:
@@ -125,10 +126,22 @@ def late(model: Lane, visits: Sequence[Visit], situation: Situation, pause: floa
 
 
 def drawn(
-    model: Lane, visits: Sequence[Visit], situation: Situation, *, latency: Range, capacity: Range, there: Passage
+    model: Lane,
+    visits: Sequence[Visit],
+    situation: Situation,
+    *,
+    latency: Range,
+    capacity: Range,
+    there: Passage,
+    own: Sequence[Visit],
 ) -> ModelPrediction:
-    """Return the prediction: figures of the batcher model, drawn to what was measured."""
-    own = [visit for visit in visits if visit.models.get(model.name) and visit.models[model.name].knobs == model.knobs]
+    """Return the prediction: figures of the batcher model, drawn to what was measured.
+
+    Parameters
+    ----------
+    own
+        Visits of the very configuration.
+    """
     return ModelPrediction(
         capacity=_ordered(_seen_capacity(_fed(capacity, model.name, resources.latest(visits)), model, own, situation)),
         latency=_ordered(_seen_latency(latency, model, own) if model.demand > 0 else Range(0.0, latency.mean, NEVER)),
@@ -266,6 +279,7 @@ def _surge(then: Lane, seen: ModelVisit, situation: Situation) -> float:
 
 
 def tells(seen: ModelVisit | None) -> bool:
+    """Return whether a visit shows a latency that can be believed."""
     if seen is None or seen.latency is None or not known(seen.rate):
         return False
     low, mean, high = seen.latency.low, seen.latency.mean, seen.latency.high
@@ -339,7 +353,7 @@ def _way(name: str, visits: Sequence[Visit]) -> float:
         for visit in visits
         if name in visit.models and known(visit.models[name].exchange) and known(visit.models[name].request)
     ]
-    return min(max(ways[-1], 0.0), _LONGEST_WAY) if ways else WAY
+    return min(max(ways[-1], 0.0), _LONGEST_WAY) if ways else batcher.WAY
 
 
 def _prepare(model: Lane, visits: Sequence[Visit], cameras: int) -> float:
@@ -357,7 +371,7 @@ def _prepare(model: Lane, visits: Sequence[Visit], cameras: int) -> float:
         then = replace(model, knobs=seen.knobs, batch=resources.batch(seen.knobs, cameras), prepare=0.0)
         there = batcher.passage(server(then, expected(then)), seen.rate)
         return min(max((age - there.mean) / there.request, 0.0), _LONGEST_PREPARE)
-    return PREPARE
+    return batcher.PREPARE
 
 
 def _demand(seen: ModelVisit | None) -> float:

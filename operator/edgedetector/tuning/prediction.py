@@ -67,7 +67,8 @@ def predict(
 def better(one: Prediction, other: Prediction, situation: Situation) -> float:
     """Return how much better `one` is by the situation's goal: 0.05 is 5 %, below 0 it is worse.
 
-    Of several models the gains count by their demand. Where two give the same, the one with fewer instances, smaller
+    Of several models the gains count by their demand, and by latency the slowest one counts: the limit is one for all.
+    Where two give the same, the one with fewer instances, smaller
     batches and less delay is a little better.
     """
     gains = {
@@ -82,6 +83,8 @@ def better(one: Prediction, other: Prediction, situation: Situation) -> float:
         * gains[situation.goal](one.models[name], other.models[name])
         for name in names
     )
+    if situation.goal is Goal.LATENCY and names:
+        gain = _log_ratio(*(max(each.models[name].latency.mean for name in names) for each in (other, one)))
     if situation.goal is Goal.EFFICIENCY and one.utilization and other.utilization and other.utilization.mean > 0:
         gain = _log_ratio(other.utilization.mean, one.utilization.mean)
     return math.expm1(gain) - (_burden(one.configuration) - _burden(other.configuration))
@@ -107,11 +110,7 @@ def _utilization(
     predictions: Mapping[str, ModelPrediction], models: Sequence[Lane], visits: Sequence[Visit], situation: Situation
 ) -> Range | None:
     wanted = sum(one.device for one in predictions.values())
-    told = [
-        (_worked(models, visit, situation), visit)
-        for visit in visits
-        if visit.utilization is not None
-    ]
+    told = [(_worked(models, visit, situation), visit) for visit in visits if visit.utilization is not None]
     if not told:
         return None
     # From what is nearest: monitors are not linear, and what a batch takes is not known exactly.

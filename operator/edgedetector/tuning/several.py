@@ -1,8 +1,7 @@
-"""Several models of a configuration at the present demand: as `lane` has one, but side by side on their device. Pure."""
+"""Several models of a configuration at the present demand: what `lane` tells of one, side by side on a device. Pure."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,7 +14,6 @@ from edgedetector.tuning.lane import (
     MOST_FACTOR,
     NEARER,
     OFF,
-    ROUGH,
     SURGES,
     Correction,
     corrected,
@@ -31,12 +29,18 @@ from edgedetector.tuning.worlds import Lane, World, between, expected, server, w
 
 _Worlds = Mapping[str, World]
 """What may be true of each model."""
+_ROUGH: Final = 160
+"""Frames of each model where only an order is wanted, or how wide a range is."""
+_ALWAYS: Final = 0.9
+"""Busy share from which an instance counts as always at work."""
+_FEW_HALVINGS: Final = 4
+"""Of the loads that are looked at, where only an order is wanted: to 6 %, between which is interpolated."""
 
 
 def outcomes(
     models: Sequence[Lane], visits: Sequence[Visit], situation: Situation, *, rough: bool = False
 ) -> dict[str, ModelPrediction]:
-    """Return what is expected of all models at once; capacities are those that they have while demands keep their ratio.
+    """Return what is expected of all models at once; capacities while the demands keep their ratio.
 
     Parameters
     ----------
@@ -46,7 +50,7 @@ def outcomes(
     if any(model.demand <= 0.0 or not model.curve.costs for model in models):
         return {model.name: outcome(model, visits, situation, rough=rough) for model in models}
     models = [replace(model, taken=0.0) for model in models]  # Nobody else takes anything.
-    frames, percentile = (ROUGH if rough else batcher.FRAMES), situation.limits.percentile
+    frames, percentile = (_ROUGH if rough else batcher.FRAMES), situation.limits.percentile
     anchor = _anchor(models, visits, situation)
     ends = anchor.possible(models, percentile, rough=rough)
     rates = tuple(anchor.surge * model.demand for model in models)
@@ -59,17 +63,18 @@ def outcomes(
             [model.demand for model in models],
             [one.bound(situation.limits.latency) for one in corrections],
             percentile,
-            frames,
+            frames=frames if end is mean else _ROUGH,
+            halvings=_FEW_HALVINGS if rough else batcher.HALVINGS,
         )
         for end, corrections in zip(ends, told, strict=True)
         if not rough or situation.goal is Goal.THROUGHPUT
     ] or [min(server_.saturated / model.demand for server_, model in zip(_servers(models, mean), models, strict=True))]
     there = together.passages(_servers(models, mean), tuple(model.demand for model in models), percentile, frames)
+    same = {model.name: model.knobs for model in models}
+    own = [visit for visit in visits if visit.configuration == same]
     predictions = {}
     for index, model in enumerate(models):
-        slowest = [
-            one[index].applied(passages[index].latency) for passages, one in zip(found, told, strict=True)
-        ]
+        slowest = [one[index].applied(passages[index].latency) for passages, one in zip(found, told, strict=True)]
         noise = told[len(told) // 2][index].noise
         predictions[model.name] = drawn(
             model,
@@ -82,6 +87,7 @@ def outcomes(
                 max(factors) * model.demand * (1 + OFF),
             ),
             there=there[index],
+            own=own,
         )
     return predictions
 
@@ -135,7 +141,7 @@ class _Anchor:
         return self.seen is None or all(
             one.latency / MOST_FACTOR <= seen.latency.mean <= one.latency * MOST_FACTOR
             for one, seen in zip(self.told(models, world, percentile), self._each(models), strict=True)
-            if seen.latency is not None
+            if seen.latency is not None and seen.busy < _ALWAYS
         )
 
     def _each(self, models: Sequence[Lane]) -> list[ModelVisit]:
@@ -147,20 +153,20 @@ class _Anchor:
     ) -> tuple[Passage, ...]:
         """Return what the batcher model says of the visit."""
         each = self._each(models)
-        rates = tuple(
-            min(ANY, seen.demand) if overloaded(seen) else (surge or self.surge) * seen.rate for seen in each
-        )
+        rates = tuple(min(ANY, seen.demand) if overloaded(seen) else (surge or self.surge) * seen.rate for seen in each)
         then = [_then(model, seen, self.situation) for model, seen in zip(models, each, strict=True)]
         return together.passages(_servers(then, world), rates, percentile, frames)
 
-    def corrections(
-        self, models: Sequence[Lane], world: _Worlds, percentile: int, frames: int
-    ) -> list[Correction]:
+    def corrections(self, models: Sequence[Lane], world: _Worlds, percentile: int, frames: int) -> list[Correction]:
         """Return how the batcher model is to be corrected in a world, by model."""
         if self.seen is None:
             return [corrected(None, 0.0) for _ in models]
         there = self.told(models, world, percentile, frames)
-        return [corrected(seen, one.latency) for one, seen in zip(there, self._each(models), strict=True)]
+        # What is always at work waits for as long as it lags behind, of which costs that are a little off say nothing.
+        return [
+            corrected(None if seen.busy >= _ALWAYS else seen, one.latency)
+            for one, seen in zip(there, self._each(models), strict=True)
+        ]
 
 
 def _anchor(models: Sequence[Lane], visits: Sequence[Visit], situation: Situation) -> _Anchor:

@@ -15,32 +15,46 @@ from edgedetector.tuning import batcher
 from edgedetector.tuning.batcher import FRAMES, HALVINGS, HIGHEST_LOAD, SERVED, Device, Passage, Run, Server
 
 _FEWEST: Final = 1 / 3
-"""Of the frames that are asked for of each model in the mean, those that the one with the least demand has at least."""
+"""Of the frames that are asked for of each model in the mean, those that the one with the least demand has at least,"""
+_LONGER: Final = 3.0
+"""but for this many times the frames in all: bounds the time."""
 
 
-@lru_cache(maxsize=2048)
-def passages(
-    servers: tuple[Server, ...], rates: tuple[float, ...], percentile: int = 99, frames: int = FRAMES
-) -> tuple[Passage, ...]:
-    """Return what frames of each model experience that come at these rates a second, all above 0.
+def served(servers: Sequence[Server], rates: Sequence[float], frames: int = FRAMES) -> list[Run]:
+    """Return what became of frames of each model that come at these rates a second, all above 0.
 
     Parameters
     ----------
     frames
         Of a model, in the mean over the models.
     """
-    seconds = max(len(rates) * frames / sum(rates), _FEWEST * frames / min(rates))
+    seconds = len(rates) * frames / sum(rates)
+    seconds = min(_LONGER * seconds, max(seconds, _FEWEST * frames / min(rates)))
     device = Device()
     runs = [
-        Run(server, batcher.arrivals(server, rate, math.ceil(rate * seconds), stream), device)
+        Run(server, batcher.arrivals(server, rate, max(1, round(rate * seconds)), stream), device)
         for stream, (server, rate) in enumerate(zip(servers, rates, strict=True))
     ]
     _go(runs)
-    return tuple(run.passage(percentile) for run in runs)
+    return runs
+
+
+@lru_cache(maxsize=2048)
+def passages(
+    servers: tuple[Server, ...], rates: tuple[float, ...], percentile: int = 99, frames: int = FRAMES
+) -> tuple[Passage, ...]:
+    """Return what frames of each model experience; see `served`."""
+    return tuple(run.passage(percentile) for run in served(servers, rates, frames))
 
 
 def capacity(
-    servers: Sequence[Server], demands: Sequence[float], bounds: Sequence[float], percentile: int, frames: int = FRAMES
+    servers: Sequence[Server],
+    demands: Sequence[float],
+    bounds: Sequence[float],
+    percentile: int,
+    *,
+    frames: int = FRAMES,
+    halvings: int = HALVINGS,
 ) -> float:
     """Return how many times the demands, images a second, all models can have at which they keep to their bounds.
 
@@ -50,7 +64,7 @@ def capacity(
     quick = slow = _nearest([batcher.passage(server, 0.0, percentile) for server in servers], bounds)
     if quick > 1.0:
         return 0.0
-    for _ in range(HALVINGS):
+    for _ in range(halvings):
         times = (low + high) / 2
         there = passages(tuple(servers), tuple(times * demand for demand in demands), percentile, frames)
         near = _nearest(there, bounds)
@@ -65,9 +79,7 @@ def capacity(
 
 def _nearest(there: Sequence[Passage], bounds: Sequence[float]) -> float:
     """Return the latency that is nearest to its bound, or most above it, as a share of it."""
-    return max(
-        one.latency / bound if bound > 0.0 else math.inf for one, bound in zip(there, bounds, strict=True)
-    )
+    return max(one.latency / bound if bound > 0.0 else math.inf for one, bound in zip(there, bounds, strict=True))
 
 
 def _most(servers: Sequence[Server], demands: Sequence[float]) -> float:

@@ -99,7 +99,7 @@ def test_costs_are_told_apart_where_there_is_room(each: float, part: float) -> N
 def test_a_size_that_is_off_the_line_stays_off() -> None:
     first = server(0.004, 4)
     dear = Server(1, (*first.apart[:3], 2 * first.apart[3]), (*first.alone[:3], 2 * first.alone[3]))
-    curves = learn([shown((dear, server()), (250.0, 60.0))], {"first": Engine(4), "second": Engine(4)})
+    curves = learn([shown((dear, server()), (90.0, 20.0))], {"first": Engine(4), "second": Engine(4)})
     assert curves.of("first").seconds(4).mean > 1.5 * curves.of("first").seconds(3).mean
 
 

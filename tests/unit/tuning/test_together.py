@@ -96,13 +96,6 @@ def test_costs_are_told_apart_where_there_is_room(each: float, part: float) -> N
     assert curves.of("first").part.low <= part <= curves.of("first").part.high
 
 
-def test_a_size_that_is_off_the_line_stays_off() -> None:
-    first = server(0.004, 4)
-    dear = Server(1, (*first.apart[:3], 2 * first.apart[3]), (*first.alone[:3], 2 * first.alone[3]))
-    curves = learn([shown((dear, server()), (90.0, 20.0))], {"first": Engine(4), "second": Engine(4)})
-    assert curves.of("first").seconds(4).mean > 1.5 * curves.of("first").seconds(3).mean
-
-
 def test_figures_that_are_no_numbers_tell_nothing() -> None:
     visit = shown((server(), server()), (40.0, 30.0))
     spoilt = Visit(

@@ -30,14 +30,20 @@ _MOST_REQUESTS: Final = 16
 """On their way at once, whatever the instances (`detector.batching.capacity`)."""
 _REQUESTS_PER_INSTANCE: Final = 2
 """`detector.batching.REQUESTS_PER_INSTANCE`: Triton takes up to 2 x instances batches out of its queue."""
-_HIGHEST_LOAD: Final = 1.02
+HIGHEST_LOAD: Final = 1.02
 """Of what a server can do at most, the highest load that is looked at."""
 HALVINGS: Final = 6
 """Of the loads that are looked at: to 1.6 %."""
-_SERVED: Final = 0.01
+SERVED: Final = 0.01
 """Share of the frames that may be superseded where a demand still counts as served."""
 INTERVAL: Final = 0.2
 """Seconds between two frames of a camera where that is not known: 5 frames a second."""
+GAP: Final = 0.0003
+"""Seconds between two executions of an instance, in Triton: 0.4 ms on a slow host, less on others."""
+PREPARE: Final = 0.001
+"""Seconds that the detector needs for an image before its request is sent (docs/results/dataplane.md)."""
+WAY: Final = 0.0006
+"""Seconds of a request between detector and Triton, both ways, where no visit shows it (through shared memory)."""
 _MOST_CAMERAS: Final = 4096
 
 
@@ -129,20 +135,9 @@ def passage(server: Server, rate: float, percentile: int = 99, frames: int = FRA
         held = server.delay if server.largest > 1 else 0.0
         after = server.step[0] if server.steps else 0.0
         return Passage(server.prepare + server.way + held + execution + after, 1.0, 0.0, execution=execution)
-    run = _Run(server, _at_rate(server, rate, frames))
+    run = Run(server, arrivals(server, rate, frames))
     run.go()
-    counted = sorted(run.latencies[_WARM:] or run.latencies)
-    rank = min(len(counted) - 1, math.ceil(len(counted) * percentile / 100.0) - 1)
-    return Passage(
-        counted[max(0, rank)],
-        len(run.latencies) / run.executions,
-        min(1.0, run.working / (server.instances * run.end)),
-        run.skipped / len(run.arrivals),
-        run.working / run.executions,
-        min(1.0, run.device / run.end),
-        sum(counted) / len(counted),
-        run.together / len(run.latencies),
-    )
+    return run.passage(percentile)
 
 
 def late(server: Server, rate: float, pause: float, bound: float) -> float:
@@ -152,7 +147,7 @@ def late(server: Server, rate: float, pause: float, bound: float) -> float:
     """
     if rate <= 0.0:
         return 0.0
-    run = _Run(server, _at_rate(server, rate, FRAMES))
+    run = Run(server, arrivals(server, rate, FRAMES))
     run.hold(pause)
     run.go()
     return (sum(latency > bound for latency in run.latencies) + run.skipped) / rate
@@ -164,14 +159,14 @@ def capacity(server: Server, bound: float, percentile: int = 99, frames: int = F
     A demand of which a noticeable part is superseded is not served, however quick the rest is. Bisection, then
     interpolation on the logarithm of the latency, so that the figure has no steps.
     """
-    low, high = 0.0, _HIGHEST_LOAD * server.saturated
+    low, high = 0.0, HIGHEST_LOAD * server.saturated
     quick = slow = passage(server, 0.0, percentile).latency
     if quick > bound:
         return 0.0
     for _ in range(HALVINGS):
         rate = (low + high) / 2
         there = passage(server, rate, percentile, frames)
-        if there.latency > bound or there.skipped > _SERVED:
+        if there.latency > bound or there.skipped > SERVED:
             high, slow = rate, there.latency
         else:
             low, quick = rate, there.latency
@@ -180,47 +175,59 @@ def capacity(server: Server, bound: float, percentile: int = 99, frames: int = F
     return low + (high - low) * math.log(bound / quick) / math.log(slow / quick)
 
 
-def _at_rate(server: Server, rate: float, frames: int) -> list[float]:
+def arrivals(server: Server, rate: float, frames: int, stream: int = 0) -> list[float]:
+    """Return times of frames that come at `rate` a second, and of some before them; streams know nothing of others."""
     cameras = round(min(_MOST_CAMERAS, max(1.0, rate * server.interval))) if math.isfinite(server.interval) else 0
-    return [at / rate for at in _arrivals(frames + _WARM, cameras)]
+    return [at / rate for at in _arrivals(frames + _WARM, cameras, stream)]
 
 
 @lru_cache(maxsize=256)
-def _arrivals(count: int, cameras: int) -> tuple[float, ...]:
+def _arrivals(count: int, cameras: int, stream: int) -> tuple[float, ...]:
     """Return times of `count` frames at a rate of 1: independent, or one in each period of each camera.
 
     With cameras their phases are drawn anew in every period: the mean over many detectors, not the luck of one.
     """
     if cameras <= 0:
         times, at = [], 0.0
-        for value in _uniform(count):
+        for value in _uniform(count, stream):
             at -= math.log(1.0 - value)
             times.append(at)
         return tuple(at * count / times[-1] for at in times)
     periods = -(-count // cameras)
-    values = _uniform(periods * cameras)
+    values = _uniform(periods * cameras, stream)
     times = sorted(cameras * (index // cameras + value) for index, value in enumerate(values))
     return tuple(times[:count])
 
 
-def _uniform(count: int) -> list[float]:
+def _uniform(count: int, stream: int) -> list[float]:
     """Return numbers in [0, 1) that look drawn: Knuth's 64-bit linear congruential generator (MMIX), top bits."""
-    values, state = [], 0x9E3779B97F4A7C15
+    values, state = [], (stream + 1) * 0x9E3779B97F4A7C15 % 2**64
     for _ in range(count):
         state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
         values.append((state >> 11) / 2**53)
     return values
 
 
-class _Run:
+class Device:
+    """What executions share, of one model or of several."""
+
+    __slots__ = ("at_work", "crossed", "free")
+
+    def __init__(self) -> None:
+        self.free = self.crossed = 0.0  # when device and link are free
+        self.at_work = 0  # executions
+
+
+class Run:
     """Frames on their way, event by event: detector, Triton's queue of prepared batches, instances, device."""
 
-    def __init__(self, server: Server, arrivals: Sequence[float]) -> None:
+    def __init__(self, server: Server, arrivals: Sequence[float], device: Device | None = None) -> None:
         self.arrivals = arrivals
         self.latencies: list[float] = []
-        self.executions = self.skipped = 0
+        self.executed: list[tuple[int, float]] = []  # of each execution, its size and seconds
+        self.skipped = 0
         self.together = 0  # over all frames, those in their request
-        self.working = self.device = self.end = 0.0
+        self.device = self.end = 0.0
         self._server = server
         self._room = requests_at_once(server.instances, server.steps)
         self._stepping = [0.0] * server.steps  # a heap: when each instance of the post-processing is free
@@ -231,26 +238,45 @@ class _Run:
         self._idle = server.instances
         self._flying = 0
         self._batches: deque[_Batch] = deque()  # prepared, not yet taken; the last one may grow
-        self._free = self._crossed = 0.0  # when device and link are free
+        self._shared = device or Device()
 
     def hold(self, seconds: float) -> None:
         """Let no instance begin anything for so many seconds."""
         for _ in range(self._idle):
             self._at(seconds, self._freed)
+        self._shared.at_work += self._idle
         self._idle = 0
 
-    def go(self) -> None:
-        """Serve all frames."""
+    def go(self, until: float = math.inf) -> float:
+        """Serve frames up to a time; return when something happens next, infinite if nothing does."""
         events, arrivals, count, room = self._events, self.arrivals, len(self.arrivals), self._room
         while True:
             due = arrivals[self._first] if self._flying < room and self._first < count else math.inf
             if events and events[0][0] <= due:
+                if events[0][0] > until:
+                    return events[0][0]
                 at, _, call, what = heappop(events)
                 call(at, what)
-            elif due < math.inf:
+            elif due < math.inf and due <= until:
                 self._send(due)
             else:
-                return
+                return due
+
+    def passage(self, percentile: int) -> Passage:
+        """Return what the frames experienced that were served, without the first ones."""
+        counted = sorted(self.latencies[_WARM:] or self.latencies)
+        rank = min(len(counted) - 1, math.ceil(len(counted) * percentile / 100.0) - 1)
+        working = sum(seconds for _, seconds in self.executed)
+        return Passage(
+            counted[max(0, rank)],
+            len(self.latencies) / len(self.executed),
+            min(1.0, working / (self._server.instances * self.end)),
+            self.skipped / len(self.arrivals),
+            working / len(self.executed),
+            min(1.0, self.device / self.end),
+            sum(counted) / len(counted),
+            self.together / len(self.latencies),
+        )
 
     def _at(self, when: float, call: Callable[[float, Any], None], what: Any = None) -> None:
         self._number += 1
@@ -290,12 +316,13 @@ class _Run:
             self._begin(now, self._batches.popleft())
 
     def _begin(self, now: float, batch: _Batch) -> None:
-        server, size = self._server, batch.size - 1
-        alone = server.alone[size] * (1.0 + server.contention * (server.instances - self._idle))
+        server, size, shared = self._server, batch.size - 1, self._shared
+        alone = server.alone[size] * (1.0 + server.contention * shared.at_work)
         self._idle -= 1
+        shared.at_work += 1
         crossing = server.link * batch.size
-        self._crossed = crossed = max(self._crossed, now) + crossing
-        self._free = end = max(self._free, crossed + server.apart[size] - crossing) + alone
+        shared.crossed = crossed = max(shared.crossed, now) + crossing
+        shared.free = end = max(shared.free, crossed + server.apart[size] - crossing) + alone
         self.device += alone
         for request in batch.requests:
             if server.steps:
@@ -303,8 +330,7 @@ class _Run:
             else:
                 self._at(end + server.way / 2, self._answered, request)
         self._at(end + server.gap, self._freed)
-        self.executions += 1
-        self.working += end - now
+        self.executed.append((batch.size, end - now))
         self.end = end
 
     def _executed(self, now: float, frames: tuple[int, int]) -> None:
@@ -315,6 +341,7 @@ class _Run:
 
     def _freed(self, now: float, _: object) -> None:
         self._idle += 1
+        self._shared.at_work -= 1
         self._take(now)
 
     def _answered(self, now: float, frames: tuple[int, int]) -> None:

@@ -22,6 +22,8 @@ DELAYS: Final = (0, 1000, 2000, 5000, 10_000, 20_000, 50_000)
 _FEW_DELAYS: Final = (0, 500, 2000, 5000)
 """Where capacity is wanted: our client forms batches while the server is busy, so that a delay only helps to keep the
 accelerator's headroom at the present demand."""
+_FEWER_DELAYS: Final = (0, 2000)
+"""Of them, with several models: they wait for each other anyway, and their configurations multiply."""
 _USUAL: Final = frozenset(factor << exponent for exponent in range(8) for factor in (1, 3))
 """Largest batches: each a third to a half above the one before."""
 
@@ -38,6 +40,24 @@ def candidates(present: Configuration, situation: Situation, curves: Curves) -> 
         if key not in seen:
             seen.add(key)
             yield configuration
+
+
+def around(configuration: Configuration, situation: Situation, curves: Curves) -> Iterator[Configuration]:
+    """Yield a configuration of several models with instances and batches of one of them changed.
+
+    Where what suits one depends on what another takes, the best needs other changes of both than all alike: those are
+    come to one model after the other, from what promises most so far, without a trial in between.
+    """
+    limits = situation.limits
+    counts = range(max(1, limits.min_instances), limits.max_instances + 1)
+    for name in sorted(name for name in configuration if name in situation.engines):
+        base, engine = configuration[name], situation.engines[name]
+        for count, size in product(counts, _sizes(base, engine, curves.of(name))):
+            changed = within(
+                Knobs(count, size, (), base.max_queue_delay_microseconds if size > 1 else 0), engine, limits
+            )
+            if changed != base and _foreseen(size, changed.max_queue_delay_microseconds, base, curves.of(name)):
+                yield {**configuration, name: changed}
 
 
 def within(knobs: Knobs, engine: Engine, limits: Limits) -> Knobs:
@@ -90,6 +110,8 @@ def _options(now: Knobs, engine: Engine, situation: Situation, curve: Curve) -> 
         return
     base = within(now, engine, limits)
     sizes, delays = _sizes(base, engine, curve), _delays(situation)
+    if len(situation.engines) > 1 and situation.goal is Goal.THROUGHPUT:
+        delays = [delay for delay in delays if delay in _FEWER_DELAYS]
     yield base
     for count in counts:
         yield Knobs(count, base.max_batch_size, base.preferred_batch_sizes, base.max_queue_delay_microseconds)

@@ -6,6 +6,7 @@ until those that follow cannot be better.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from itertools import islice
 from typing import Final
 
 from edgedetector.tuning import memory, post_processing, sentences, visits
-from edgedetector.tuning.candidates import candidates
+from edgedetector.tuning.candidates import around, candidates
 from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelVisit, Prediction, Range
 from edgedetector.tuning.gain import WORTH, gain, saturated
@@ -33,6 +34,8 @@ SHORT: Final = 0.6
 """Share of the accelerator's limit from which its headroom may be what hinders: below, no delay need be thought of."""
 LOOKED_AT: Final = 12
 """Candidates that are predicted in full: bounds the time of a step."""
+CLIMBS: Final = 3
+"""Times that one of several models is changed further in what promises most: bounds the time of a step."""
 BLUR: Final = 0.10
 """Relative error of a short look: what follows by more than this is not looked at once something safe is found."""
 RELIEF: Final = 0.9
@@ -91,29 +94,43 @@ class Nothing:
 
 def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     """Return what to try next from the accepted configuration."""
-    curves = learn(state.visits, situation.engines)
+    curves = learn(state.visits, situation.engines, {name: situation.cameras_of(name) for name in situation.engines})
 
     def expect(configuration: Configuration) -> Prediction:
         return predict(configuration, curves, state.visits, situation, state.accepted)
 
-    present = expect(state.accepted)
+    present = _reserved(expect(state.accepted), state, situation)
     if cure := _cure(situation, present, [(c, expect(c)) for c in _shorter(state, situation, now)]):
         return cure
     by = _wanted(state, situation)
     offered = islice(candidates(state.accepted, situation, curves), MOST)
-    allowed = [c for c in offered if allowable(c, state, situation, now)]
-    if situation.goal is Goal.THROUGHPUT and not _short(state, situation):
-        allowed = [c for c in allowed if not _waits(c, state.accepted)]
+    hasty = situation.goal is Goal.THROUGHPUT and not _short(state, situation)
+
+    def allow(configuration: Configuration) -> bool:
+        waits = hasty and _waits(configuration, state.accepted)
+        return not waits and allowable(configuration, state, situation, now)
+
+    allowed = [c for c in offered if allow(c)]
     recalled = _recalled(state, situation, now)
     if recalled is not None:
         allowed = [recalled, *(c for c in allowed if c != recalled)]
 
     def glance(configuration: Configuration) -> Prediction:
-        return predict(configuration, curves, state.visits, situation, state.accepted, rough=True)
+        found = predict(configuration, curves, state.visits, situation, state.accepted, rough=True)
+        return _reserved(found, state, situation) if configuration == state.accepted else found
 
-    learnt = lessons(state, curves, present, by, now)
-    base, glances = glance(state.accepted), [(c, glance(c)) for c in allowed]
-    looked = _looked_at(glances, base, by, present, recalled, expect=expect, learnt=learnt)
+    def beside(configuration: Configuration) -> list[Configuration]:
+        return [c for c in around(configuration, situation, curves) if allow(c)] if len(configuration) > 1 else []
+
+    learnt, base = lessons(state, curves, present, by, now), glance(state.accepted)
+
+    def worth(configuration: Configuration, prediction: Prediction) -> float:
+        # What is not safe at a short look need not be looked at.
+        told = better(prediction, base, by) - shortfall(configuration, learnt)
+        return -math.inf if refusal(prediction, base, by) else told
+
+    glances = _climbed([(c, glance(c)) for c in allowed], worth, beside, glance)
+    looked = _looked_at(glances, worth, by, present, recalled, expect=expect, learnt=learnt)
     safe = [(c, p) for c, p in looked if not refusal(p, present, situation, tried=bool(learnt))]
     if broken(state, situation):
         # What no configuration can keep is the user's to change: a rescue would be one without an end.
@@ -126,6 +143,18 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     return _most_promising(situation, present, safe, recalled, frail=frail, learnt=learnt) or Nothing(
         present, hindered=hindrance(glances, base, looked, present, situation, frail=frail)
     )
+
+
+def _reserved(present: Prediction, state: State, situation: Situation) -> Prediction:
+    """Return the present prediction with the accelerator's time that the start took, if that is more.
+
+    Of several models one may need what another gave back: what the start left of the reserve is left to them together.
+    """
+    started, used = visits.of(state.visits, situation.start), present.utilization
+    if len(present.models) < 2 or started is None or started.utilization is None or used is None:  # noqa: PLR2004
+        return present
+    most = max(used.mean, started.utilization)
+    return replace(present, utilization=replace(used, mean=most, high=max(most, used.high)))
 
 
 def _frail(found: Sequence[float], situation: Situation) -> bool:
@@ -162,7 +191,7 @@ def _lacks(state: State) -> bool:
 
 def _looked_at(
     glances: Sequence[tuple[Configuration, Prediction]],
-    base: Prediction,
+    worth: Callable[[Configuration, Prediction], float],
     by: Situation,
     present: Prediction,
     recalled: Configuration | None,
@@ -171,13 +200,8 @@ def _looked_at(
     learnt: Sequence[Lesson] = (),
 ) -> list[tuple[Configuration, Prediction]]:
     """Return full predictions of those that promise most, as far as they can be what is chosen."""
-    # What is not safe at a short look need not be looked at.
-    gains = [
-        (better(p, base, by) - shortfall(c, learnt), -index)
-        for index, (c, p) in enumerate(glances)
-        if not refusal(p, base, by)
-    ]
-    ranked = [(value, glances[-index][0]) for value, index in sorted(gains, reverse=True)]
+    gains = [(worth(c, p), -index) for index, (c, p) in enumerate(glances)]
+    ranked = [(value, glances[-index][0]) for value, index in sorted(gains, reverse=True) if value > -math.inf]
     found: list[tuple[Configuration, Prediction]] = [(recalled, expect(recalled))] if recalled is not None else []
     best = WORTH
     for value, configuration in ranked[:LOOKED_AT]:
@@ -189,6 +213,34 @@ def _looked_at(
         found.append((configuration, prediction))
         if not refusal(prediction, present, by):
             best = max(best, better(prediction, present, by) - shortfall(configuration, learnt))
+    return found
+
+
+def _climbed(
+    glances: list[tuple[Configuration, Prediction]],
+    worth: Callable[[Configuration, Prediction], float],
+    beside: Callable[[Configuration], list[Configuration]],
+    glance: Callable[[Configuration], Prediction],
+) -> list[tuple[Configuration, Prediction]]:
+    """Return short looks at what is allowed and at what is come to from the best of it by changing model after model.
+
+    Parameters
+    ----------
+    beside
+        Gives what differs from a configuration of several models in one of them; of one model nothing.
+    """
+    if not glances:
+        return []
+    found, seen = list(glances), {key(c) for c, _ in glances}
+    top, value = max(((c, worth(c, p)) for c, p in glances), key=lambda one: one[1])
+    for _ in range(CLIMBS if value > -math.inf else 0):
+        new = [(c, glance(c)) for c in beside(top) if key(c) not in seen]
+        seen |= {key(c) for c, _ in new}
+        found += new
+        best, most = max(((c, worth(c, p)) for c, p in new), key=lambda one: one[1], default=(top, value))
+        if most < value + TIE:
+            break
+        top, value = best, most
     return found
 
 

@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from edgedetector.tuning import link, post_processing, sharing
+from edgedetector.tuning import link, post_processing, sharing, untangled
 from edgedetector.tuning.evidence import Range, Visit
 from edgedetector.tuning.executions import SYSTEMATIC, Seen, mean, measured
 from edgedetector.tuning.posterior import Point, Prior, estimate
 from edgedetector.tuning.sharing import Company, Sharing, Worked
 from edgedetector.tuning.situation import Engine
+from edgedetector.tuning.untangled import Line, Untangled
 
 SIZE_PRIOR: Final = Prior(mode=0.55, below=0.3, above=0.25, most=1.0)
 """Share of a single image's time that each further image costs: tau + alpha * b with alpha at most all of it. Small
@@ -139,7 +140,7 @@ class Curves:
         return self.models.get(model, Curve())
 
 
-def learn(visits: Sequence[Visit], engines: Mapping[str, Engine]) -> Curves:
+def learn(visits: Sequence[Visit], engines: Mapping[str, Engine], cameras: Mapping[str, int] | None = None) -> Curves:
     """Return what executions cost, from all visits. Figures that are no positive numbers count as not told.
 
     Parameters
@@ -148,9 +149,49 @@ def learn(visits: Sequence[Visit], engines: Mapping[str, Engine]) -> Curves:
         What was seen, in any order.
     engines
         By model; gives the largest batch that costs are wanted for.
+    cameras
+        How many of a pod a model serves about, where that is known.
     """
     latest = max((visit.ended for visit in visits if math.isfinite(visit.ended)), default=0.0)
-    return Curves({name: _curve(name, visits, engine, latest) for name, engine in sorted(engines.items())})
+    found = {name: _curve(name, visits, engine, latest) for name, engine in sorted(engines.items())}
+    return Curves({**found, **_side_by_side(visits, engines, cameras or {})})
+
+
+def _side_by_side(
+    visits: Sequence[Visit], engines: Mapping[str, Engine], cameras: Mapping[str, int]
+) -> dict[str, Curve]:
+    """Return the costs of several models, if a visit shows all of them at work."""
+    names = sorted(engines)
+    largest = {name: max(1, engines[name].largest_batch) for name in names}
+    shown = untangled.told(names, visits, largest, cameras) if len(names) > 1 else ()
+    if not shown:
+        return {}
+    known = untangled.untangled(shown)
+    return {
+        name: _from_line(line, known, engines[name], link.an_image(name, visits, engines[name].tensors))
+        for name, line in zip(names, known.lines, strict=True)
+    }
+
+
+def _from_line(line: Line, known: Untangled, engine: Engine, crossing: Range) -> Curve:
+    sizes = tuple(size for size, *_ in line.off)
+    costs = tuple(_on_line(line, size) for size in range(1, max(1, engine.largest_batch) + 1))
+    costs = _padded(costs, engine.preferred, set(sizes))
+    return Curve(costs, known.part, (known.contention,) * _MOST_INSTANCES, sizes or (1,), crossing)
+
+
+def _on_line(line: Line, size: int) -> Cost:
+    """Return the cost of a size: on its model's line, off it as far as measured sizes are."""
+    trusted = [(at, off / (1.0 + variance / _OFF_LINE**2)) for at, off, variance in line.off]
+    below = max((one for one in trusted if one[0] <= size), default=None)
+    above = min((one for one in trusted if one[0] >= size), default=None)
+    (low, under), (high, over) = below or above or (size, 0.0), above or below or (size, 0.0)
+    mean = line.log(size) + (under if high == low else under + (size - low) / (high - low) * (over - under))
+    variance = next((1.0 / (1.0 / one + _OFF_LINE**-2) for at, _, one in line.off if at == size), _OFF_LINE**2)
+    reach = _TWO_SIDED * math.sqrt(line.variance(size) + variance)
+    cliff = math.log(_CLIFF) * min(1.0, math.log2(size / low) / 2) if above is None and below is not None else 0.0
+    mean += _LIKELY * cliff
+    return Cost(mean - reach, mean, mean + reach + cliff, Seen(size, sharing.ALONE, mean, variance), mean)
 
 
 def _curve(name: str, visits: Sequence[Visit], engine: Engine, latest: float) -> Curve:

@@ -7,7 +7,7 @@ was off where visits tell is taken into account; what was measured of the very c
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,7 +19,7 @@ from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.visits import mean_age
 from edgedetector.tuning.window import Configuration
-from edgedetector.tuning.worlds import PREPARE, WAY, Lane, World, between, expected, server, worlds
+from edgedetector.tuning.worlds import Lane, World, between, expected, server, worlds
 
 NEVER: Final = 3600.0
 """Seconds that stand for a latency of which nothing is known; finite, so that it can be written as JSON."""
@@ -31,24 +31,22 @@ _UNSEEN: Final = 0.15
 """Relative error of a latency of the batcher model where no visit shows one: phases of the cameras are not known."""
 _LEAST: Final = 1e-6
 """Seconds below which no latency can be believed."""
-_MOST_FACTOR: Final = 1.4
+MOST_FACTOR: Final = 1.4
 """Between a measured latency and the batcher model's: luck of the cameras' phases. What is above that is a load that
 surges, or else a time that everything takes longer."""
-_SURGES: Final = (1.0, 1.15, 1.3, 1.5, 1.75, 2.0)
+SURGES: Final = (1.0, 1.15, 1.3, 1.5, 1.75, 2.0)
 """Times the mean rate at which the slowest frames may have come: their percentile is that of a burst."""
 ROUGH: Final = 240
 """Frames of a run where only an order is wanted."""
-_NEARER: Final = (1.0, 0.6, 0.35, 0.2)
+NEARER: Final = (1.0, 0.6, 0.35, 0.2)
 """Shares of the way to an end of what may be true that are looked at."""
 _LONGEST_WAY: Final = 0.05
 """Seconds; what is longer is no way but a fault."""
 _LONGEST_PREPARE: Final = 0.01
 _SLOWEST: Final = 1e-3
 """Images a second that can be believed, at least."""
-_OFF: Final = 0.05
+OFF: Final = 0.05
 """Relative error of a capacity though all costs are known: phases of the cameras, what the batcher model leaves out."""
-_ROUNDS: Final = 3
-"""Of the search for what several models can do at once."""
 _CALM: Final = 0.7
 """Share of the time that instances are at work, up to which frames hardly wait for them."""
 _FULL: Final = 0.9
@@ -111,9 +109,10 @@ def outcome(model: Lane, visits: Sequence[Visit], situation: Situation, *, rough
     most = [batcher.capacity(server(model, world), one.bound(bound), percentile, frames) for world, one in asked] or [
         server(model, ends[1]).saturated
     ]
-    capacity = Range(min(most) * (1 - _OFF), most[len(most) // 2], max(most) * (1 + _OFF))
+    capacity = Range(min(most) * (1 - OFF), most[len(most) // 2], max(most) * (1 + OFF))
     there = batcher.passage(server(model, ends[1]), model.demand, percentile, frames)
-    return _drawn(model, visits, situation, latency=latency, capacity=capacity, there=there)
+    own = [visit for visit in visits if visit.models.get(model.name) and visit.models[model.name].knobs == model.knobs]
+    return drawn(model, visits, situation, latency=latency, capacity=capacity, there=there, own=own)
 
 
 def late(model: Lane, visits: Sequence[Visit], situation: Situation, pause: float) -> float:
@@ -126,11 +125,23 @@ def late(model: Lane, visits: Sequence[Visit], situation: Situation, pause: floa
     return max(batcher.late(server(model, world), rate, pause, limits.latency) for world in ends)
 
 
-def _drawn(
-    model: Lane, visits: Sequence[Visit], situation: Situation, *, latency: Range, capacity: Range, there: Passage
+def drawn(
+    model: Lane,
+    visits: Sequence[Visit],
+    situation: Situation,
+    *,
+    latency: Range,
+    capacity: Range,
+    there: Passage,
+    own: Sequence[Visit],
 ) -> ModelPrediction:
-    """Return the prediction: figures of the batcher model, drawn to what was measured."""
-    own = [visit for visit in visits if visit.models.get(model.name) and visit.models[model.name].knobs == model.knobs]
+    """Return the prediction: figures of the batcher model, drawn to what was measured.
+
+    Parameters
+    ----------
+    own
+        Visits of the very configuration.
+    """
     return ModelPrediction(
         capacity=_ordered(_seen_capacity(_fed(capacity, model.name, resources.latest(visits)), model, own, situation)),
         latency=_ordered(_seen_latency(latency, model, own) if model.demand > 0 else Range(0.0, latency.mean, NEVER)),
@@ -163,49 +174,8 @@ def _nothing(model: Lane) -> ModelPrediction:
     )
 
 
-def jointly(
-    models: Sequence[Lane],
-    alone: Mapping[str, ModelPrediction],
-    visits: Sequence[Visit],
-    situation: Situation,
-    *,
-    rough: bool = False,
-) -> dict[str, ModelPrediction]:
-    """Return the predictions with capacities that all models have at once, their demands growing in proportion."""
-    rounds, frames = (1, ROUGH) if rough else (_ROUNDS, batcher.FRAMES)
-    limits = situation.limits
-    if any(model.demand <= 0.0 or not model.curve.costs for model in models):
-        return dict(alone)
-    percentile = limits.percentile
-    bounds = {
-        model.name: _anchor(model, visits, situation)
-        .correction(model, expected(model), percentile)
-        .bound(limits.latency)
-        for model in models
-    }
-    factor = min(alone[model.name].capacity.mean / model.demand for model in models)
-    for _ in range(rounds):
-        loaded = [replace(model, taken=min(1.0, model.taken * factor)) for model in models]
-        most = min(
-            batcher.capacity(server(model, expected(model)), bounds[model.name], percentile, frames) / model.demand
-            for model in loaded
-        )
-        factor = math.sqrt(factor * most)
-    return {
-        model.name: replace(alone[model.name], capacity=_scaled(alone[model.name].capacity, factor * model.demand))
-        for model in models
-    }
-
-
-def _scaled(value: Range, mean: float) -> Range:
-    """Return a range with another mean, as wide relatively."""
-    if value.mean <= 0.0:
-        return Range(0.0, mean, max(mean, value.high))
-    return Range(value.low / value.mean * mean, mean, value.high / value.mean * mean)
-
-
 @dataclass(frozen=True, slots=True)
-class _Correction:
+class Correction:
     """How measured latencies differ from the batcher model's."""
 
     factor: float = 1.0
@@ -246,7 +216,7 @@ class _Anchor:
         return [self._nearest(model, low, mean, percentile), mean, self._nearest(model, high, mean, percentile)]
 
     def _nearest(self, model: Lane, end: World, mean: World, percentile: int) -> World:
-        nearer = (between(end, mean, share) for share in _NEARER)
+        nearer = (between(end, mean, share) for share in NEARER)
         return next((world for world in nearer if self._fits(model, world, percentile)), mean)
 
     def _fits(self, model: Lane, world: World, percentile: int) -> bool:
@@ -254,37 +224,44 @@ class _Anchor:
             return True
         there = server(replace(model, knobs=self.seen.knobs, batch=self.batch), world)
         told = batcher.passage(there, self._rate, percentile).latency
-        return told / _MOST_FACTOR <= self.seen.latency.mean <= told * _MOST_FACTOR
+        return told / MOST_FACTOR <= self.seen.latency.mean <= told * MOST_FACTOR
 
     @property
     def _rate(self) -> float:
         """Images a second that came: of an overloaded server, also those that were given up."""
         if self.seen is None:
             return 0.0
-        return min(ANY, self.seen.demand) if _overloaded(self.seen) else self.surge * self.seen.rate
+        return min(ANY, self.seen.demand) if overloaded(self.seen) else self.surge * self.seen.rate
 
-    def correction(self, model: Lane, world: World, percentile: int, frames: int = batcher.FRAMES) -> _Correction:
+    def correction(self, model: Lane, world: World, percentile: int, frames: int = batcher.FRAMES) -> Correction:
         """Return how the batcher model is to be corrected in a world."""
         seen = self.seen
         if seen is None or seen.latency is None:
-            return _Correction(extra=_OVERHEAD)
+            return Correction(extra=_OVERHEAD)
         there = server(replace(model, knobs=seen.knobs, batch=self.batch), world)
-        told = max(_LEAST, batcher.passage(there, self._rate, percentile, frames).latency)
-        factor = min(_MOST_FACTOR, max(1 / _MOST_FACTOR, seen.latency.mean / told))
-        measured = (seen.latency.high - seen.latency.low) / (2 * seen.latency.mean)
-        return _Correction(factor, max(0.0, seen.latency.mean - factor * told), math.hypot(_OFF, measured))
+        return corrected(seen, batcher.passage(there, self._rate, percentile, frames).latency)
+
+
+def corrected(seen: ModelVisit | None, told: float) -> Correction:
+    """Return how the batcher model is to be corrected that says `told` seconds of a visit."""
+    if seen is None or seen.latency is None:
+        return Correction(extra=_OVERHEAD)
+    told = max(_LEAST, told)
+    factor = min(MOST_FACTOR, max(1 / MOST_FACTOR, seen.latency.mean / told))
+    measured = (seen.latency.high - seen.latency.low) / (2 * seen.latency.mean)
+    return Correction(factor, max(0.0, seen.latency.mean - factor * told), math.hypot(OFF, measured))
 
 
 def _anchor(model: Lane, visits: Sequence[Visit], situation: Situation) -> _Anchor:
     """Return the measurement of the same knobs, or else the latest; only overloaded ones if there are no others."""
-    told = [visit.models[model.name] for visit in visits if _tells(visit.models.get(model.name))]
-    told = [seen for seen in told if not _overloaded(seen)] or told
+    told = [visit.models[model.name] for visit in visits if tells(visit.models.get(model.name))]
+    told = [seen for seen in told if not overloaded(seen)] or told
     if not told:
         return _Anchor()
     seen = next((each for each in reversed(told) if each.knobs == model.knobs), told[-1])
     batch = resources.batch(seen.knobs, situation.cameras_of(model.name))
     then = replace(model, knobs=seen.knobs, batch=batch)
-    return _Anchor(seen, batch, 1.0 if _overloaded(seen) else _surge(then, seen, situation))
+    return _Anchor(seen, batch, 1.0 if overloaded(seen) else _surge(then, seen, situation))
 
 
 def _surge(then: Lane, seen: ModelVisit, situation: Situation) -> float:
@@ -297,18 +274,19 @@ def _surge(then: Lane, seen: ModelVisit, situation: Situation) -> float:
     measured = seen.latency.mean if seen.latency is not None else 0.0
     if age is None or age - steady.mean > (measured - steady.latency) / 2:
         return 1.0
-    slow = (batcher.passage(there, surge * seen.rate, percentile).latency * _MOST_FACTOR for surge in _SURGES)
-    return next((surge for surge, latency in zip(_SURGES, slow, strict=True) if latency >= measured), 1.0)
+    slow = (batcher.passage(there, surge * seen.rate, percentile).latency * MOST_FACTOR for surge in SURGES)
+    return next((surge for surge, latency in zip(SURGES, slow, strict=True) if latency >= measured), 1.0)
 
 
-def _tells(seen: ModelVisit | None) -> bool:
+def tells(seen: ModelVisit | None) -> bool:
+    """Return whether a visit shows a latency that can be believed."""
     if seen is None or seen.latency is None or not known(seen.rate):
         return False
     low, mean, high = seen.latency.low, seen.latency.mean, seen.latency.high
     return _LEAST <= mean < NEVER and low <= mean <= high < NEVER
 
 
-def _overloaded(seen: ModelVisit) -> bool:
+def overloaded(seen: ModelVisit) -> bool:
     """Return whether a visit shows less served than wanted, and not only that demand rose in its last window."""
     return known(seen.demand) and seen.rate < _SERVED * seen.demand and seen.busiest >= _FULL
 
@@ -331,7 +309,7 @@ def _seen_capacity(capacity: Range, model: Lane, own: Sequence[Visit], situation
         seen = visit.models[model.name]
         if not known(seen.rate):
             continue
-        if _overloaded(seen):
+        if overloaded(seen):
             high = min(high, seen.rate * (1 + _ALIKE / 2))
         elif seen.latency is not None and known(seen.latency.high) and seen.latency.high <= situation.limits.latency:
             low = max(low, seen.rate)
@@ -375,7 +353,7 @@ def _way(name: str, visits: Sequence[Visit]) -> float:
         for visit in visits
         if name in visit.models and known(visit.models[name].exchange) and known(visit.models[name].request)
     ]
-    return min(max(ways[-1], 0.0), _LONGEST_WAY) if ways else WAY
+    return min(max(ways[-1], 0.0), _LONGEST_WAY) if ways else batcher.WAY
 
 
 def _stepped(seen: ModelVisit) -> float:
@@ -398,7 +376,7 @@ def _prepare(model: Lane, visits: Sequence[Visit], cameras: int) -> float:
         then = replace(model, knobs=seen.knobs, batch=resources.batch(seen.knobs, cameras), prepare=0.0)
         there = batcher.passage(server(then, expected(then)), seen.rate)
         return min(max((age - there.mean) / there.request, 0.0), _LONGEST_PREPARE)
-    return PREPARE
+    return batcher.PREPARE
 
 
 def _demand(seen: ModelVisit | None) -> float:

@@ -10,10 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from edgedetector.tuning import footprint, resources
+from edgedetector.tuning import footprint, resources, several
 from edgedetector.tuning.curve import Curves
 from edgedetector.tuning.evidence import ModelPrediction, Prediction, Range, Visit
-from edgedetector.tuning.lane import jointly, lanes, outcome, worked
+from edgedetector.tuning.lane import lanes, outcome, worked
 from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import Configuration
@@ -47,9 +47,10 @@ def predict(
     """
     now = resources.present(visits, present)
     models = lanes(configuration, curves, visits, situation)
-    predictions = {model.name: outcome(model, visits, situation, rough=rough) for model in models}
     if len(models) > 1:
-        predictions = jointly(models, predictions, visits, situation, rough=rough)
+        predictions = several.outcomes(models, visits, situation, rough=rough)
+    else:
+        predictions = {model.name: outcome(model, visits, situation, rough=rough) for model in models}
     used, change = footprint.memory(configuration, visits, situation, now)
     return Prediction(
         models=predictions,
@@ -66,7 +67,8 @@ def predict(
 def better(one: Prediction, other: Prediction, situation: Situation) -> float:
     """Return how much better `one` is by the situation's goal: 0.05 is 5 %, below 0 it is worse.
 
-    Of several models the gains count by their demand. Where two give the same, the one with fewer instances, smaller
+    Of several models the gains count by their demand, and by latency the slowest one counts: the limit is one for all.
+    Where two give the same, the one with fewer instances, smaller
     batches and less delay is a little better.
     """
     gains = {
@@ -81,6 +83,8 @@ def better(one: Prediction, other: Prediction, situation: Situation) -> float:
         * gains[situation.goal](one.models[name], other.models[name])
         for name in names
     )
+    if situation.goal is Goal.LATENCY and names:
+        gain = _log_ratio(*(max(each.models[name].latency.mean for name in names) for each in (other, one)))
     if situation.goal is Goal.EFFICIENCY and one.utilization and other.utilization and other.utilization.mean > 0:
         gain = _log_ratio(other.utilization.mean, one.utilization.mean)
     return math.expm1(gain) - (_burden(one.configuration) - _burden(other.configuration))
@@ -106,23 +110,22 @@ def _utilization(
     predictions: Mapping[str, ModelPrediction], models: Sequence[Lane], visits: Sequence[Visit], situation: Situation
 ) -> Range | None:
     wanted = sum(one.device for one in predictions.values())
-    told = [
-        (
-            sum(
-                worked(model, visit.models[model.name], situation.cameras_of(model.name))
-                for model in models
-                if model.name in visit.models
-            ),
-            visit,
-        )
-        for visit in visits
-        if visit.utilization is not None
-    ]
+    told = [(_worked(models, visit, situation), visit) for visit in visits if visit.utilization is not None]
     if not told:
         return None
     # From what is nearest: monitors are not linear, and what a batch takes is not known exactly.
     had, seen = min(told, key=lambda entry: abs(entry[0] - wanted))
     return resources.utilization(seen, wanted, had)
+
+
+def _worked(models: Sequence[Lane], visit: Visit, situation: Situation) -> float:
+    if len(models) > 1:
+        return several.worked(models, visit, situation)
+    return sum(
+        worked(model, visit.models[model.name], situation.cameras_of(model.name))
+        for model in models
+        if model.name in visit.models
+    )
 
 
 def _host(predictions: Mapping[str, ModelPrediction], now: Visit | None) -> Range | None:

@@ -49,22 +49,19 @@ def refusal(prediction: Prediction, present: Prediction, situation: Situation, *
     """
     if not known(situation.limits.latency):
         return "the latency limit is no positive number"
+    broken = any(_breaks(model, situation.limits) for model in present.models.values())
     for name, model in prediction.models.items():
         now = present.models.get(name)
         # What stays as it is does not hinder another model's step.
         stays = now is not None and model.knobs == now.knobs and len(prediction.models) > 1
         found = (
             ("" if stays else _outside(name, model.knobs, situation) or _steps_outside(name, model.knobs, situation))
-            or _slow(name, model, now, situation.limits)
+            or ("" if broken and _bears(model, now, situation.limits) else _slow(name, model, now, situation.limits))
             or _tight(name, model, now)
         )
         if found:
             return found
-    spare = (
-        _RESCUE
-        if not tried and any(_breaks(model, situation.limits) for model in present.models.values())
-        else _NOT_WORSE
-    )
+    spare = _RESCUE if broken and not tried else _NOT_WORSE
     device, host = situation.limits.accelerator, situation.limits.host
     return (
         _over("the accelerator's utilisation", prediction.utilization, present.utilization, (device, spare))
@@ -124,6 +121,16 @@ def _slow(name: str, model: ModelPrediction, now: ModelPrediction | None, limits
         f"the latency of {name} may reach {model.latency.high * 1e3:.0f} ms, more than {MARGIN:.0%} of"
         f" {limits.latency * 1e3:.0f} ms"
     )
+
+
+def _bears(model: ModelPrediction, now: ModelPrediction | None, limits: Limits) -> bool:
+    """Return whether a model that keeps the objective may give to another that does not: expected to keep it, too.
+
+    The pod's objective is broken anyway, and what is not known of a model that always waits for another is much.
+    """
+    if now is None or _breaks(now, limits):
+        return False
+    return model.latency.mean <= max(SLOWER * limits.latency, min(limits.latency, now.latency.mean))
 
 
 def _relieves(model: ModelPrediction, now: ModelPrediction, limits: Limits) -> bool:

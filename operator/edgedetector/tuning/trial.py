@@ -130,11 +130,13 @@ def judged(state: State, trial: Trial, situation: Situation, now: float) -> Verd
     if trial.windows % BETWEEN and not over:
         return Verdict(End.NOT_YET)
     evidence = _evidence(state, trial, base)
-    curves = learn(evidence, situation.engines)
+    curves = learn(evidence, situation.engines, {name: situation.cameras_of(name) for name in situation.engines})
     ours = predict(trial.configuration, curves, evidence, situation, state.accepted)
     theirs = predict(state.accepted, curves, evidence, situation, state.accepted)
     measured = grounded(theirs, base, situation.limits.latency), grounded(ours, seen, situation.limits.latency)
     told = sentences.figures(*measured, trial.prediction, situation)
+    if taken := _takes_the_reserve(seen, base, visits.of(state.visits, situation.start), situation):
+        return Verdict(End.NO_GAIN, taken, told)
     return replace(_decided(trial, (ours, seen), (theirs, base), situation, over=over), figures=told)
 
 
@@ -179,8 +181,6 @@ def _decided(
     *,
     over: bool,
 ) -> Verdict:
-    if taken := _takes_the_reserve(one[1], other[1], situation):
-        return Verdict(End.NO_GAIN, taken)
     if trial.aim == Aim.RESCUE:
         return _rescued(one, other, situation, over=over)
     by = replace(situation, goal=Goal.LATENCY) if trial.aim == Aim.CURE else situation
@@ -212,11 +212,16 @@ def _at_the_end(
     return Verdict(End.KEEP, f"{_surely(measured)}, and more windows would not tell")
 
 
-def _takes_the_reserve(seen: Visit, base: Visit, situation: Situation) -> str:
-    """Return which headroom that the base leaves a configuration does not."""
-    limits = situation.limits
+def _takes_the_reserve(seen: Visit, base: Visit, start: Visit | None, situation: Situation) -> str:
+    """Return which headroom that the base leaves a configuration does not.
+
+    Of several models one may take of the accelerator what the start took and another gave back (`choice`).
+    """
+    limits, used = situation.limits, base.utilization
+    if start is not None and len(seen.models) > 1 and start.utilization is not None:
+        used = max(used or 0.0, start.utilization)
     for what, share, before, most in (
-        ("the accelerator's utilisation", seen.utilization, base.utilization, limits.accelerator),
+        ("the accelerator's utilisation", seen.utilization, used, limits.accelerator),
         ("the host's load", seen.host, base.host, limits.host),
     ):
         if share is not None and share > max(most, before or 0.0) * (1 + SLIGHT):

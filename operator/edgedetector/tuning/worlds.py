@@ -12,12 +12,6 @@ from edgedetector.tuning.curve import Curve
 from edgedetector.tuning.sharing import Sharing
 from edgedetector.tuning.window import Knobs
 
-_GAP: Final = 0.0003
-"""Seconds between two executions of an instance, in Triton: 0.4 ms on a slow host, less on others."""
-PREPARE: Final = 0.001
-"""Seconds that the detector needs for an image before its request is sent (docs/results/dataplane.md)."""
-WAY: Final = 0.0006
-"""Seconds of a request between detector and Triton, both ways, where no visit shows it (through shared memory)."""
 _LEFT: Final = 0.05
 """Share of the device's time that other models leave at least."""
 _NOTHING: Final = 1e-9
@@ -34,8 +28,8 @@ class Lane:
     demand: float
     taken: float = 0.0
     """Share of the device's time that the other models take."""
-    way: float = WAY
-    prepare: float = PREPARE
+    way: float = batcher.WAY
+    prepare: float = batcher.PREPARE
     interval: float = batcher.INTERVAL
     batch: int = 1
     """Images in a batch at most."""
@@ -124,7 +118,7 @@ def server(model: Lane, world: World) -> Server:
         contention=shared.contention,
         delay=max(0, knobs.max_queue_delay_microseconds) / 1e6,
         preferred=tuple(knobs.preferred_batch_sizes),
-        gap=_GAP,
+        gap=batcher.GAP,
         prepare=model.prepare,
         way=model.way,
         interval=model.interval,

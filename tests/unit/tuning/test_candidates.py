@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.tuning.truths import MODEL, Truth, situation
 
-from edgedetector.tuning.candidates import candidates, within
+from edgedetector.tuning.candidates import around, candidates, within
 from edgedetector.tuning.curve import Curves, learn
 from edgedetector.tuning.situation import Engine, Goal, Limits, Situation
 from edgedetector.tuning.window import Knobs
@@ -123,3 +123,15 @@ def test_of_two_models_one_changes_or_both_alike_or_an_instance_is_handed_over()
 
 def test_an_engine_without_a_batch_dimension_has_no_batches() -> None:
     assert {one.max_batch_size for one in knobs(Knobs(1, 0), situation(engine=Engine(0)))} == {0}
+
+
+def test_around_one_of_several_each_model_is_changed_by_itself() -> None:
+    start = {"first": Knobs(2, 1), "second": Knobs(1, 4, (), 2000)}
+    where = Situation(start, {"first": Engine(4), "second": Engine(8)}, limits=Limits(max_instances=3))
+    found = list(around(start, where, Curves()))
+    assert all((one["first"] == start["first"]) != (one["second"] == start["second"]) for one in found)
+    assert {"first": Knobs(3, 4), "second": start["second"]} in found
+    assert {"first": start["first"], "second": Knobs(2, 8, (), 2000)} in found
+    assert {"first": start["first"], "second": Knobs(2, 1)} in found
+    for one in found:
+        assert all(one[name] == within(one[name], where.engines[name], where.limits) for name in one)

@@ -1,0 +1,111 @@
+"""Several models on one device: each as alone where there is room, all slower where there is none, and told apart."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgedetector.tuning import batcher, together
+from edgedetector.tuning.batcher import Server
+from edgedetector.tuning.curve import learn
+from edgedetector.tuning.evidence import ModelVisit, Visit
+from edgedetector.tuning.situation import Engine
+from edgedetector.tuning.window import BatchTime, Knobs
+
+
+def server(each: float = 0.004, largest: int = 4, instances: int = 1, part: float = 0.6) -> Server:
+    seconds = [0.003 + each * size for size in range(1, largest + 1)]
+    apart, alone = tuple((1 - part) * one for one in seconds), tuple(part * one for one in seconds)
+    return Server(instances, apart, alone, prepare=batcher.PREPARE, way=batcher.WAY, gap=batcher.GAP)
+
+
+@settings(max_examples=8)
+@given(st.sampled_from([10.0, 50.0, 150.0, 400.0]), st.integers(1, 3))
+def test_one_model_is_served_as_alone(rate: float, instances: int) -> None:
+    one = server(instances=instances)
+    assert together.passages((one,), (rate,)) == (batcher.passage(one, rate),)
+
+
+def test_where_there_is_room_a_model_hardly_notices_another() -> None:
+    little, alone = together.passages((server(), server()), (2.0, 20.0)), batcher.passage(server(), 20.0)
+    assert little[1].mean == pytest.approx(alone.mean, rel=0.1)
+
+
+def test_two_alike_have_half_each() -> None:
+    one = server(part=1.0)
+    both = together.capacity((one, one), (50.0, 50.0), (0.2, 0.2), 99)
+    assert both * 50.0 == pytest.approx(0.5 * batcher.capacity(one, 0.1), rel=0.1)
+
+
+def test_two_that_hide_each_others_way_have_more_than_half() -> None:
+    both = together.capacity((server(), server()), (50.0, 50.0), (0.1, 0.1), 99)
+    assert 0.7 * batcher.capacity(server(), 0.1) < both * 50.0
+
+
+@settings(max_examples=8)
+@given(st.floats(0.5, 3.0), st.sampled_from([0.03, 0.06, 0.2]))
+def test_more_time_allows_more(times: float, bound: float) -> None:
+    servers, demands = (server(), server(0.008)), (30.0, 30.0 * times)
+    few, many = (together.capacity(servers, demands, (one, one), 99) for one in (bound, 1.5 * bound))
+    assert few <= many * 1.02
+
+
+def test_where_no_image_is_quick_enough_nothing_can_be_served() -> None:
+    assert together.capacity((server(), server()), (10.0, 10.0), (0.1, 0.005), 99) == 0.0
+
+
+def shown(servers: tuple[Server, ...], rates: tuple[float, ...]) -> Visit:
+    """Return what statistics show of servers that serve these rates, or as much of them as they can."""
+    models = {}
+    runs = together.served(servers, rates, 2000)
+    for name, one, rate, run in zip(("first", "second"), servers, rates, runs, strict=True):
+        sizes: dict[int, list[float]] = {}
+        for size, seconds in run.executed:
+            sizes.setdefault(size, []).append(seconds)
+        batches = {size: BatchTime(len(all_), sum(all_) / len(all_)) for size, all_ in sorted(sizes.items())}
+        done = len(run.latencies) / run.end
+        busy = run.passage(99).busy
+        models[name] = ModelVisit(Knobs(one.instances, one.largest), batches, rate, done, busy)
+    return Visit(models, 60.0, 1000.0, sum(run.device / run.end for run in runs), windows=6, spread=0.02)
+
+
+def test_what_always_waits_for_larger_batches_is_not_taken_for_dear() -> None:
+    servers = (server(0.005, 16), server(0.005, 1))
+    visit = shown(servers, (300.0, 200.0))
+    seen = visit.models["second"].batches[1].seconds
+    assert seen > 5 * 0.008
+    curves = learn([visit], {"first": Engine(16), "second": Engine(16)})
+    told = curves.of("second").seconds(1)
+    assert 0.5 * 0.008 < told.mean < 2 * 0.008
+    assert told.low < 0.008 < told.high
+    assert curves.of("first").seconds(16).mean == pytest.approx(0.083, rel=0.2)
+
+
+@settings(max_examples=8)
+@given(st.sampled_from([0.002, 0.004, 0.01]), st.floats(0.4, 0.8))
+def test_costs_are_told_apart_where_there_is_room(each: float, part: float) -> None:
+    servers = (server(0.004, 4, part=part), server(each, 4, part=part))
+    visit = shown(servers, (40.0, 30.0))
+    curves = learn([visit], {"first": Engine(4), "second": Engine(4)})
+    for name, one in zip(("first", "second"), servers, strict=True):
+        seconds = one.apart[0] + one.alone[0]
+        assert curves.of(name).seconds(1).mean == pytest.approx(seconds, rel=0.15)
+    assert curves.of("first").part.low <= part <= curves.of("first").part.high
+
+
+def test_figures_that_are_no_numbers_tell_nothing() -> None:
+    visit = shown((server(), server()), (40.0, 30.0))
+    spoilt = Visit(
+        {
+            **visit.models,
+            "second": ModelVisit(Knobs(1, 4), {1: BatchTime(5, math.nan), 2: BatchTime(9, math.inf)}, 30.0, math.nan),
+        },
+        60.0,
+        1000.0,
+    )
+    curves = learn([spoilt], {"first": Engine(4), "second": Engine(4)})
+    assert math.isfinite(curves.of("first").seconds(2).mean)
+    assert learn([visit, spoilt], {"first": Engine(4), "second": Engine(4)}).of("second").costs

@@ -87,17 +87,18 @@ def _options(now: Knobs, engine: Engine, situation: Situation, curve: Curve) -> 
         return
     base = within(now, engine, limits)
     sizes, delays = _sizes(base, engine, curve), _delays(situation)
+    most = _furthest(sizes, situation, curve)
     yield base
     for count in counts:
         yield Knobs(count, base.max_batch_size, base.preferred_batch_sizes, base.max_queue_delay_microseconds)
     for delay in delays:
-        if _foreseen(base.max_batch_size, delay, base, curve):
+        if _foreseen(base.max_batch_size, delay, base, most):
             yield Knobs(base.instances, base.max_batch_size, base.preferred_batch_sizes, delay)
     preferred = tuple(sorted({*engine.preferred, *curve.dips()}))
     for count, size, delay in product(counts, sizes, delays):
         if size <= 1 and delay > 0:
             continue  # Nothing to wait for.
-        if not _foreseen(size, delay, base, curve):
+        if not _foreseen(size, delay, base, most):
             continue
         yield Knobs(count, size, (), delay)
         hints = tuple(hint for hint in preferred if 1 < hint <= size)
@@ -105,12 +106,35 @@ def _options(now: Knobs, engine: Engine, situation: Situation, curve: Curve) -> 
             yield Knobs(count, size, hints, delay)
 
 
-def _foreseen(size: int, delay: int, now: Knobs, curve: Curve) -> bool:
-    """Return whether a delay joins no larger batches than were seen.
+def _foreseen(size: int, delay: int, now: Knobs, most: int) -> bool:
+    """Return whether a delay joins no larger batches than `most`.
 
     It makes them come up at the present load, and of what was never seen a cliff may break the objective at once.
     """
-    return delay <= now.max_queue_delay_microseconds or not curve.measured or size <= curve.measured[-1]
+    return delay <= now.max_queue_delay_microseconds or size <= most
+
+
+def reaches_out(configuration: Configuration, present: Configuration, curves: Curves) -> bool:
+    """Return whether a longer delay joins larger batches than were seen."""
+    return any(
+        not _foreseen(knobs.joined, knobs.max_queue_delay_microseconds, present[name], measured[-1])
+        for name, knobs in configuration.items()
+        if name in present and (measured := curves.of(name).measured)
+    )
+
+
+def _furthest(sizes: Sequence[int], situation: Situation, curve: Curve) -> int:
+    """Return the largest batch that a delay may join: the largest seen, or the next one where waiting may be wanted.
+
+    One size at a time, each a step that tells what the next one costs; how dear it may be is bounded (`Curve.dearer`).
+    Where capacity is wanted, the load itself brings larger batches up, and no step is spent on them.
+    """
+    if not curve.measured:
+        return max(sizes)
+    largest = curve.measured[-1]
+    if situation.goal is Goal.THROUGHPUT:
+        return largest
+    return min((size for size in sizes if size > largest), default=largest)
 
 
 def _sizes(now: Knobs, engine: Engine, curve: Curve) -> Sequence[int]:

@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 from itertools import islice
 from typing import Final
 
 from edgedetector.tuning import memory, sentences, visits
-from edgedetector.tuning.candidates import candidates
-from edgedetector.tuning.curve import learn
+from edgedetector.tuning.candidates import candidates, reaches_out
+from edgedetector.tuning.curve import Curves, learn
 from edgedetector.tuning.evidence import ModelVisit, Prediction, Range
 from edgedetector.tuning.gain import WORTH, gain, saturated
 from edgedetector.tuning.lane import lanes, late
@@ -86,9 +87,14 @@ class Nothing:
 def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     """Return what to try next from the accepted configuration."""
     curves = learn(state.visits, situation.engines)
+    dearer = Curves({name: curve.dearer() for name, curve in curves.models.items()})
 
-    def expect(configuration: Configuration) -> Prediction:
-        return predict(configuration, curves, state.visits, situation, state.accepted)
+    def expect(configuration: Configuration, *, rough: bool = False) -> Prediction:
+        found = predict(configuration, curves, state.visits, situation, state.accepted, rough=rough)
+        if not reaches_out(configuration, state.accepted, curves):
+            return found
+        worst = predict(configuration, dearer, state.visits, situation, state.accepted, rough=rough)
+        return _no_quicker(found, worst)
 
     present = expect(state.accepted)
     if cure := _cure(situation, present, [(c, expect(c)) for c in _shorter(state, situation, now)]):
@@ -102,10 +108,7 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     if recalled is not None:
         allowed = [recalled, *(c for c in allowed if c != recalled)]
 
-    def glance(configuration: Configuration) -> Prediction:
-        return predict(configuration, curves, state.visits, situation, state.accepted, rough=True)
-
-    looked = _looked_at(allowed, by, present, recalled, glance=glance, expect=expect)
+    looked = _looked_at(allowed, by, present, recalled, glance=partial(expect, rough=True), expect=expect)
     safe = [(c, p) for c, p in looked if not refusal(p, present, situation)]
     if broken(state, situation):
         # What no configuration can keep is the user's to change: a rescue would be one without an end.
@@ -116,6 +119,15 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     frail = _frail([late(model, state.visits, situation, PAUSE) for model in
                     lanes(state.accepted, curves, state.visits, situation)], situation)  # fmt: skip
     return _most_promising(situation, present, safe, recalled, frail=frail) or Nothing(present)
+
+
+def _no_quicker(found: Prediction, worst: Prediction) -> Prediction:
+    """Return a prediction whose latencies may reach what is expected of them in the worst case."""
+    models = {
+        name: replace(one, latency=replace(one.latency, high=max(one.latency.high, worst.models[name].latency.mean)))
+        for name, one in found.models.items()
+    }
+    return replace(found, models=models)
 
 
 def _frail(found: Sequence[float], situation: Situation) -> bool:

@@ -52,11 +52,12 @@ def around(configuration: Configuration, situation: Situation, curves: Curves) -
     counts = range(max(1, limits.min_instances), limits.max_instances + 1)
     for name in sorted(name for name in configuration if name in situation.engines):
         base, engine = configuration[name], situation.engines[name]
-        for count, size in product(counts, _sizes(base, engine, curves.of(name))):
-            changed = within(
-                Knobs(count, size, (), base.max_queue_delay_microseconds if size > 1 else 0), engine, limits
-            )
-            if changed != base and _foreseen(size, changed.max_queue_delay_microseconds, base, curves.of(name)):
+        sizes = _sizes(base, engine, curves.of(name))
+        most = _furthest(sizes, situation, curves.of(name))
+        for count, size in product(counts, sizes):
+            delay = base.max_queue_delay_microseconds if size > 1 else 0
+            changed = within(Knobs(count, size, (), delay, base.post_processing), engine, limits)
+            if changed != base and _foreseen(size, changed.max_queue_delay_microseconds, base, most):
                 yield {**configuration, name: changed}
 
 
@@ -96,7 +97,9 @@ def _together(present: Configuration, names: Sequence[str], situation: Situation
         alike = {
             name: present[name]
             if situation.engines[name].fixed_batch
-            else within(Knobs(count, size), situation.engines[name], limits)
+            else within(
+                Knobs(count, size, post_processing=present[name].post_processing), situation.engines[name], limits
+            )
             for name in names
         }
         yield {**present, **alike}
@@ -112,17 +115,18 @@ def _options(now: Knobs, engine: Engine, situation: Situation, curve: Curve) -> 
     sizes, delays = _sizes(base, engine, curve), _delays(situation)
     if len(situation.engines) > 1 and situation.goal is Goal.THROUGHPUT:
         delays = [delay for delay in delays if delay in _FEWER_DELAYS]
+    most = _furthest(sizes, situation, curve)
     yield base
     for count in counts:
         yield Knobs(count, base.max_batch_size, base.preferred_batch_sizes, base.max_queue_delay_microseconds)
     for delay in delays:
-        if _foreseen(base.max_batch_size, delay, base, curve):
+        if _foreseen(base.max_batch_size, delay, base, most):
             yield Knobs(base.instances, base.max_batch_size, base.preferred_batch_sizes, delay)
     preferred = tuple(sorted({*engine.preferred, *curve.dips()}))
     for count, size, delay in product(counts, sizes, delays):
         if size <= 1 and delay > 0:
             continue  # Nothing to wait for.
-        if not _foreseen(size, delay, base, curve):
+        if not _foreseen(size, delay, base, most):
             continue
         yield Knobs(count, size, (), delay)
         hints = tuple(hint for hint in preferred if 1 < hint <= size)
@@ -130,12 +134,35 @@ def _options(now: Knobs, engine: Engine, situation: Situation, curve: Curve) -> 
             yield Knobs(count, size, hints, delay)
 
 
-def _foreseen(size: int, delay: int, now: Knobs, curve: Curve) -> bool:
-    """Return whether a delay joins no larger batches than were seen.
+def _foreseen(size: int, delay: int, now: Knobs, most: int) -> bool:
+    """Return whether a delay joins no larger batches than `most`.
 
     It makes them come up at the present load, and of what was never seen a cliff may break the objective at once.
     """
-    return delay <= now.max_queue_delay_microseconds or not curve.measured or size <= curve.measured[-1]
+    return delay <= now.max_queue_delay_microseconds or size <= most
+
+
+def reaches_out(configuration: Configuration, present: Configuration, curves: Curves) -> bool:
+    """Return whether a longer delay joins larger batches than were seen."""
+    return any(
+        not _foreseen(knobs.joined, knobs.max_queue_delay_microseconds, present[name], measured[-1])
+        for name, knobs in configuration.items()
+        if name in present and (measured := curves.of(name).measured)
+    )
+
+
+def _furthest(sizes: Sequence[int], situation: Situation, curve: Curve) -> int:
+    """Return the largest batch that a delay may join: the largest seen, or the next one where waiting may be wanted.
+
+    One size at a time, each a step that tells what the next one costs; how dear it may be is bounded (`Curve.dearer`).
+    Where capacity is wanted, the load itself brings larger batches up, and no step is spent on them.
+    """
+    if not curve.measured:
+        return max(sizes)
+    largest = curve.measured[-1]
+    if situation.goal is Goal.THROUGHPUT:
+        return largest
+    return min((size for size in sizes if size > largest), default=largest)
 
 
 def _sizes(now: Knobs, engine: Engine, curve: Curve) -> Sequence[int]:

@@ -15,8 +15,8 @@ from itertools import islice
 from typing import Final
 
 from edgedetector.tuning import memory, post_processing, sentences, visits
-from edgedetector.tuning.candidates import around, candidates
-from edgedetector.tuning.curve import learn
+from edgedetector.tuning.candidates import around, candidates, reaches_out
+from edgedetector.tuning.curve import Curves, learn
 from edgedetector.tuning.evidence import ModelVisit, Prediction, Range
 from edgedetector.tuning.gain import WORTH, gain, saturated
 from edgedetector.tuning.hindrance import hindrance
@@ -95,9 +95,14 @@ class Nothing:
 def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     """Return what to try next from the accepted configuration."""
     curves = learn(state.visits, situation.engines, {name: situation.cameras_of(name) for name in situation.engines})
+    dearer = Curves({name: curve.dearer() for name, curve in curves.models.items()})
 
-    def expect(configuration: Configuration) -> Prediction:
-        return predict(configuration, curves, state.visits, situation, state.accepted)
+    def expect(configuration: Configuration, *, rough: bool = False) -> Prediction:
+        found = predict(configuration, curves, state.visits, situation, state.accepted, rough=rough)
+        if not reaches_out(configuration, state.accepted, curves):
+            return found
+        worst = predict(configuration, dearer, state.visits, situation, state.accepted, rough=rough)
+        return _no_quicker(found, worst)
 
     present = _reserved(expect(state.accepted), state, situation)
     if cure := _cure(situation, present, [(c, expect(c)) for c in _shorter(state, situation, now)]):
@@ -116,7 +121,7 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
         allowed = [recalled, *(c for c in allowed if c != recalled)]
 
     def glance(configuration: Configuration) -> Prediction:
-        found = predict(configuration, curves, state.visits, situation, state.accepted, rough=True)
+        found = expect(configuration, rough=True)
         return _reserved(found, state, situation) if configuration == state.accepted else found
 
     def beside(configuration: Configuration) -> list[Configuration]:
@@ -155,6 +160,15 @@ def _reserved(present: Prediction, state: State, situation: Situation) -> Predic
         return present
     most = max(used.mean, started.utilization)
     return replace(present, utilization=replace(used, mean=most, high=max(most, used.high)))
+
+
+def _no_quicker(found: Prediction, worst: Prediction) -> Prediction:
+    """Return a prediction whose latencies may reach what is expected of them in the worst case."""
+    models = {
+        name: replace(one, latency=replace(one.latency, high=max(one.latency.high, worst.models[name].latency.mean)))
+        for name, one in found.models.items()
+    }
+    return replace(found, models=models)
 
 
 def _frail(found: Sequence[float], situation: Situation) -> bool:

@@ -29,6 +29,9 @@ _OFF_STRETCH: Final = 0.08
 """Relative error of the stretch for each instance that a visit had more or less than what is asked for."""
 _CLIFF: Final = 1.25
 """How much dearer an image may be in four times the largest measured size: the working set may leave fast memory."""
+_DEAREST: Final = 3.0
+"""Times an image of the largest measured size that a further one may cost: beyond fast memory, or padded up to the next
+compiled size. An assumption, not a measurement: a batch that as a whole takes twice as long is about within it."""
 _LIKELY: Final = 0.3
 """Of a cliff that is expected: costs jump up at some size, and never down."""
 _OFF_COMPANY: Final = 0.25
@@ -120,6 +123,15 @@ class Curve:
     def per_image(self, size: int) -> float:
         """Return the mean seconds an image in a batch of `size`, alone."""
         return self.seconds(size).mean / size
+
+    def dearer(self) -> Curve:
+        """Return the curve with what was never seen as dear as it can be: each further image up to `_DEAREST` times."""
+        largest = self.measured[-1] if self.measured else self.largest
+        costs = [
+            cost if size <= largest else _at_most(cost, self.costs[largest - 1], size / largest)
+            for size, cost in enumerate(self.costs, 1)
+        ]
+        return replace(self, costs=tuple(costs))
 
     def dips(self) -> tuple[int, ...]:
         """Return measured sizes above 1 after which an image becomes dearer, ascending."""
@@ -255,6 +267,12 @@ def _ends(part: Range, contention: Range) -> tuple[Sharing, Sharing, Sharing]:
         Sharing(part.mean, contention.mean),
         Sharing(part.high, contention.high),
     )
+
+
+def _at_most(cost: Cost, seen: Cost, larger: float) -> Cost:
+    """Return a cost that is surely not exceeded, of a batch `larger` times as large as the largest that was seen."""
+    most = max(cost.high, seen.mean + math.log1p(_DEAREST * (larger - 1.0)))
+    return replace(seen, mean=most, high=max(most, seen.high))
 
 
 def _log_line(steepness: float, size: int) -> float:

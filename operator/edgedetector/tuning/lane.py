@@ -88,14 +88,15 @@ def outcome(model: Lane, visits: Sequence[Visit], situation: Situation, *, rough
     Parameters
     ----------
     rough
-        From few frames, and of the capacity only what is expected: a tenth of the time.
+        Of the capacity only what is expected, and if that is what is wanted from few frames: a tenth of the time.
     """
     if not model.curve.costs:
         return _nothing(model)
     percentile, bound = situation.limits.percentile, situation.limits.latency
     anchor = _anchor(model, visits, situation)
     ends = anchor.possible(model, worlds(model), percentile)
-    frames = ROUGH if rough else batcher.FRAMES
+    # Where the latency at the present load decides, few frames would refuse what is safe, and rank by luck.
+    frames = ROUGH if rough and situation.goal is Goal.THROUGHPUT else batcher.FRAMES
     corrections = [anchor.correction(model, world, percentile, frames) for world in ends]
     slowest = [
         one.applied(batcher.passage(server(model, world), anchor.surge * model.demand, percentile, frames).latency)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.tuning.truths import MODEL, Truth, situation
 
-from edgedetector.tuning.candidates import around, candidates, within
+from edgedetector.tuning.candidates import around, candidates, reaches_out, within
 from edgedetector.tuning.curve import Curves, learn
 from edgedetector.tuning.situation import Engine, Goal, Limits, Situation
 from edgedetector.tuning.window import Knobs
@@ -96,13 +97,33 @@ def test_only_where_efficiency_is_wanted_long_delays_are_offered() -> None:
     assert longest == {Goal.EFFICIENCY: 50_000, Goal.THROUGHPUT: 5000, Goal.LATENCY: 0}
 
 
-def test_a_longer_delay_comes_with_batches_that_were_seen_only() -> None:
-    """It makes them come up at the present load: one of 8 beyond a cliff at 6 took 80 ms of 76 at once."""
+@pytest.mark.parametrize(("goal", "largest"), [(Goal.THROUGHPUT, 6), (Goal.EFFICIENCY, 8)])
+def test_a_longer_delay_comes_with_batches_that_were_seen_or_the_next_size(goal: Goal, largest: int) -> None:
+    """It makes them come up at the present load: one of 8 beyond a cliff at 6 took 80 ms of 76 at once.
+
+    So one size at a time, bounded (`reaches_out`), and only where waiting can be what is wanted.
+    """
     curves = learn([Truth().visit(Knobs(2, 16), sizes=[1, 2, 4, 6])], {MODEL: Engine(16)})
-    where = situation(engine=Engine(16), goal=Goal.EFFICIENCY)
+    where = situation(engine=Engine(16), goal=goal)
     waiting = [one for one in knobs(Knobs(2, 16), where, curves) if one.max_queue_delay_microseconds > 0]
-    assert max(one.max_batch_size for one in waiting) == 6
+    assert max(one.max_batch_size for one in waiting) == largest
     assert any(one.max_batch_size == 16 for one in knobs(Knobs(1, 8), where, curves))
+
+
+@pytest.mark.parametrize(
+    ("step", "out"),
+    [
+        (Knobs(1, 4, (), 1000), False),
+        (Knobs(1, 6, (), 1000), True),
+        (Knobs(1, 6), False),
+        (Knobs(1, 8, (2, 4), 1000), True),
+    ],
+)
+def test_a_step_reaches_out_that_waits_for_more_than_was_seen(step: Knobs, *, out: bool) -> None:
+    curves = learn([Truth().visit(Knobs(1, 8), sizes=[1, 2, 4])], {MODEL: Engine(8)})
+    assert reaches_out({MODEL: step}, {MODEL: Knobs(1, 8)}, curves) is out
+    assert not reaches_out({MODEL: step}, {MODEL: Knobs(1, 8, (), 1000)}, curves)
+    assert not reaches_out({MODEL: step}, {MODEL: Knobs(1, 8)}, Curves())
 
 
 def test_a_fixed_batch_stays() -> None:

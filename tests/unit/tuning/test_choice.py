@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import pytest
 from judge import harness, servers
-from tests.unit.tuning.truths import MODEL, situation
+from tests.unit.tuning.truths import EPOCH, MODEL, Truth, situation
 
 from edgedetector.tuning import choice, sentences
 from edgedetector.tuning.decision import Kind
 from edgedetector.tuning.evidence import ModelPrediction, Prediction, Range
 from edgedetector.tuning.hindrance import ALIKE, FRAIL, hindrance
 from edgedetector.tuning.lessons import Lesson
-from edgedetector.tuning.situation import Engine, Limits, Situation
+from edgedetector.tuning.record import State
+from edgedetector.tuning.situation import Engine, Goal, Limits, Situation
 from edgedetector.tuning.window import Knobs
 
 NOW, MORE = Knobs(1, 4), Knobs(2, 4)
@@ -113,3 +114,17 @@ def test_a_step_that_is_safe_and_not_made_says_why() -> None:
     more = replace(made(MORE, 99.0, 160.0), memory=known, change_memory=known, memory_total=7e8)
     assert offered(more, now, frail=True).endswith(FRAIL)
     assert offered(more, now).endswith(ALIKE)
+
+
+@pytest.mark.parametrize(("limit", "tried"), [(0.1, True), (0.07, False)])
+def test_a_batch_that_was_never_seen_is_waited_for_where_its_worst_keeps_the_objective(
+    limit: float, *, tried: bool
+) -> None:
+    """Frames in batches of two are expected to take 34 ms, 39 at most, and 81 should the second image cost thrice."""
+    limits = Limits(limit, max_instances=1)
+    where = situation(Knobs(1, 8), limits=limits, goal=Goal.EFFICIENCY, engine=Engine(8), coexisting=True)
+    seen = Truth(0.008, 0.004).visit(Knobs(1, 8), use=0.45, latency=0.03, memory=6e8, total=8e9)
+    found = choice.choose(State(visits=(seen,), accepted={MODEL: Knobs(1, 8)}), where, EPOCH)
+    assert isinstance(found, choice.Choice) is tried
+    if isinstance(found, choice.Choice):
+        assert found.configuration[MODEL] == Knobs(1, 2, (), 5000)

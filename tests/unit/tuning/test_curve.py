@@ -160,3 +160,24 @@ def test_what_is_no_duration_is_not_learnt(seconds: float) -> None:
 def test_sizes_above_the_compiled_one_are_not_believed() -> None:
     visit = Visit({MODEL: ModelVisit(Knobs(), {10**9: BatchTime(100, 0.01)}, busy=0.5)}, 60.0, EPOCH)
     assert curve(visit).largest == 0
+
+
+@given(LINES, SIZES)
+def test_the_dearest_curve_differs_in_what_was_not_seen_only(truth: Truth, sizes: list[int]) -> None:
+    found = curve(truth.visit(Knobs(1, 32), sizes=sizes))
+    dearer, largest = found.dearer(), sizes[-1]
+    for size in range(1, 33):
+        if size <= largest:
+            assert dearer.costs[size - 1] == found.costs[size - 1]
+        else:
+            most = found.seconds(largest).mean * (1 + 3 * (size - largest) / largest)
+            assert dearer.seconds(size).mean >= max(0.99 * most, found.seconds(size).high * 0.99)
+
+
+@pytest.mark.parametrize("dearer", [1.5, 2.5, 3.0])
+def test_the_dearest_curve_holds_images_beyond_a_cliff(dearer: float) -> None:
+    """Behind the largest size that was seen, each further image takes so many times as long."""
+    truth = Truth()
+    found = curve(truth.visit(Knobs(1, 32), sizes=[1, 2, 4])).dearer()
+    for size in range(5, 33):
+        assert truth.alone(4) + dearer * truth.each * (size - 4) <= found.seconds(size).mean * 1.01

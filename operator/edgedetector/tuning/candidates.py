@@ -53,9 +53,8 @@ def around(configuration: Configuration, situation: Situation, curves: Curves) -
     for name in sorted(name for name in configuration if name in situation.engines):
         base, engine = configuration[name], situation.engines[name]
         for count, size in product(counts, _sizes(base, engine, curves.of(name))):
-            changed = within(
-                Knobs(count, size, (), base.max_queue_delay_microseconds if size > 1 else 0), engine, limits
-            )
+            delay = base.max_queue_delay_microseconds if size > 1 else 0
+            changed = within(Knobs(count, size, (), delay, post_processing=base.post_processing), engine, limits)
             if changed != base and _foreseen(size, changed.max_queue_delay_microseconds, base, curves.of(name)):
                 yield {**configuration, name: changed}
 

@@ -180,7 +180,10 @@ def _side_by_side(
         return {}
     known = untangled.untangled(shown)
     return {
-        name: _from_line(line, known, engines[name], link.an_image(name, visits, engines[name].tensors))
+        name: replace(
+            _from_line(line, known, engines[name], link.an_image(name, visits, engines[name].tensors)),
+            steps=post_processing.learn(name, visits),
+        )
         for name, line in zip(names, known.lines, strict=True)
     }
 

@@ -156,3 +156,9 @@ def test_around_one_of_several_each_model_is_changed_by_itself() -> None:
     assert {"first": start["first"], "second": Knobs(2, 1)} in found
     for one in found:
         assert all(one[name] == within(one[name], where.engines[name], where.limits) for name in one)
+
+
+def test_around_one_of_several_post_processing_keeps_its_instances() -> None:
+    start = {"first": Knobs(2, 1, post_processing=2), "second": Knobs(1, 4)}
+    where = Situation(start, {"first": Engine(4), "second": Engine(8)}, limits=Limits(max_post_processing=3))
+    assert {one["first"].post_processing for one in around(start, where, Curves())} == {2}

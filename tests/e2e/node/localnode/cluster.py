@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable
@@ -78,7 +79,7 @@ def delete_locked(cluster: paths.Cluster) -> None:
         sandbox.destroy(cluster)
         if cluster.home.exists():
             shutil.rmtree(cluster.home)
-        if paths.state().exists() and not any(paths.state().iterdir()):
+        with contextlib.suppress(OSError):  # there is another cluster, or one is made at this moment
             paths.state().rmdir()
 
 

@@ -49,7 +49,7 @@ class Trial:
     late: int = 0
     """Windows in a row that broke the latency objective."""
     aim: str = "gain"
-    """What it is for (`choice.Aim`)."""
+    """What it is for (`promise.Aim`)."""
     control: Visit | None = None
     """What the other replicas showed of the accepted configuration at the same time."""
     demand: Mapping[str, float] = field(default_factory=dict)

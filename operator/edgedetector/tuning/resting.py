@@ -8,10 +8,12 @@ from dataclasses import replace
 from typing import Final
 
 from edgedetector.tuning import memory, sentences, transitions, trial, visits
-from edgedetector.tuning.choice import Aim, Choice, Nothing, broken, choose
+from edgedetector.tuning.choice import choose
 from edgedetector.tuning.decision import Decision, Kind, Report
 from edgedetector.tuning.evidence import Visit
+from edgedetector.tuning.promise import Aim, Choice, Nothing
 from edgedetector.tuning.record import Best, Recommendation, State
+from edgedetector.tuning.rescue import broken
 from edgedetector.tuning.situation import Mode, Situation
 from edgedetector.tuning.transitions import Move
 from edgedetector.tuning.trouble import SILENCE, blindness

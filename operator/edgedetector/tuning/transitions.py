@@ -14,9 +14,9 @@ from dataclasses import replace
 from typing import Final
 
 from edgedetector.tuning import memory, visits
-from edgedetector.tuning.choice import Choice
 from edgedetector.tuning.decision import Decision, Kind
 from edgedetector.tuning.evidence import Visit
+from edgedetector.tuning.promise import Choice
 from edgedetector.tuning.record import Kept, State, Trial
 from edgedetector.tuning.window import Configuration
 

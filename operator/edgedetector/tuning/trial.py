@@ -12,12 +12,13 @@ from enum import StrEnum
 from typing import Final
 
 from edgedetector.tuning import memory, sentences, visits
-from edgedetector.tuning.choice import RELIEF, Aim
 from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelVisit, Prediction, Range, Visit
 from edgedetector.tuning.gain import WORTH, gain, grounded, half_width, measured_gain, saturated
 from edgedetector.tuning.prediction import predict
+from edgedetector.tuning.promise import Aim
 from edgedetector.tuning.record import State, Trial
+from edgedetector.tuning.rescue import RELIEF
 from edgedetector.tuning.safety import SLOWER
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import LADDER, ModelWindow, Window

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from edgedetector.tuning import probing, transitions, visits
-from edgedetector.tuning.choice import within
+from edgedetector.tuning.allowed import within
 from edgedetector.tuning.decision import Decision, Kind, Report
 from edgedetector.tuning.record import State, bounded
 from edgedetector.tuning.resting import ASTRAY, rested

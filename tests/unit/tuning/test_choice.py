@@ -8,7 +8,7 @@ import pytest
 from judge import harness, servers
 from tests.unit.tuning.truths import EPOCH, MODEL, Truth, situation
 
-from edgedetector.tuning import choice, sentences
+from edgedetector.tuning import choice, rescue, sentences
 from edgedetector.tuning.decision import Kind
 from edgedetector.tuning.evidence import ModelPrediction, Prediction, Range
 from edgedetector.tuning.hindrance import ALIKE, FRAIL, hindrance
@@ -74,7 +74,7 @@ def test_a_rescue_is_expected_to_serve_as_much_or_to_keep_the_objective(
     served: float, seconds: float, *, tried: bool, helps: bool
 ) -> None:
     now = overloaded(100.0, 0.4)
-    assert choice._helps(overloaded(served, seconds), now, situation(NOW, latency=0.1), tried=tried) is helps
+    assert rescue.helps(overloaded(served, seconds), now, situation(NOW, latency=0.1), tried=tried) is helps
 
 
 def test_a_gain_is_less_where_what_is_like_it_disappointed() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edgedetector.api.observation import bound
-from edgedetector.tuning import choice, memory, resources, sharing, visits
+from edgedetector.tuning import memory, rescue, resources, sharing, visits
 from edgedetector.tuning.capacity import measured
 from edgedetector.tuning.curve import learn
 from edgedetector.tuning.decision import Report
@@ -36,7 +36,7 @@ def test_what_was_seen_of_full_batches_alone_does_not_say_that_nothing_can_be_qu
     state = State(accepted={"people": knobs}, visits=(Visit({"people": seen}, 60.0, 0.0, windows=6),))
     situation = Situation({"people": knobs}, {"people": Engine(8)}, limits=Limits(latency=0.05))
     present = Prediction({"people": ModelPrediction(Range(1, 1, 1), Range(0.2, 0.2, 0.2), 1.0, 8.0, knobs)})
-    assert "no configuration can" not in choice._hopeless(state, situation, [], present)
+    assert "no configuration can" not in rescue.hopeless(state, situation, [], present)
 
 
 def test_a_clock_that_was_years_ahead_denies_nothing_for_years() -> None:

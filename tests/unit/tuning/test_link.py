@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from tests.unit.tuning.truths import EPOCH, MODEL, situation
 
 from edgedetector.tuning import link
-from edgedetector.tuning.choice import Choice, Nothing, choose
+from edgedetector.tuning.choice import choose
 from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelVisit, Prediction, Range, Visit
 from edgedetector.tuning.prediction import predict
+from edgedetector.tuning.promise import Choice, Nothing
 from edgedetector.tuning.record import State
 from edgedetector.tuning.situation import Engine, Limits, Situation
 from edgedetector.tuning.window import BatchTime, Knobs

@@ -13,7 +13,7 @@ from tests.unit.tuning.truths import EPOCH, MODEL, Truth, situation
 
 from edgedetector.api import names
 from edgedetector.api.wire import from_json, to_json
-from edgedetector.tuning import choice, footprint, post_processing, resources, sentences, visits
+from edgedetector.tuning import allowed, footprint, post_processing, promise, resources, sentences, visits
 from edgedetector.tuning.batcher import Server, capacity, passage
 from edgedetector.tuning.candidates import candidates
 from edgedetector.tuning.capacity import measured
@@ -221,7 +221,7 @@ def test_of_two_that_serve_alike_the_one_with_fewer_instances_is_better() -> Non
     lean, rich = (expected(Knobs(1, 1, post_processing=count), found) for count in (3, 4))
     same = replace(rich, models={MODEL: replace(rich.models[MODEL], capacity=lean.models[MODEL].capacity)})
     assert better(lean, same, WHERE) > 0
-    assert choice._modesty({MODEL: Knobs(1, 1, post_processing=3)}) > choice._modesty(
+    assert promise._modesty({MODEL: Knobs(1, 1, post_processing=3)}) > promise._modesty(
         {MODEL: Knobs(1, 1, post_processing=4)}
     )
 
@@ -248,9 +248,9 @@ def test_beyond_the_bounds_nothing_is_tried() -> None:
     found = seen()
     present, more = expected(START, found), expected(Knobs(1, 4, post_processing=3), found)
     assert "3 instances of the post-processing of people are not within 1 to 2" in refusal(more, present, narrow)
-    assert not choice.within(more.configuration, narrow)
-    assert choice.within(more.configuration, WHERE)
-    assert not choice.within({MODEL: Knobs(1, 4)}, WHERE), "what is tuned stays tuned"
+    assert not allowed.within(more.configuration, narrow)
+    assert allowed.within(more.configuration, WHERE)
+    assert not allowed.within({MODEL: Knobs(1, 4)}, WHERE), "what is tuned stays tuned"
 
 
 def test_post_processing_takes_no_memory_of_the_accelerator_and_some_of_shared_memory() -> None:

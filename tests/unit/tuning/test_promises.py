@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.tuning.toy import Device, World, ran, situation
 
-from edgedetector.tuning.choice import within
+from edgedetector.tuning.allowed import within
 from edgedetector.tuning.decision import Decision, Kind
 from edgedetector.tuning.record import State
 from edgedetector.tuning.situation import Engine, Goal, Limits

@@ -17,7 +17,7 @@ from tests.unit.tuning.toy import FIRST, Device, World, situation
 
 from edgedetector.api.wire import from_json, to_json
 from edgedetector.tuning import transitions
-from edgedetector.tuning.choice import within
+from edgedetector.tuning.allowed import within
 from edgedetector.tuning.decision import Decision, Kind
 from edgedetector.tuning.record import State, key
 from edgedetector.tuning.situation import Engine, Limits, Mode

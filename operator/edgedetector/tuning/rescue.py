@@ -19,6 +19,8 @@ from edgedetector.tuning.window import Configuration
 
 RELIEF: Final = 0.9
 """Share of the present latency that a rescue must be predicted to come down to, where not to the limit itself."""
+EVENER: Final = 1.5
+"""Times the share of its demand that the model gets that gets least, from which serving less in all may be a rescue."""
 OFF: Final = 0.05
 """Relative error of what an overloaded server is expected to serve otherwise (`lane._OFF`)."""
 
@@ -77,9 +79,19 @@ def helps(one: Prediction, present: Prediction, situation: Situation, *, tried: 
     An overloaded server keeps up by skipping frames; what could do more within the objective and serves less of this
     load does not help it. Until a trial has shown more than the largest batches, what is expected may be off.
     """
+    off = 0.0 if tried else OFF
     keeps = all(model.latency.mean <= situation.limits.latency for model in one.models.values())
     served, now = (sum(model.served for model in each.models.values()) for each in (one, present))
-    return keeps or served > (1.0 - WORTH - (0.0 if tried else OFF)) * now
+    return keeps or served > (1.0 - WORTH - off) * now or _evener(one, present)
+
+
+def _evener(one: Prediction, present: Prediction) -> bool:
+    """Whether of several models the one that gets least of what it wants gets clearly more: each is to keep up."""
+    least, now = (
+        min((model.served / model.demand for model in each.models.values() if model.demand > 0.0), default=0.0)
+        for each in (one, present)
+    )
+    return len(one.models) > 1 and least > EVENER * now
 
 
 def hopeless(

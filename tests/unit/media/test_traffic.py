@@ -120,7 +120,6 @@ def test_figures_of_a_go2rtc_whose_answers_are_blotted_keep_their_cameras(pod: P
 
 
 def test_the_console_script_is_the_exporter() -> None:
-    (script,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"].items()
-    module, _, function = script[1].partition(":")
-    assert script[0] == "go2rtc-exporter"
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    module, _, function = scripts["go2rtc-exporter"].partition(":")
     assert getattr(importlib.import_module(module), function) is exporter.main

@@ -77,6 +77,17 @@ def test_a_rescue_is_expected_to_serve_as_much_or_to_keep_the_objective(
     assert rescue.helps(overloaded(served, seconds), now, situation(NOW, latency=0.1), tried=tried) is helps
 
 
+def test_of_several_models_a_rescue_may_serve_less_where_the_one_that_starves_gets_more() -> None:
+    def shared(first: float, second: float) -> Prediction:
+        models = {name: overloaded(served, 0.3).models[MODEL] for name, served in (("a", first), ("b", second))}
+        return Prediction(models)
+
+    now, where = shared(120.0, 11.0), situation(NOW, latency=0.1)
+    assert rescue.helps(shared(28.0, 28.0), now, where, tried=True)
+    assert not rescue.helps(shared(90.0, 13.0), now, where, tried=True)
+    assert not rescue.helps(overloaded(28.0, 0.3), overloaded(120.0, 0.4), where, tried=True)
+
+
 def test_a_gain_is_less_where_what_is_like_it_disappointed() -> None:
     offered = [({MODEL: MORE}, made(MORE, 105.0, 110.0))]
     now, where = made(NOW, 100.0, 100.0), situation(NOW)

@@ -43,6 +43,7 @@ from edgedetector.tuning.ledger import Ledger
 from edgedetector.tuning.record import State, bounded
 from edgedetector.tuning.situation import Mode
 from edgedetector.tuning.telling import looked
+from edgedetector.tuning.transitions import dated
 
 if TYPE_CHECKING:
     from edgedetector.api.edgedetector import EdgeDetector
@@ -338,7 +339,11 @@ class Tuner:
     ) -> tuple[State, Decision, float]:
         def compute() -> tuple[State, Decision, float]:
             now = self._time()  # when it is computed, and not when it began to wait for that
-            return (*self._step(state, report, situation, now), now)
+            found, decision = self._step(state, report, situation, now)
+            if decision.kind is not Kind.PROBE:
+                return found, decision, now
+            begun = self._time()
+            return dated(found, begun), decision, begun
 
         return await asyncio.get_running_loop().run_in_executor(pool, compute)
 

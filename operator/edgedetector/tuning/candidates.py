@@ -42,11 +42,14 @@ def candidates(present: Configuration, situation: Situation, curves: Curves) -> 
             yield configuration
 
 
-def around(configuration: Configuration, situation: Situation, curves: Curves) -> Iterator[Configuration]:
+def around(
+    configuration: Configuration, present: Configuration, situation: Situation, curves: Curves
+) -> Iterator[Configuration]:
     """Yield a configuration of several models with instances and batches of one of them changed.
 
     Where what suits one depends on what another takes, the best needs other changes of both than all alike: those are
-    come to one model after the other, from what promises most so far, without a trial in between.
+    come to one model after the other, from what promises most so far, without a trial in between. What serves at
+    present says which batches a delay may join.
     """
     limits = situation.limits
     counts = range(max(1, limits.min_instances), limits.max_instances + 1)
@@ -57,7 +60,7 @@ def around(configuration: Configuration, situation: Situation, curves: Curves) -
         for count, size in product(counts, sizes):
             delay = base.max_queue_delay_microseconds if size > 1 else 0
             changed = within(Knobs(count, size, (), delay, base.post_processing), engine, limits)
-            if changed != base and _foreseen(size, changed.max_queue_delay_microseconds, base, most):
+            if changed != base and _foreseen(size, changed.max_queue_delay_microseconds, present[name], most):
                 yield {**configuration, name: changed}
 
 
@@ -135,11 +138,12 @@ def _options(now: Knobs, engine: Engine, situation: Situation, curve: Curve) -> 
 
 
 def _foreseen(size: int, delay: int, now: Knobs, most: int) -> bool:
-    """Return whether a delay joins no larger batches than `most`.
+    """Return whether a delay joins no larger batches than `most`, or than it may already.
 
     It makes them come up at the present load, and of what was never seen a cliff may break the objective at once.
     """
-    return delay <= now.max_queue_delay_microseconds or size <= most
+    already = delay <= now.max_queue_delay_microseconds and size <= max(1, now.joined)
+    return delay <= 0 or already or size <= most
 
 
 def reaches_out(configuration: Configuration, present: Configuration, curves: Curves) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from edgedetector.tuning import memory, visits
+from edgedetector.tuning import memory
 from edgedetector.tuning.allowed import allowable
 from edgedetector.tuning.candidates import around, candidates, reaches_out
 from edgedetector.tuning.cure import cure, shorter
@@ -26,6 +26,7 @@ from edgedetector.tuning.prediction import better, predict
 from edgedetector.tuning.promise import TIE, Aim, Choice, Nothing, best, less
 from edgedetector.tuning.record import State, key
 from edgedetector.tuning.rescue import broken, fastest, hopeless, rescue, wanted
+from edgedetector.tuning.reserve import widened
 from edgedetector.tuning.safety import refusal
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import Configuration
@@ -58,8 +59,10 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
         worst = predict(configuration, dearer, state.visits, situation, state.accepted, rough=rough)
         return _no_quicker(found, worst)
 
-    present = _reserved(expect(state.accepted), state, situation)
-    if cured := cure(situation, present, [(c, expect(c)) for c in shorter(state, situation, now)]):
+    present, situation = expect(state.accepted), widened(situation, state)
+    cures = [(c, expect(c)) for c in shorter(state, situation, now)]
+    by_latency = replace(situation, goal=Goal.LATENCY)
+    if cured := cure(situation, present, cures, lessons(state, curves, present, by_latency, now) if cures else ()):
         return cured
     by = wanted(state, situation)
     offered = islice(candidates(state.accepted, situation, curves), MOST)
@@ -75,11 +78,11 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
         allowed = [recalled, *(c for c in allowed if c != recalled)]
 
     def glance(configuration: Configuration) -> Prediction:
-        found = expect(configuration, rough=True)
-        return _reserved(found, state, situation) if configuration == state.accepted else found
+        return expect(configuration, rough=True)
 
     def beside(configuration: Configuration) -> list[Configuration]:
-        return [c for c in around(configuration, situation, curves) if allow(c)] if len(configuration) > 1 else []
+        several = len(configuration) > 1
+        return [c for c in around(configuration, state.accepted, situation, curves) if allow(c)] if several else []
 
     learnt, base = lessons(state, curves, present, by, now), glance(state.accepted)
 
@@ -102,18 +105,6 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     return _most_promising(situation, present, safe, recalled, frail=frail, learnt=learnt) or Nothing(
         present, hindered=hindrance(glances, base, looked, present, situation, frail=frail)
     )
-
-
-def _reserved(present: Prediction, state: State, situation: Situation) -> Prediction:
-    """Return the present prediction with the accelerator's time that the start took, if that is more.
-
-    Of several models one may need what another gave back: what the start left of the reserve is left to them together.
-    """
-    started, used = visits.of(state.visits, situation.start), present.utilization
-    if len(present.models) < 2 or started is None or started.utilization is None or used is None:  # noqa: PLR2004
-        return present
-    most = max(used.mean, started.utilization)
-    return replace(present, utilization=replace(used, mean=most, high=max(most, used.high)))
 
 
 def _no_quicker(found: Prediction, worst: Prediction) -> Prediction:

@@ -10,7 +10,8 @@ from edgedetector.tuning import visits
 from edgedetector.tuning.allowed import allowable
 from edgedetector.tuning.evidence import ModelVisit, Prediction
 from edgedetector.tuning.gain import WORTH, gain
-from edgedetector.tuning.promise import Aim, Choice, best
+from edgedetector.tuning.lessons import Lesson, shortfall
+from edgedetector.tuning.promise import Aim, Choice, best, less
 from edgedetector.tuning.record import State
 from edgedetector.tuning.safety import refusal
 from edgedetector.tuning.situation import Goal, Situation
@@ -28,13 +29,22 @@ SHORTER_DELAYS: Final = (0, 100, 500, 1000, 2000, 5000)
 
 
 def cure(
-    situation: Situation, present: Prediction, options: Sequence[tuple[Configuration, Prediction]]
+    situation: Situation,
+    present: Prediction,
+    options: Sequence[tuple[Configuration, Prediction]],
+    learnt: Sequence[Lesson] = (),
 ) -> Choice | None:
-    """Return the shorter delay with the lowest latency that costs no capacity."""
+    """Return the shorter delay with the lowest latency that costs no capacity.
+
+    Parameters
+    ----------
+    learnt
+        What cures showed that disappointed, by latency.
+    """
     by_latency = replace(situation, goal=Goal.LATENCY)
     by_throughput = replace(situation, goal=Goal.THROUGHPUT)
     choices = [
-        Choice(Aim.CURE, c, p, present, gain(p, present, by_latency))
+        Choice(Aim.CURE, c, p, present, less(gain(p, present, by_latency), shortfall(c, learnt)))
         for c, p in options
         if not refusal(p, present, situation) and gain(p, present, by_throughput).mean > -WORTH
     ]

@@ -88,4 +88,5 @@ def nearness(one: Configuration, other: Configuration) -> float:
 def _steps(one: Knobs, other: Knobs) -> float:
     sizes = abs(math.log2(max(1, one.joined) / max(1, other.joined)))
     waits = (SHORT + one.max_queue_delay_microseconds) / (SHORT + other.max_queue_delay_microseconds)
-    return abs(one.instances - other.instances) + sizes + DELAY * abs(math.log2(waits))
+    counts = abs(one.instances - other.instances) + abs(one.post_processing - other.post_processing)
+    return counts + sizes + DELAY * abs(math.log2(waits))

@@ -228,7 +228,7 @@ def thinned(visit: Visit, most: int) -> Visit:
 
 def _thinned(model: ModelVisit, most: int) -> ModelVisit:
     if model.step is not None:
-        most //= 2
+        most = max(1, most // 2)
         model = replace(model, step=replace(model.step, batches=_commonest(model.step.batches, most)))
     return replace(model, batches=_commonest(model.batches, most))
 

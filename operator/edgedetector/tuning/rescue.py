@@ -22,7 +22,7 @@ RELIEF: Final = 0.9
 EVENER: Final = 1.5
 """Times the share of its demand that the model gets that gets least, from which serving less in all may be a rescue."""
 OFF: Final = 0.05
-"""Relative error of what an overloaded server is expected to serve otherwise (`lane._OFF`)."""
+"""Relative error of what an overloaded server is expected to serve otherwise (`lane.OFF`)."""
 
 
 def broken(state: State, situation: Situation) -> bool:

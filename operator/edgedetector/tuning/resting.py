@@ -290,7 +290,8 @@ def _exhausted(state: State, situation: Situation) -> str:
 def _held_back(state: State, situation: Situation, now: float) -> Decision | None:
     if situation.mode == Mode.AUTO and transitions.left(state, now) < 2:  # noqa: PLR2004 - the trial and its end
         return Decision(Kind.WAIT, f"{transitions.BUDGET} changes in the last hour are enough: waiting")
-    if situation.mode == Mode.AUTO and len(state.futile) >= RESTLESS and 0 <= now - state.futile[-1] < UNREST:
+    restless = len(state.futile) >= RESTLESS and 0 <= now - state.futile[-1] < UNREST
+    if situation.mode == Mode.AUTO and restless and not broken(state, situation):
         why = f"each of the last {len(state.futile)} trials ended for what was not its own: waiting"
         return Decision(Kind.WAIT, f"{why}, {UNREST / memory.AN_HOUR:.0f} hours from the last one")
     return None if situation.may_choose else Decision(Kind.WAIT, "a choice is due", due=True)

@@ -80,7 +80,7 @@ def kept(state: State, trial: Trial, why: str, now: float, *, held: bool) -> Mov
         state,
         accepted=dict(trial.configuration),
         trial=None,
-        tried=state.tried + max(0.0, now - trial.since),
+        tried=state.tried + _lasted(trial, now),
         kept=Kept(dict(previous), now, dict(trial.demand), held),
         cooldown=now + SETTLE,
         settle=now + SETTLE,
@@ -99,7 +99,7 @@ def reverted(state: State, trial: Trial, why: str, now: float) -> Move:
     rest = max(now + COOLDOWN, alone)
     state = replace(
         _changed(state, now), trial=None, cooldown=rest, settle=now + SETTLE, recommendation=None, astray=0.0,
-        tried=state.tried + max(0.0, now - trial.since),
+        tried=state.tried + _lasted(trial, now),
     )  # fmt: skip
     decision = Decision(Kind.REVERT, why, state.accepted, trial.pod, 0.0, trial.id)
     return state, decision
@@ -132,6 +132,16 @@ def said_again(state: State, why: str, now: float) -> Move:
     """Say once more what is accepted, since pods serve something else."""
     state = replace(state, astray=0.0, settle=now + SETTLE)
     return state, Decision(Kind.KEEP, why, state.accepted)
+
+
+def dated(state: State, now: float) -> State:
+    """Return the state with its trial as begun at `now`: to choose it may have taken long, and its ttl begins there."""
+    return state if state.trial is None else replace(state, trial=replace(state.trial, since=now, renewed=now))
+
+
+def _lasted(trial: Trial, now: float) -> float:
+    """Return for how long a pod served a trial at most: it ends one by itself that nobody renews."""
+    return max(0.0, min(now, trial.renewed + trial.ttl) - trial.since)
 
 
 def left(state: State, now: float) -> int:

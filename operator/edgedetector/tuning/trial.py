@@ -19,6 +19,7 @@ from edgedetector.tuning.prediction import predict
 from edgedetector.tuning.promise import Aim
 from edgedetector.tuning.record import State, Trial
 from edgedetector.tuning.rescue import RELIEF
+from edgedetector.tuning.reserve import widened
 from edgedetector.tuning.safety import SLOWER
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import LADDER, ModelWindow, Window
@@ -136,7 +137,7 @@ def judged(state: State, trial: Trial, situation: Situation, now: float) -> Verd
     theirs = predict(state.accepted, curves, evidence, situation, state.accepted)
     measured = grounded(theirs, base, situation.limits.latency), grounded(ours, seen, situation.limits.latency)
     told = sentences.figures(*measured, trial.prediction, situation)
-    if taken := _takes_the_reserve(seen, base, visits.of(state.visits, situation.start), situation):
+    if taken := _takes_the_reserve(seen, base, widened(situation, state)):
         return Verdict(End.NO_GAIN, taken, told)
     return replace(_decided(trial, (ours, seen), (theirs, base), situation, over=over), figures=told)
 
@@ -213,16 +214,11 @@ def _at_the_end(
     return Verdict(End.KEEP, f"{_surely(measured)}, and more windows would not tell")
 
 
-def _takes_the_reserve(seen: Visit, base: Visit, start: Visit | None, situation: Situation) -> str:
-    """Return which headroom that the base leaves a configuration does not.
-
-    Of several models one may take of the accelerator what the start took and another gave back (`choice`).
-    """
-    limits, used = situation.limits, base.utilization
-    if start is not None and len(seen.models) > 1 and start.utilization is not None:
-        used = max(used or 0.0, start.utilization)
+def _takes_the_reserve(seen: Visit, base: Visit, situation: Situation) -> str:
+    """Return which headroom that the base leaves a configuration does not."""
+    limits = situation.limits
     for what, share, before, most in (
-        ("the accelerator's utilisation", seen.utilization, used, limits.accelerator),
+        ("the accelerator's utilisation", seen.utilization, base.utilization, limits.accelerator),
         ("the host's load", seen.host, base.host, limits.host),
     ):
         if share is not None and share > max(most, before or 0.0) * (1 + SLIGHT):

@@ -85,7 +85,8 @@ def _of_this_specification(state: State, situation: Situation, now: float) -> tu
     spec, aims = _spec(situation), _aims(situation)
     if not state.spec or _knows_no_post_processing(state, situation):
         accepted = situation.accepted if situation.accepted and _fits(situation) else situation.start
-        return State(spec=spec, aims=aims, accepted=dict(accepted)), ""
+        known = State(spec=spec, aims=aims, accepted=dict(accepted), changes=state.changes, begun=state.begun)
+        return known, ""
     if state.spec != spec:
         fresh = State(spec=spec, aims=aims, accepted=dict(situation.start), changes=state.changes)
         fresh = replace(fresh, begun=state.begun, trial=state.trial, astray=now - ASTRAY)

@@ -149,7 +149,7 @@ def test_an_engine_without_a_batch_dimension_has_no_batches() -> None:
 def test_around_one_of_several_each_model_is_changed_by_itself() -> None:
     start = {"first": Knobs(2, 1), "second": Knobs(1, 4, (), 2000)}
     where = Situation(start, {"first": Engine(4), "second": Engine(8)}, limits=Limits(max_instances=3))
-    found = list(around(start, where, Curves()))
+    found = list(around(start, start, where, Curves()))
     assert all((one["first"] == start["first"]) != (one["second"] == start["second"]) for one in found)
     assert {"first": Knobs(3, 4), "second": start["second"]} in found
     assert {"first": start["first"], "second": Knobs(2, 8, (), 2000)} in found
@@ -161,4 +161,21 @@ def test_around_one_of_several_each_model_is_changed_by_itself() -> None:
 def test_around_one_of_several_post_processing_keeps_its_instances() -> None:
     start = {"first": Knobs(2, 1, post_processing=2), "second": Knobs(1, 4)}
     where = Situation(start, {"first": Engine(4), "second": Engine(8)}, limits=Limits(max_post_processing=3))
-    assert {one["first"].post_processing for one in around(start, where, Curves())} == {2}
+    assert {one["first"].post_processing for one in around(start, start, where, Curves())} == {2}
+
+
+def test_a_delay_that_was_chosen_in_prediction_joins_no_larger_batches_than_were_seen() -> None:
+    """What serves waits for nobody; only a step towards it does, of which larger batches are offered then."""
+    where = situation(Knobs(), limits=Limits(max_instances=1), goal=Goal.EFFICIENCY, engine=Engine(32))
+    curves = learn([Truth(0.008, 0.004).visit(Knobs(), use=0.4)], where.engines)
+    step = {MODEL: Knobs(1, 2, (), 1000)}
+    assert {one[MODEL].max_batch_size for one in around(step, where.start, where, curves)} == {1}
+
+
+def test_a_delay_that_serves_joins_no_larger_batches_than_it_may_already_or_than_were_seen() -> None:
+    waits = Knobs(1, 2, (), 1000)
+    where = situation(waits, limits=Limits(max_instances=1), goal=Goal.EFFICIENCY, engine=Engine(32))
+    curves = learn([Truth(0.008, 0.004).visit(waits, sizes=(1, 2), use=0.4)], where.engines)
+    found = [one[MODEL] for one in candidates(where.start, where, curves)]
+    assert max(one.max_batch_size for one in found if one.max_queue_delay_microseconds > 0) == 3
+    assert max(one.max_batch_size for one in found) == 32

@@ -80,3 +80,9 @@ def test_the_nearest_disappointment_counts_and_less_with_each_step() -> None:
     ]
     assert off == pytest.approx([0.08, 0.04, 0.04, 0.02, 0.02])
     assert lessons.shortfall({MODEL: ALONE}, []) == 0.0
+
+
+def test_an_instance_of_post_processing_is_a_step_like_any_other() -> None:
+    one, two = {MODEL: Knobs(2, 4, post_processing=1)}, {MODEL: Knobs(2, 4, post_processing=2)}
+    assert lessons.nearness(one, two) == 0.5
+    assert lessons.nearness(two, two) == 1.0

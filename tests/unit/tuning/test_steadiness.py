@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from tests.unit.tuning.toy import FIRST, Device, World, ran, situation
 
-from edgedetector.tuning import memory, resting
+from edgedetector.tuning import memory, resting, transitions
 from edgedetector.tuning.decision import Decision, Kind
-from edgedetector.tuning.record import Best, State
+from edgedetector.tuning.evidence import Prediction
+from edgedetector.tuning.record import Best, State, Trial
 from edgedetector.tuning.situation import Engine, Limits, Situation
 from edgedetector.tuning.tuner import step
 from edgedetector.tuning.window import Knobs
@@ -151,3 +152,17 @@ def test_the_seconds_of_all_trials_count() -> None:
     ended = [at for at, decision in decisions if ends(decision)]
     assert state.tried == pytest.approx(sum(ended) - sum(begun))
     assert state.tried > 0
+
+
+def test_an_hour_in_which_nobody_was_there_is_no_hour_of_trials() -> None:
+    trial = Trial("t1", "a", {"people": Knobs(2)}, 1000.0, 1020.0, 30.0, {}, Prediction({}))
+    state = State(accepted=ONE, trial=trial)
+    assert transitions.reverted(state, trial, "gone", 1000.0 + 3600.0)[0].tried == 50.0
+    assert transitions.reverted(state, trial, "no gain", 1040.0)[0].tried == 40.0
+
+
+def test_a_trial_begins_when_it_is_chosen_and_not_when_one_began_to_choose() -> None:
+    trial = Trial("t1", "a", {"people": Knobs(2)}, 1000.0, 1000.0, 30.0, {}, Prediction({}))
+    found = transitions.dated(State(accepted=ONE, trial=trial), 1045.0).trial
+    assert found == replace(trial, since=1045.0, renewed=1045.0)
+    assert transitions.dated(State(), 1045.0) == State()

@@ -31,7 +31,8 @@ FEWEST: Final = 5
 ENOUGH: Final = 12
 """Windows after which a trial ends if more of them would tell hardly more."""
 BETWEEN: Final = 3
-"""Windows from one look at the gain to the next: another one tells little more, and a look takes some 0.1 s."""
+"""Windows from one look at the gain to the next: another one tells little more, and a look takes some 0.1 s of one
+model, and more of several."""
 DROPPED: Final = 1
 """First windows of a trial that are not counted: the first executions after a load are slower (warm-up)."""
 FAR: Final = 2.5

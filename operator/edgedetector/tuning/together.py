@@ -7,12 +7,13 @@ while it waits frames gather for the next one. So a model's batches cannot be to
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
 from edgedetector.tuning import batcher
-from edgedetector.tuning.batcher import FRAMES, HALVINGS, HIGHEST_LOAD, SERVED, Device, Passage, Run, Server
+from edgedetector.tuning.batcher import FRAMES, HALVINGS, HIGHEST_LOAD, SERVED, WARM, Device, Passage, Run, Server
 
 _FEWEST: Final = 1 / 3
 """Of the frames that are asked for of each model in the mean, those that the one with the least demand has at least,"""
@@ -30,13 +31,26 @@ def served(servers: Sequence[Server], rates: Sequence[float], frames: int = FRAM
     """
     seconds = len(rates) * frames / sum(rates)
     seconds = min(_LONGER * seconds, max(seconds, _FEWEST * frames / min(rates)))
-    device = Device()
+    device, streams = Device(), _streams(servers, rates, seconds)
+    # All begin to count and end when the busiest does: what comes later than others would find the device empty.
+    busiest = streams[rates.index(max(rates))]
+    begin, end = busiest[WARM], busiest[-1]
+    lasting = [arrivals[: bisect_right(arrivals, end)] or [(begin + end) / 2] for arrivals in streams]
     runs = [
-        Run(server, batcher.arrivals(server, rate, max(1, round(rate * seconds)), stream), device)
-        for stream, (server, rate) in enumerate(zip(servers, rates, strict=True))
+        Run(server, arrivals, device, bisect_left(arrivals, begin))
+        for server, arrivals in zip(servers, lasting, strict=True)
     ]
     _go(runs)
     return runs
+
+
+def _streams(servers: Sequence[Server], rates: Sequence[float], seconds: float) -> list[list[float]]:
+    """Return times of frames of each model, for so many seconds and as long before as the busiest needs to warm up."""
+    before = WARM / max(rates)
+    return [
+        batcher.arrivals(server, rate, max(1, round(rate * seconds)), stream, before=round(rate * before))
+        for stream, (server, rate) in enumerate(zip(servers, rates, strict=True))
+    ]
 
 
 @lru_cache(maxsize=2048)

@@ -57,6 +57,37 @@ def test_where_no_image_is_quick_enough_nothing_can_be_served() -> None:
     assert together.capacity((server(), server()), (10.0, 10.0), (0.1, 0.005), 99) == 0.0
 
 
+def heavy() -> Server:
+    return server(0.017, 8)
+
+
+def light() -> Server:
+    return server(0.002, 8)
+
+
+@pytest.mark.parametrize("seldom", [2.0, 0.5])
+@pytest.mark.parametrize("frames", [160, batcher.FRAMES])
+def test_what_comes_seldom_is_never_alone_on_a_device_that_another_model_uses(seldom: float, frames: int) -> None:
+    """At 40 to 0.5 frames a second all that counted of the second came once the first had ended, as if it was alone."""
+    runs = together.served((heavy(), light()), (40.0, seldom), frames)
+    assert runs[1].arrivals[-1] <= runs[0].arrivals[-1]
+    assert len(runs[1].arrivals) == pytest.approx(len(runs[0].arrivals) * seldom / 40.0, abs=2)
+
+
+@pytest.mark.parametrize("frames", [160, batcher.FRAMES])
+def test_a_short_look_tells_what_a_long_one_does_of_a_model_that_comes_seldom(frames: int) -> None:
+    servers, rates = (heavy(), light()), (40.0, 2.0)
+    told, true = (together.passages(servers, rates, 99, count)[1].mean for count in (frames, 20_000))
+    assert told == pytest.approx(true, rel=0.15)
+    assert told > 1.5 * batcher.passage(light(), 2.0).mean
+
+
+def test_what_hardly_ever_comes_is_told_from_one_frame() -> None:
+    runs = together.served((heavy(), light()), (40.0, 1e-3))
+    assert len(runs[1].latencies) == 1
+    assert 0.0 < runs[1].arrivals[0] < runs[0].arrivals[-1]
+
+
 def shown(servers: tuple[Server, ...], rates: tuple[float, ...]) -> Visit:
     """Return what statistics show of servers that serve these rates, or as much of them as they can."""
     models = {}
@@ -94,6 +125,13 @@ def test_costs_are_told_apart_where_there_is_room(each: float, part: float) -> N
         seconds = one.apart[0] + one.alone[0]
         assert curves.of(name).seconds(1).mean == pytest.approx(seconds, rel=0.15)
     assert curves.of("first").part.low <= part <= curves.of("first").part.high
+
+
+def test_costs_of_what_comes_seldom_are_told_apart() -> None:
+    """It was learnt as dear as it is in company: in the simulation it had the device for itself most of the time."""
+    visit = shown((heavy(), light()), (35.0, 2.0))
+    told = learn([visit], {"first": Engine(8), "second": Engine(8)}).of("second").seconds(1)
+    assert told.low < 0.005 < told.high
 
 
 def test_figures_that_are_no_numbers_tell_nothing() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -170,9 +170,12 @@ class _Anchor:
 
 
 def _anchor(models: Sequence[Lane], visits: Sequence[Visit], situation: Situation) -> _Anchor:
-    """Return the measurement of the same knobs, or else the latest; only overloaded ones if there are no others."""
+    """Return the measurement of the same knobs, or else the latest; only overloaded ones if there are no others.
+
+    Models with few results tell no percentile: what the others tell is not waited for.
+    """
     names = {model.name: model.knobs for model in models}
-    told = [visit.models for visit in visits if all(tells(visit.models.get(name)) for name in names)]
+    told = [seen for visit in visits if (seen := _telling(visit, names)) is not None]
     told = [seen for seen in told if not any(overloaded(seen[name]) for name in names)] or told
     if not told:
         return _Anchor(situation)
@@ -181,18 +184,28 @@ def _anchor(models: Sequence[Lane], visits: Sequence[Visit], situation: Situatio
     return replace(anchor, surge=_surge(anchor, models, situation.limits.percentile))
 
 
+def _telling(visit: Visit, names: Collection[str]) -> dict[str, ModelVisit] | None:
+    """Return the models of a visit, those without a latency that can be believed as such; None: no latency can be."""
+    seen = {name: visit.models[name] for name in names if name in visit.models and known(visit.models[name].rate)}
+    if len(seen) < len(names) or not any(tells(one) for one in seen.values()):
+        return None
+    return {name: one if tells(one) else replace(one, latency=None) for name, one in seen.items()}
+
+
 def _surge(anchor: _Anchor, models: Sequence[Lane], percentile: int) -> float:
     """Return the least surge of the load that explains the measured latencies; 1: none does, or none is needed."""
     seen = anchor._each(models)  # noqa: SLF001 - of this module
     world = _expected(models)
     steady = anchor.told(models, world, percentile)
-    measured = [one.latency.mean if one.latency is not None else 0.0 for one in seen]
-    for one, there, latency in zip(seen, steady, measured, strict=True):
-        age = mean_age(one.ages)
-        if overloaded(one) or age is None or age - there.mean > (latency - there.latency) / 2:
+    if any(overloaded(one) for one in seen):
+        return 1.0
+    measured = [(index, one.latency.mean) for index, one in enumerate(seen) if one.latency is not None]
+    for index, latency in measured:
+        age, there = mean_age(seen[index].ages), steady[index]
+        if age is None or age - there.mean > (latency - there.latency) / 2:
             return 1.0
     for surge in SURGES:
-        there_ = steady if surge == 1.0 else anchor.told(models, world, percentile, surge=surge)
-        if all(one.latency * MOST_FACTOR >= latency for one, latency in zip(there_, measured, strict=True)):
+        told = steady if surge == 1.0 else anchor.told(models, world, percentile, surge=surge)
+        if all(told[index].latency * MOST_FACTOR >= latency for index, latency in measured):
             return surge
     return 1.0

@@ -7,19 +7,13 @@ import math
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.tuning.pairs import heavy, light, server, shown
 
 from edgedetector.tuning import batcher, together
-from edgedetector.tuning.batcher import Server
 from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelVisit, Visit
 from edgedetector.tuning.situation import Engine
 from edgedetector.tuning.window import BatchTime, Knobs
-
-
-def server(each: float = 0.004, largest: int = 4, instances: int = 1, part: float = 0.6) -> Server:
-    seconds = [0.003 + each * size for size in range(1, largest + 1)]
-    apart, alone = tuple((1 - part) * one for one in seconds), tuple(part * one for one in seconds)
-    return Server(instances, apart, alone, prepare=batcher.PREPARE, way=batcher.WAY, gap=batcher.GAP)
 
 
 @settings(max_examples=8)
@@ -57,14 +51,6 @@ def test_where_no_image_is_quick_enough_nothing_can_be_served() -> None:
     assert together.capacity((server(), server()), (10.0, 10.0), (0.1, 0.005), 99) == 0.0
 
 
-def heavy() -> Server:
-    return server(0.017, 8)
-
-
-def light() -> Server:
-    return server(0.002, 8)
-
-
 @pytest.mark.parametrize("seldom", [2.0, 0.5])
 @pytest.mark.parametrize("frames", [160, batcher.FRAMES])
 def test_what_comes_seldom_is_never_alone_on_a_device_that_another_model_uses(seldom: float, frames: int) -> None:
@@ -86,21 +72,6 @@ def test_what_hardly_ever_comes_is_told_from_one_frame() -> None:
     runs = together.served((heavy(), light()), (40.0, 1e-3))
     assert len(runs[1].latencies) == 1
     assert 0.0 < runs[1].arrivals[0] < runs[0].arrivals[-1]
-
-
-def shown(servers: tuple[Server, ...], rates: tuple[float, ...]) -> Visit:
-    """Return what statistics show of servers that serve these rates, or as much of them as they can."""
-    models = {}
-    runs = together.served(servers, rates, 2000)
-    for name, one, rate, run in zip(("first", "second"), servers, rates, runs, strict=True):
-        sizes: dict[int, list[float]] = {}
-        for size, seconds in run.executed:
-            sizes.setdefault(size, []).append(seconds)
-        batches = {size: BatchTime(len(all_), sum(all_) / len(all_)) for size, all_ in sorted(sizes.items())}
-        done = len(run.latencies) / run.end
-        busy = run.passage(99).busy
-        models[name] = ModelVisit(Knobs(one.instances, one.largest), batches, rate, done, busy)
-    return Visit(models, 60.0, 1000.0, sum(run.device / run.end for run in runs), windows=6, spread=0.02)
 
 
 def test_what_always_waits_for_larger_batches_is_not_taken_for_dear() -> None:

@@ -1,0 +1,78 @@
+"""Several models of a configuration: told from measurements, as far as each of them tells something."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.unit.tuning.pairs import NAMES, heavy, light, shown
+
+from edgedetector.api.observation import bucket_of
+from edgedetector.tuning import several
+from edgedetector.tuning.curve import learn
+from edgedetector.tuning.evidence import ModelPrediction, Range, Visit
+from edgedetector.tuning.lane import lanes
+from edgedetector.tuning.situation import Engine, Limits, Situation
+from edgedetector.tuning.window import Configuration, Knobs
+
+NOW = dict.fromkeys(NAMES, Knobs(1, 8))
+SITUATION = Situation(NOW, dict.fromkeys(NAMES, Engine(8)), limits=Limits(latency=0.1))
+RATES = (20.0, 2.0)
+
+
+def predicted(configuration: Configuration, visit: Visit) -> dict[str, ModelPrediction]:
+    curves = learn((visit,), SITUATION.engines)
+    return several.outcomes(lanes(configuration, curves, (visit,), SITUATION), (visit,), SITUATION)
+
+
+def anchor(visit: Visit) -> several._Anchor:
+    curves = learn((visit,), SITUATION.engines)
+    return several._anchor(lanes(NOW, curves, (visit,), SITUATION), (visit,), SITUATION)
+
+
+def slower(visit: Visit, times: float, *, second: bool) -> Visit:
+    """Return the visit with the first model's percentile so many times as long, and with the second's or without."""
+    first, other = (visit.models[name] for name in NAMES)
+    assert first.latency is not None
+    latency = Range(*(times * end for end in (first.latency.low, first.latency.mean, first.latency.high)))
+    return replace(
+        visit,
+        models={
+            "first": replace(first, latency=latency),
+            "second": other if second else replace(other, latency=None),
+        },
+    )
+
+
+def test_a_model_with_too_few_results_for_a_percentile_takes_no_other_models_away() -> None:
+    """The first model's was twice what it is expected to be; the second had 240 results, and a p99 needs 299."""
+    seen = shown((heavy(), light()), RATES)
+    later = {**NOW, "first": Knobs(1, 8, (), 20_000)}
+    both, one = (predicted(later, slower(seen, 2.0, second=second))["first"].latency for second in (True, False))
+    steady = predicted(later, slower(seen, 1.0, second=False))["first"].latency
+    assert one.mean > 1.3 * steady.mean
+    assert one.mean == pytest.approx(both.mean, rel=0.02)
+
+
+def test_a_percentile_that_is_no_number_counts_as_none() -> None:
+    seen = shown((heavy(), light()), RATES)
+    spoilt = replace(seen.models["second"], latency=Range(0.0, float("nan"), 1.0))
+    found = anchor(replace(seen, models={**seen.models, "second": spoilt}))
+    assert found.seen is not None
+    assert found.seen["second"].latency is None
+    assert found.seen["first"].latency == seen.models["first"].latency
+
+
+def test_where_no_model_tells_a_latency_there_is_nothing_to_tell_others_from() -> None:
+    seen = shown((heavy(), light()), RATES)
+    none = {name: replace(model, latency=None) for name, model in seen.models.items()}
+    assert anchor(replace(seen, models=none)).seen is None
+    assert anchor(replace(seen, models={"first": seen.models["first"]})).seen is None
+
+
+def test_a_surge_of_the_load_shows_in_the_models_that_tell_a_percentile() -> None:
+    seen = slower(shown((heavy(), light()), RATES), 1.8, second=False)
+    usual = {bucket_of(0.025): 1000.0}
+    surging = {**seen.models, "first": replace(seen.models["first"], ages=usual)}
+    assert anchor(replace(seen, models=surging)).surge > 1.0
+    assert anchor(seen).surge == 1.0

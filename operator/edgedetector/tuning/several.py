@@ -32,7 +32,7 @@ _Worlds = Mapping[str, World]
 _ROUGH: Final = 160
 """Frames of each model where only an order is wanted, or how wide a range is."""
 _ALWAYS: Final = 0.9
-"""Busy share from which an instance counts as always at work."""
+"""Busy share from which an instance, or one of the post-processing, counts as always at work."""
 _FEW_HALVINGS: Final = 4
 """Of the loads that are looked at, where only an order is wanted: to 6 %, between which is interpolated."""
 
@@ -141,7 +141,7 @@ class _Anchor:
         return self.seen is None or all(
             one.latency / MOST_FACTOR <= seen.latency.mean <= one.latency * MOST_FACTOR
             for one, seen in zip(self.told(models, world, percentile), self._each(models), strict=True)
-            if seen.latency is not None and seen.busy < _ALWAYS
+            if seen.latency is not None and seen.busiest < _ALWAYS
         )
 
     def _each(self, models: Sequence[Lane]) -> list[ModelVisit]:
@@ -164,7 +164,7 @@ class _Anchor:
         there = self.told(models, world, percentile, frames)
         # What is always at work waits for as long as it lags behind, of which costs that are a little off say nothing.
         return [
-            corrected(None if seen.busy >= _ALWAYS else seen, one.latency)
+            corrected(None if seen.busiest >= _ALWAYS else seen, one.latency)
             for one, seen in zip(there, self._each(models), strict=True)
         ]
 

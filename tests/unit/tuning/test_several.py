@@ -11,7 +11,7 @@ from edgedetector.api.observation import bucket_of
 from edgedetector.tuning import several
 from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelPrediction, Range, Visit
-from edgedetector.tuning.lane import lanes
+from edgedetector.tuning.lane import Correction, lanes
 from edgedetector.tuning.situation import Engine, Limits, Situation
 from edgedetector.tuning.window import Configuration, Knobs
 
@@ -76,3 +76,22 @@ def test_a_surge_of_the_load_shows_in_the_models_that_tell_a_percentile() -> Non
     surging = {**seen.models, "first": replace(seen.models["first"], ages=usual)}
     assert anchor(replace(seen, models=surging)).surge > 1.0
     assert anchor(seen).surge == 1.0
+
+
+def test_what_waits_for_post_processing_that_is_always_at_work_corrects_nothing() -> None:
+    """It waits for as long as it lags behind, which says nothing of another number of instances."""
+    step = tuple(0.06 * size for size in range(1, 9))
+    seen = shown((replace(heavy(), steps=1, step=step), light()), (15.0, 15.0))
+    first = seen.models["first"]
+    assert first.step is not None
+    knobs = {**NOW, "first": Knobs(1, 8, post_processing=1)}
+    curves = learn((seen,), SITUATION.engines)
+    told = lanes(knobs, curves, (seen,), SITUATION)
+    world = several._expected(told)
+
+    def corrected(busy: float) -> Correction:
+        visit = {**seen.models, "first": replace(first, step=replace(first.step, busy=busy))}
+        return several._Anchor(SITUATION, visit).corrections(told, world, 99, 160)[0]
+
+    assert corrected(0.95) == Correction(extra=corrected(0.95).extra)
+    assert corrected(0.5) != corrected(0.95)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -103,6 +104,18 @@ def test_costs_of_what_comes_seldom_are_told_apart() -> None:
     visit = shown((heavy(), light()), (35.0, 2.0))
     told = learn([visit], {"first": Engine(8), "second": Engine(8)}).of("second").seconds(1)
     assert told.low < 0.005 < told.high
+
+
+def test_costs_are_told_apart_behind_which_post_processing_is_always_at_work() -> None:
+    """20 images a second come and 17 get through; without the step behind them executions gather in no batches."""
+    first = replace(heavy(), steps=1, step=tuple(0.06 * size for size in range(1, 9)))
+    second = replace(light(), steps=1, step=tuple(0.001 * size for size in range(1, 9)))
+    visit = shown((first, second), (20.0, 20.0))
+    assert visit.models["first"].busy < 0.5
+    assert visit.models["first"].busiest > 0.9
+    curves = learn([visit], {"first": Engine(8), "second": Engine(8)})
+    assert curves.of("first").seconds(1).mean == pytest.approx(0.020, rel=0.1)
+    assert curves.of("second").seconds(1).mean == pytest.approx(0.005, rel=0.25)
 
 
 def test_figures_that_are_no_numbers_tell_nothing() -> None:

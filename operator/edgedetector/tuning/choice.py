@@ -93,9 +93,9 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     safe = [(c, p) for c, p in looked if not refusal(p, present, situation, tried=bool(learnt))]
     if broken(state, situation):
         # What no configuration can keep is the user's to change: a rescue would be one without an end.
-        possible = fastest(state) <= situation.limits.latency
+        possible = fastest(state, curves) <= situation.limits.latency
         return (rescue(state, situation, present, safe, learnt) if possible else None) or Nothing(
-            present, hopeless(state, situation, looked, present)
+            present, hopeless(state, situation, looked, present, curves)
         )
     frail = _frail([late(model, state.visits, situation, PAUSE) for model in
                     lanes(state.accepted, curves, state.visits, situation)], situation)  # fmt: skip

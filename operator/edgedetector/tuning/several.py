@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from edgedetector.tuning import batcher, resources, together
+from edgedetector.tuning import batcher, lane, resources, together
 from edgedetector.tuning.batcher import Passage, Server
 from edgedetector.tuning.evidence import ModelPrediction, ModelVisit, Range, Visit
 from edgedetector.tuning.lane import (
@@ -47,7 +47,7 @@ def outcomes(
     rough
         From few frames, and of the capacity only what is expected: a tenth of the time.
     """
-    if any(model.demand <= 0.0 or not model.curve.costs for model in models):
+    if _unknown(models):
         return {model.name: outcome(model, visits, situation, rough=rough) for model in models}
     models = [replace(model, taken=0.0) for model in models]  # Nobody else takes anything.
     frames, percentile = (_ROUGH if rough else batcher.FRAMES), situation.limits.percentile
@@ -90,6 +90,23 @@ def outcomes(
             own=own,
         )
     return predictions
+
+
+def late(models: Sequence[Lane], visits: Sequence[Visit], situation: Situation, pause: float) -> list[float]:
+    """Return the seconds' worth of each model's frames that a pause of all makes late, in the worst possible world."""
+    if len(models) < 2 or _unknown(models):  # noqa: PLR2004
+        return [lane.late(model, visits, situation, pause) for model in models]
+    models = [replace(model, taken=0.0) for model in models]
+    limits, anchor = situation.limits, _anchor(models, visits, situation)
+    ends = anchor.possible(models, limits.percentile, rough=False)
+    rates = [anchor.surge * model.demand for model in models]
+    found = [together.late(_servers(models, end), rates, pause, limits.latency) for end in ends]
+    return [max(each) for each in zip(*found, strict=True)]
+
+
+def _unknown(models: Sequence[Lane]) -> bool:
+    """Whether of a model demand or costs are not known, so that all can only be told one by one."""
+    return any(model.demand <= 0.0 or not model.curve.costs for model in models)
 
 
 def worked(models: Sequence[Lane], visit: Visit, situation: Situation) -> float:

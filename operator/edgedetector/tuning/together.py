@@ -29,6 +29,27 @@ def served(servers: Sequence[Server], rates: Sequence[float], frames: int = FRAM
     frames
         Of a model, in the mean over the models.
     """
+    runs = _runs(servers, rates, frames)
+    _go(runs)
+    return runs
+
+
+def late(servers: Sequence[Server], rates: Sequence[float], pause: float, bound: float) -> list[float]:
+    """Return the seconds' worth of each model's frames that take longer than `bound` when none is executed in a pause.
+
+    As `batcher.late` tells of one: after the pause, of so many seconds, what waits for all of them takes turns.
+    """
+    runs = _runs(servers, rates, FRAMES)
+    for run in runs:
+        run.hold(pause)
+    _go(runs)
+    return [
+        (sum(latency > bound for latency in run.latencies) + run.skipped) / rate
+        for run, rate in zip(runs, rates, strict=True)
+    ]
+
+
+def _runs(servers: Sequence[Server], rates: Sequence[float], frames: int) -> list[Run]:
     seconds = len(rates) * frames / sum(rates)
     seconds = min(_LONGER * seconds, max(seconds, _FEWEST * frames / min(rates)))
     device, streams = Device(), _streams(servers, rates, seconds)
@@ -36,12 +57,10 @@ def served(servers: Sequence[Server], rates: Sequence[float], frames: int = FRAM
     busiest = streams[rates.index(max(rates))]
     begin, end = busiest[WARM], busiest[-1]
     lasting = [arrivals[: bisect_right(arrivals, end)] or [(begin + end) / 2] for arrivals in streams]
-    runs = [
+    return [
         Run(server, arrivals, device, bisect_left(arrivals, begin))
         for server, arrivals in zip(servers, lasting, strict=True)
     ]
-    _go(runs)
-    return runs
 
 
 def _streams(servers: Sequence[Server], rates: Sequence[float], seconds: float) -> list[list[float]]:

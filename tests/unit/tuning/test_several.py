@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.unit.tuning.pairs import NAMES, heavy, light, shown
+from tests.unit.tuning.pairs import NAMES, heavy, light, server, shown
 
 from edgedetector.api.observation import bucket_of
-from edgedetector.tuning import several
+from edgedetector.tuning import choice, lane, several
+from edgedetector.tuning.choice import PAUSE
 from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelPrediction, Range, Visit
 from edgedetector.tuning.lane import Correction, lanes
@@ -95,3 +96,30 @@ def test_what_waits_for_post_processing_that_is_always_at_work_corrects_nothing(
 
     assert corrected(0.95) == Correction(extra=corrected(0.95).extra)
     assert corrected(0.5) != corrected(0.95)
+
+
+@pytest.mark.parametrize(
+    ("each", "rates", "alone", "beside"), [(0.037, (5.0, 100.0), False, True), (0.047, (4.0, 20.0), True, False)]
+)
+def test_what_a_pause_makes_late_is_told_with_the_others_that_catch_up_on_the_same_device(
+    each: float, rates: tuple[float, float], *, alone: bool, beside: bool
+) -> None:
+    """After it a quick model waits for whole executions of a slow one; and the slow one is hardly slower for it."""
+    seen = (shown((server(each, 8), light()), rates),)
+    models = lanes(NOW, learn(seen, SITUATION.engines), seen, SITUATION)
+    each_alone = [lane.late(model, seen, SITUATION, PAUSE) for model in models]
+    assert choice._frail(each_alone, SITUATION) is alone
+    assert choice._frail(several.late(models, seen, SITUATION, PAUSE), SITUATION) is beside
+
+
+def test_one_model_is_late_after_a_pause_as_it_is_alone() -> None:
+    seen = (shown((heavy(), light()), RATES),)
+    models = lanes(NOW, learn(seen, SITUATION.engines), seen, SITUATION)[:1]
+    assert several.late(models, seen, SITUATION, 0.3) == [lane.late(models[0], seen, SITUATION, 0.3)]
+    assert several.late(models, seen, SITUATION, 0.3) > [0.0]
+
+
+def test_of_what_nothing_is_known_a_pause_makes_nothing_late() -> None:
+    seen = (shown((heavy(), light()), RATES),)
+    models = lanes(NOW, learn((), SITUATION.engines), seen, SITUATION)
+    assert several.late(models, seen, SITUATION, 0.3) == [0.0, 0.0]

@@ -48,6 +48,12 @@ def test_more_time_allows_more(times: float, bound: float) -> None:
     assert few <= many * 1.02
 
 
+@given(st.sampled_from([10.0, 100.0, 400.0]), st.integers(1, 3), st.sampled_from([0.0, 0.06, 0.5]))
+def test_a_pause_makes_frames_of_one_model_late_as_alone(rate: float, instances: int, pause: float) -> None:
+    one = server(instances=instances)
+    assert together.late((one,), (rate,), pause, 0.05) == [batcher.late(one, rate, pause, 0.05)]
+
+
 def test_where_no_image_is_quick_enough_nothing_can_be_served() -> None:
     assert together.capacity((server(), server()), (10.0, 10.0), (0.1, 0.005), 99) == 0.0
 

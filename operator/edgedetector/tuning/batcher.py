@@ -25,7 +25,7 @@ from typing import Any, Final
 
 FRAMES: Final = 600
 """Of a run, after the first ones, that find an empty server."""
-_WARM: Final = 60
+WARM: Final = 60
 _MOST_REQUESTS: Final = 16
 """On their way at once, whatever the instances (`detector.batching.capacity`)."""
 _REQUESTS_PER_INSTANCE: Final = 2
@@ -175,10 +175,10 @@ def capacity(server: Server, bound: float, percentile: int = 99, frames: int = F
     return low + (high - low) * math.log(bound / quick) / math.log(slow / quick)
 
 
-def arrivals(server: Server, rate: float, frames: int, stream: int = 0) -> list[float]:
+def arrivals(server: Server, rate: float, frames: int, stream: int = 0, *, before: int = WARM) -> list[float]:
     """Return times of frames that come at `rate` a second, and of some before them; streams know nothing of others."""
     cameras = round(min(_MOST_CAMERAS, max(1.0, rate * server.interval))) if math.isfinite(server.interval) else 0
-    return [at / rate for at in _arrivals(frames + _WARM, cameras, stream)]
+    return [at / rate for at in _arrivals(frames + before, cameras, stream)]
 
 
 @lru_cache(maxsize=256)
@@ -221,7 +221,9 @@ class Device:
 class Run:
     """Frames on their way, event by event: detector, Triton's queue of prepared batches, instances, device."""
 
-    def __init__(self, server: Server, arrivals: Sequence[float], device: Device | None = None) -> None:
+    def __init__(
+        self, server: Server, arrivals: Sequence[float], device: Device | None = None, before: int = WARM
+    ) -> None:
         self.arrivals = arrivals
         self.latencies: list[float] = []
         self.executed: list[tuple[int, float]] = []  # of each execution, its size and seconds
@@ -229,6 +231,7 @@ class Run:
         self.together = 0  # over all frames, those in their request
         self.device = self.end = 0.0
         self._server = server
+        self._before = before  # frames that are not counted: they find an empty server
         self._room = requests_at_once(server.instances, server.steps)
         self._stepping = [0.0] * server.steps  # a heap: when each instance of the post-processing is free
         self._most = server.largest
@@ -264,7 +267,7 @@ class Run:
 
     def passage(self, percentile: int) -> Passage:
         """Return what the frames experienced that were served, without the first ones."""
-        counted = sorted(self.latencies[_WARM:] or self.latencies)
+        counted = sorted(self.latencies[self._before :] or self.latencies)
         rank = min(len(counted) - 1, math.ceil(len(counted) * percentile / 100.0) - 1)
         working = sum(seconds for _, seconds in self.executed)
         return Passage(

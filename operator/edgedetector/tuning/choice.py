@@ -20,7 +20,7 @@ from edgedetector.tuning.curve import Curves, learn
 from edgedetector.tuning.evidence import Prediction
 from edgedetector.tuning.gain import WORTH, gain
 from edgedetector.tuning.hindrance import hindrance
-from edgedetector.tuning.lane import lanes, late
+from edgedetector.tuning.lane import lanes
 from edgedetector.tuning.lessons import Lesson, lessons, shortfall
 from edgedetector.tuning.prediction import better, predict
 from edgedetector.tuning.promise import TIE, Aim, Choice, Nothing, best, less
@@ -28,6 +28,7 @@ from edgedetector.tuning.record import State, key
 from edgedetector.tuning.rescue import broken, fastest, hopeless, rescue, wanted
 from edgedetector.tuning.reserve import widened
 from edgedetector.tuning.safety import refusal
+from edgedetector.tuning.several import late
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import Configuration
 
@@ -96,12 +97,12 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     safe = [(c, p) for c, p in looked if not refusal(p, present, situation, tried=bool(learnt))]
     if broken(state, situation):
         # What no configuration can keep is the user's to change: a rescue would be one without an end.
-        possible = fastest(state) <= situation.limits.latency
+        possible = fastest(state, curves) <= situation.limits.latency
         return (rescue(state, situation, present, safe, learnt) if possible else None) or Nothing(
-            present, hopeless(state, situation, looked, present)
+            present, hopeless(state, situation, looked, present, curves)
         )
-    frail = _frail([late(model, state.visits, situation, PAUSE) for model in
-                    lanes(state.accepted, curves, state.visits, situation)], situation)  # fmt: skip
+    models = lanes(state.accepted, curves, state.visits, situation)
+    frail = _frail(late(models, state.visits, situation, PAUSE), situation)
     return _most_promising(situation, present, safe, recalled, frail=frail, learnt=learnt) or Nothing(
         present, hindered=hindrance(glances, base, looked, present, situation, frail=frail)
     )

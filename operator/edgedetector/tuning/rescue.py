@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from edgedetector.tuning import memory, sentences, visits
+from edgedetector.tuning.curve import Curves
 from edgedetector.tuning.evidence import Prediction
 from edgedetector.tuning.gain import WORTH, gain, saturated
 from edgedetector.tuning.lessons import Lesson, shortfall
@@ -95,11 +96,15 @@ def _evener(one: Prediction, present: Prediction) -> bool:
 
 
 def hopeless(
-    state: State, situation: Situation, refused: Sequence[tuple[Configuration, Prediction]], present: Prediction
+    state: State,
+    situation: Situation,
+    refused: Sequence[tuple[Configuration, Prediction]],
+    present: Prediction,
+    curves: Curves,
 ) -> str:
     """Return why the objective cannot be kept, with the remedy."""
     limit, name = situation.limits.latency, sentences.percentile(situation)
-    alone = fastest(state)
+    alone = fastest(state, curves)
     if alone > limit:
         return (
             f"no configuration can keep {name} within {sentences.milliseconds(limit)}: one image alone takes "
@@ -113,8 +118,13 @@ def hopeless(
     )
 
 
-def fastest(state: State) -> float:
-    """Seconds that the slowest model takes for one image alone: below it no percentile can be. 0: it was not seen."""
+def fastest(state: State, curves: Curves) -> float:
+    """Seconds that the slowest model takes for one image alone: below it no percentile can be. 0: it was not seen.
+
+    Of several models, that it takes at least: beside others one image was seen to take as long as they do.
+    """
+    if len(state.accepted) > 1:
+        return max(curves.of(name).seconds(1).low for name in state.accepted)
     return max((min(_alone(state, name), default=0.0) for name in state.accepted), default=0.0)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from edgedetector.tuning import batcher, resources, together
+from edgedetector.tuning import batcher, lane, resources, together
 from edgedetector.tuning.batcher import Passage, Server
 from edgedetector.tuning.evidence import ModelPrediction, ModelVisit, Range, Visit
 from edgedetector.tuning.lane import (
@@ -32,7 +32,7 @@ _Worlds = Mapping[str, World]
 _ROUGH: Final = 160
 """Frames of each model where only an order is wanted, or how wide a range is."""
 _ALWAYS: Final = 0.9
-"""Busy share from which an instance counts as always at work."""
+"""Busy share from which an instance, or one of the post-processing, counts as always at work."""
 _FEW_HALVINGS: Final = 4
 """Of the loads that are looked at, where only an order is wanted: to 6 %, between which is interpolated."""
 
@@ -47,7 +47,7 @@ def outcomes(
     rough
         From few frames, and of the capacity only what is expected: a tenth of the time.
     """
-    if any(model.demand <= 0.0 or not model.curve.costs for model in models):
+    if _unknown(models):
         return {model.name: outcome(model, visits, situation, rough=rough) for model in models}
     models = [replace(model, taken=0.0) for model in models]  # Nobody else takes anything.
     frames, percentile = (_ROUGH if rough else batcher.FRAMES), situation.limits.percentile
@@ -90,6 +90,23 @@ def outcomes(
             own=own,
         )
     return predictions
+
+
+def late(models: Sequence[Lane], visits: Sequence[Visit], situation: Situation, pause: float) -> list[float]:
+    """Return the seconds' worth of each model's frames that a pause of all makes late, in the worst possible world."""
+    if len(models) < 2 or _unknown(models):  # noqa: PLR2004
+        return [lane.late(model, visits, situation, pause) for model in models]
+    models = [replace(model, taken=0.0) for model in models]
+    limits, anchor = situation.limits, _anchor(models, visits, situation)
+    ends = anchor.possible(models, limits.percentile, rough=False)
+    rates = [anchor.surge * model.demand for model in models]
+    found = [together.late(_servers(models, end), rates, pause, limits.latency) for end in ends]
+    return [max(each) for each in zip(*found, strict=True)]
+
+
+def _unknown(models: Sequence[Lane]) -> bool:
+    """Whether of a model demand or costs are not known, so that all can only be told one by one."""
+    return any(model.demand <= 0.0 or not model.curve.costs for model in models)
 
 
 def worked(models: Sequence[Lane], visit: Visit, situation: Situation) -> float:
@@ -141,7 +158,7 @@ class _Anchor:
         return self.seen is None or all(
             one.latency / MOST_FACTOR <= seen.latency.mean <= one.latency * MOST_FACTOR
             for one, seen in zip(self.told(models, world, percentile), self._each(models), strict=True)
-            if seen.latency is not None and seen.busy < _ALWAYS
+            if seen.latency is not None and seen.busiest < _ALWAYS
         )
 
     def _each(self, models: Sequence[Lane]) -> list[ModelVisit]:
@@ -164,15 +181,18 @@ class _Anchor:
         there = self.told(models, world, percentile, frames)
         # What is always at work waits for as long as it lags behind, of which costs that are a little off say nothing.
         return [
-            corrected(None if seen.busy >= _ALWAYS else seen, one.latency)
+            corrected(None if seen.busiest >= _ALWAYS else seen, one.latency)
             for one, seen in zip(there, self._each(models), strict=True)
         ]
 
 
 def _anchor(models: Sequence[Lane], visits: Sequence[Visit], situation: Situation) -> _Anchor:
-    """Return the measurement of the same knobs, or else the latest; only overloaded ones if there are no others."""
+    """Return the measurement of the same knobs, or else the latest; only overloaded ones if there are no others.
+
+    Models with few results tell no percentile: what the others tell is not waited for.
+    """
     names = {model.name: model.knobs for model in models}
-    told = [visit.models for visit in visits if all(tells(visit.models.get(name)) for name in names)]
+    told = [seen for visit in visits if (seen := _telling(visit, names)) is not None]
     told = [seen for seen in told if not any(overloaded(seen[name]) for name in names)] or told
     if not told:
         return _Anchor(situation)
@@ -181,18 +201,28 @@ def _anchor(models: Sequence[Lane], visits: Sequence[Visit], situation: Situatio
     return replace(anchor, surge=_surge(anchor, models, situation.limits.percentile))
 
 
+def _telling(visit: Visit, names: Collection[str]) -> dict[str, ModelVisit] | None:
+    """Return the models of a visit, those without a latency that can be believed as such; None: no latency can be."""
+    seen = {name: visit.models[name] for name in names if name in visit.models and known(visit.models[name].rate)}
+    if len(seen) < len(names) or not any(tells(one) for one in seen.values()):
+        return None
+    return {name: one if tells(one) else replace(one, latency=None) for name, one in seen.items()}
+
+
 def _surge(anchor: _Anchor, models: Sequence[Lane], percentile: int) -> float:
     """Return the least surge of the load that explains the measured latencies; 1: none does, or none is needed."""
     seen = anchor._each(models)  # noqa: SLF001 - of this module
     world = _expected(models)
     steady = anchor.told(models, world, percentile)
-    measured = [one.latency.mean if one.latency is not None else 0.0 for one in seen]
-    for one, there, latency in zip(seen, steady, measured, strict=True):
-        age = mean_age(one.ages)
-        if overloaded(one) or age is None or age - there.mean > (latency - there.latency) / 2:
+    if any(overloaded(one) for one in seen):
+        return 1.0
+    measured = [(index, one.latency.mean) for index, one in enumerate(seen) if one.latency is not None]
+    for index, latency in measured:
+        age, there = mean_age(seen[index].ages), steady[index]
+        if age is None or age - there.mean > (latency - there.latency) / 2:
             return 1.0
     for surge in SURGES:
-        there_ = steady if surge == 1.0 else anchor.told(models, world, percentile, surge=surge)
-        if all(one.latency * MOST_FACTOR >= latency for one, latency in zip(there_, measured, strict=True)):
+        told = steady if surge == 1.0 else anchor.told(models, world, percentile, surge=surge)
+        if all(told[index].latency * MOST_FACTOR >= latency for index, latency in measured):
             return surge
     return 1.0

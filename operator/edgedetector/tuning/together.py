@@ -7,12 +7,13 @@ while it waits frames gather for the next one. So a model's batches cannot be to
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final
 
 from edgedetector.tuning import batcher
-from edgedetector.tuning.batcher import FRAMES, HALVINGS, HIGHEST_LOAD, SERVED, Device, Passage, Run, Server
+from edgedetector.tuning.batcher import FRAMES, HALVINGS, HIGHEST_LOAD, SERVED, WARM, Device, Passage, Run, Server
 
 _FEWEST: Final = 1 / 3
 """Of the frames that are asked for of each model in the mean, those that the one with the least demand has at least,"""
@@ -28,15 +29,47 @@ def served(servers: Sequence[Server], rates: Sequence[float], frames: int = FRAM
     frames
         Of a model, in the mean over the models.
     """
-    seconds = len(rates) * frames / sum(rates)
-    seconds = min(_LONGER * seconds, max(seconds, _FEWEST * frames / min(rates)))
-    device = Device()
-    runs = [
-        Run(server, batcher.arrivals(server, rate, max(1, round(rate * seconds)), stream), device)
-        for stream, (server, rate) in enumerate(zip(servers, rates, strict=True))
-    ]
+    runs = _runs(servers, rates, frames)
     _go(runs)
     return runs
+
+
+def late(servers: Sequence[Server], rates: Sequence[float], pause: float, bound: float) -> list[float]:
+    """Return the seconds' worth of each model's frames that take longer than `bound` when none is executed in a pause.
+
+    As `batcher.late` tells of one: after the pause, of so many seconds, what waits for all of them takes turns.
+    """
+    runs = _runs(servers, rates, FRAMES)
+    for run in runs:
+        run.hold(pause)
+    _go(runs)
+    return [
+        (sum(latency > bound for latency in run.latencies) + run.skipped) / rate
+        for run, rate in zip(runs, rates, strict=True)
+    ]
+
+
+def _runs(servers: Sequence[Server], rates: Sequence[float], frames: int) -> list[Run]:
+    seconds = len(rates) * frames / sum(rates)
+    seconds = min(_LONGER * seconds, max(seconds, _FEWEST * frames / min(rates)))
+    device, streams = Device(), _streams(servers, rates, seconds)
+    # All begin to count and end when the busiest does: what comes later than others would find the device empty.
+    busiest = streams[rates.index(max(rates))]
+    begin, end = busiest[WARM], busiest[-1]
+    lasting = [arrivals[: bisect_right(arrivals, end)] or [(begin + end) / 2] for arrivals in streams]
+    return [
+        Run(server, arrivals, device, bisect_left(arrivals, begin))
+        for server, arrivals in zip(servers, lasting, strict=True)
+    ]
+
+
+def _streams(servers: Sequence[Server], rates: Sequence[float], seconds: float) -> list[list[float]]:
+    """Return times of frames of each model, for so many seconds and as long before as the busiest needs to warm up."""
+    before = WARM / max(rates)
+    return [
+        batcher.arrivals(server, rate, max(1, round(rate * seconds)), stream, before=round(rate * before))
+        for stream, (server, rate) in enumerate(zip(servers, rates, strict=True))
+    ]
 
 
 @lru_cache(maxsize=2048)

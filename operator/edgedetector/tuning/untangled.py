@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from edgedetector.tuning import batcher, resources, together
+from edgedetector.tuning import batcher, post_processing, resources, together
 from edgedetector.tuning.batcher import Server
 from edgedetector.tuning.evidence import Range, Visit
 from edgedetector.tuning.sharing import known, share, split
@@ -68,6 +68,8 @@ class Executions:
     interval: float
     sizes: tuple[tuple[int, int, float], ...]
     """Size, executions and their mean seconds."""
+    step: tuple[float, ...] = ()
+    """Seconds of the post-processing for a request, by images from 1; empty: there is none, or nothing is known."""
 
     @property
     def mean(self) -> float:
@@ -126,16 +128,16 @@ def told(
     names: Sequence[str], visits: Sequence[Visit], largest: Mapping[str, int], cameras: Mapping[str, int]
 ) -> tuple[Told, ...]:
     """Return what the latest visits show in which all models were at work."""
-    found = []
+    found, steps = [], {name: post_processing.learn(name, visits) for name in names}
     for visit in sorted(visits, key=lambda one: one.ended if math.isfinite(one.ended) else -math.inf):
-        each = [_executions(name, visit, largest[name], cameras.get(name, 0)) for name in names]
+        each = [_executions(name, visit, largest[name], cameras.get(name, 0), steps[name]) for name in names]
         models = tuple(one for one in each if one is not None)
         if len(models) == len(names):
             found.append(Told(models, share(visit.utilization) if known(visit.utilization) else None))  # type: ignore[arg-type]
     return tuple(found[-_VISITS:])
 
 
-def _executions(name: str, visit: Visit, largest: int, cameras: int) -> Executions | None:
+def _executions(name: str, visit: Visit, largest: int, cameras: int, steps: post_processing.Lines) -> Executions | None:
     seen = visit.models.get(name)
     if seen is None or not known(seen.rate):
         return None
@@ -147,10 +149,16 @@ def _executions(name: str, visit: Visit, largest: int, cameras: int) -> Executio
     if not sizes:
         return None
     demand = seen.demand if known(seen.demand) else seen.rate
-    rate = min(1e6, max(demand, seen.rate)) if demand > seen.rate / 0.97 and seen.busy > 0.9 else seen.rate  # noqa: PLR2004
+    rate = min(1e6, max(demand, seen.rate)) if demand > seen.rate / 0.97 and seen.busiest > 0.9 else seen.rate  # noqa: PLR2004
     interval = cameras / demand if cameras > 0 else batcher.INTERVAL
     most = min(largest, max(resources.batch(seen.knobs, cameras), sizes[-1][0]))
-    return Executions(seen.knobs, most, rate, interval, sizes)
+    return Executions(seen.knobs, most, rate, interval, sizes, _step(seen.knobs.post_processing, most, steps))
+
+
+def _step(instances: int, most: int, steps: post_processing.Lines) -> tuple[float, ...]:
+    if instances < 1 or not steps:
+        return ()
+    return tuple(post_processing.seconds(steps, instances, size) for size in range(1, most + 1))
 
 
 @lru_cache(maxsize=64)
@@ -268,6 +276,8 @@ def _simulated(visit: Told, values: Sequence[float]) -> tuple[list[dict[int, tup
                 prepare=batcher.PREPARE,
                 way=batcher.WAY,
                 interval=model.interval,
+                steps=model.knobs.post_processing if model.step else 0,
+                step=model.step,
             )
         )
     runs = together.served(servers, [model.rate for model in visit.models], _FRAMES // len(servers))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedetector.tuning.batcher import Server, capacity, late, passage, requests_at_once
+from edgedetector.tuning.batcher import Passage, Server, capacity, late, passage, requests_at_once
 
 INDEPENDENT = math.inf
 
@@ -182,3 +182,55 @@ def test_a_longer_pause_makes_no_fewer_frames_late_where_nothing_joins_them(
     single = replace(found, apart=found.apart[:1], alone=found.alone[:1], delay=0.0, interval=10.0)
     rate = use * single.saturated
     assert late(single, rate, pause, 0.05) <= late(single, rate, 2 * pause, 0.05) + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("one", "rate", "expected"),
+    [
+        (
+            server(1, 8, serial=0.6, interval=0.2),
+            40.0,
+            Passage(
+                latency=0.01425013901210015,
+                batch=1.0030395136778116,
+                busy=0.23947409961453736,
+                skipped=0.0,
+                execution=0.006006079027355608,
+                device=0.1436844597687242,
+                mean=0.006633183727918377,
+                request=1.006060606060606,
+            ),
+        ),
+        (
+            server(2, 4, serial=0.6, interval=0.2, delay=0.002),
+            150.0,
+            Passage(
+                latency=0.015005216758999351,
+                batch=1.306930693069307,
+                busy=0.39932651992146323,
+                skipped=0.0,
+                execution=0.006972798786904027,
+                device=0.45452456001398883,
+                mean=0.009343654269080985,
+                request=1.018181818181818,
+            ),
+        ),
+        (
+            server(1, 4, each=0.008, interval=0.5),
+            400.0,
+            Passage(
+                latency=0.5718406805323064,
+                batch=3.903225806451613,
+                busy=0.9984610720530239,
+                skipped=0.6333333333333333,
+                execution=0.035225806451612926,
+                device=0.9984610720530239,
+                mean=0.5530674236807223,
+                request=3.975206611570248,
+            ),
+        ),
+    ],
+)
+def test_a_model_alone_is_told_the_same_to_the_last_bit(one: Server, rate: float, expected: Passage) -> None:
+    """Frames with cameras' phases need no logarithm, so that they are the same on every machine."""
+    assert passage(one, rate) == expected

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tests.unit.tuning.pairs import NAMES, server, shown
+
 from edgedetector.api.observation import bound
 from edgedetector.tuning import memory, rescue, resources, sharing, visits
 from edgedetector.tuning.capacity import measured
@@ -36,7 +38,23 @@ def test_what_was_seen_of_full_batches_alone_does_not_say_that_nothing_can_be_qu
     state = State(accepted={"people": knobs}, visits=(Visit({"people": seen}, 60.0, 0.0, windows=6),))
     situation = Situation({"people": knobs}, {"people": Engine(8)}, limits=Limits(latency=0.05))
     present = Prediction({"people": ModelPrediction(Range(1, 1, 1), Range(0.2, 0.2, 0.2), 1.0, 8.0, knobs)})
-    assert "no configuration can" not in rescue.hopeless(state, situation, [], present)
+    curves = learn(state.visits, situation.engines)
+    assert "no configuration can" not in rescue.hopeless(state, situation, [], present, curves)
+
+
+def test_what_one_image_took_beside_another_model_does_not_say_that_nothing_can_be_quicker() -> None:
+    """Two models of 40 ms: beside each other one image takes longer, but neither needs to."""
+    seen = shown((server(0.037, 1, part=1.0), server(0.037, 1, part=1.0)), (9.0, 9.0))
+    assert min(model.batches[1].seconds for model in seen.models.values()) > 0.045
+    knobs = dict.fromkeys(NAMES, Knobs(1, 1))
+    state = State(accepted=knobs, visits=(seen,))
+    curves = learn(state.visits, dict.fromkeys(NAMES, Engine(1)))
+    assert 0.030 < rescue.fastest(state, curves) <= 0.040
+    present = Prediction({})
+    for limit, never in ((0.045, False), (0.020, True)):
+        situation = Situation(knobs, dict.fromkeys(NAMES, Engine(1)), limits=Limits(latency=limit))
+        said = rescue.hopeless(state, situation, [], present, curves)
+        assert ("no configuration can keep" in said) is never
 
 
 def test_a_clock_that_was_years_ahead_denies_nothing_for_years() -> None:

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.tuning.pairs import heavy, light, server, shown
 
 from edgedetector.tuning import batcher, together
-from edgedetector.tuning.batcher import Server
 from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelVisit, Visit
 from edgedetector.tuning.situation import Engine
 from edgedetector.tuning.window import BatchTime, Knobs
-
-
-def server(each: float = 0.004, largest: int = 4, instances: int = 1, part: float = 0.6) -> Server:
-    seconds = [0.003 + each * size for size in range(1, largest + 1)]
-    apart, alone = tuple((1 - part) * one for one in seconds), tuple(part * one for one in seconds)
-    return Server(instances, apart, alone, prepare=batcher.PREPARE, way=batcher.WAY, gap=batcher.GAP)
 
 
 @settings(max_examples=8)
@@ -53,23 +48,37 @@ def test_more_time_allows_more(times: float, bound: float) -> None:
     assert few <= many * 1.02
 
 
+@given(st.sampled_from([10.0, 100.0, 400.0]), st.integers(1, 3), st.sampled_from([0.0, 0.06, 0.5]))
+def test_a_pause_makes_frames_of_one_model_late_as_alone(rate: float, instances: int, pause: float) -> None:
+    one = server(instances=instances)
+    assert together.late((one,), (rate,), pause, 0.05) == [batcher.late(one, rate, pause, 0.05)]
+
+
 def test_where_no_image_is_quick_enough_nothing_can_be_served() -> None:
     assert together.capacity((server(), server()), (10.0, 10.0), (0.1, 0.005), 99) == 0.0
 
 
-def shown(servers: tuple[Server, ...], rates: tuple[float, ...]) -> Visit:
-    """Return what statistics show of servers that serve these rates, or as much of them as they can."""
-    models = {}
-    runs = together.served(servers, rates, 2000)
-    for name, one, rate, run in zip(("first", "second"), servers, rates, runs, strict=True):
-        sizes: dict[int, list[float]] = {}
-        for size, seconds in run.executed:
-            sizes.setdefault(size, []).append(seconds)
-        batches = {size: BatchTime(len(all_), sum(all_) / len(all_)) for size, all_ in sorted(sizes.items())}
-        done = len(run.latencies) / run.end
-        busy = run.passage(99).busy
-        models[name] = ModelVisit(Knobs(one.instances, one.largest), batches, rate, done, busy)
-    return Visit(models, 60.0, 1000.0, sum(run.device / run.end for run in runs), windows=6, spread=0.02)
+@pytest.mark.parametrize("seldom", [2.0, 0.5])
+@pytest.mark.parametrize("frames", [160, batcher.FRAMES])
+def test_what_comes_seldom_is_never_alone_on_a_device_that_another_model_uses(seldom: float, frames: int) -> None:
+    """At 40 to 0.5 frames a second all that counted of the second came once the first had ended, as if it was alone."""
+    runs = together.served((heavy(), light()), (40.0, seldom), frames)
+    assert runs[1].arrivals[-1] <= runs[0].arrivals[-1]
+    assert len(runs[1].arrivals) == pytest.approx(len(runs[0].arrivals) * seldom / 40.0, abs=2)
+
+
+@pytest.mark.parametrize("frames", [160, batcher.FRAMES])
+def test_a_short_look_tells_what_a_long_one_does_of_a_model_that_comes_seldom(frames: int) -> None:
+    servers, rates = (heavy(), light()), (40.0, 2.0)
+    told, true = (together.passages(servers, rates, 99, count)[1].mean for count in (frames, 20_000))
+    assert told == pytest.approx(true, rel=0.15)
+    assert told > 1.5 * batcher.passage(light(), 2.0).mean
+
+
+def test_what_hardly_ever_comes_is_told_from_one_frame() -> None:
+    runs = together.served((heavy(), light()), (40.0, 1e-3))
+    assert len(runs[1].latencies) == 1
+    assert 0.0 < runs[1].arrivals[0] < runs[0].arrivals[-1]
 
 
 def test_what_always_waits_for_larger_batches_is_not_taken_for_dear() -> None:
@@ -94,6 +103,25 @@ def test_costs_are_told_apart_where_there_is_room(each: float, part: float) -> N
         seconds = one.apart[0] + one.alone[0]
         assert curves.of(name).seconds(1).mean == pytest.approx(seconds, rel=0.15)
     assert curves.of("first").part.low <= part <= curves.of("first").part.high
+
+
+def test_costs_of_what_comes_seldom_are_told_apart() -> None:
+    """It was learnt as dear as it is in company: in the simulation it had the device for itself most of the time."""
+    visit = shown((heavy(), light()), (35.0, 2.0))
+    told = learn([visit], {"first": Engine(8), "second": Engine(8)}).of("second").seconds(1)
+    assert told.low < 0.005 < told.high
+
+
+def test_costs_are_told_apart_behind_which_post_processing_is_always_at_work() -> None:
+    """20 images a second come and 17 get through; without the step behind them executions gather in no batches."""
+    first = replace(heavy(), steps=1, step=tuple(0.06 * size for size in range(1, 9)))
+    second = replace(light(), steps=1, step=tuple(0.001 * size for size in range(1, 9)))
+    visit = shown((first, second), (20.0, 20.0))
+    assert visit.models["first"].busy < 0.5
+    assert visit.models["first"].busiest > 0.9
+    curves = learn([visit], {"first": Engine(8), "second": Engine(8)})
+    assert curves.of("first").seconds(1).mean == pytest.approx(0.020, rel=0.1)
+    assert curves.of("second").seconds(1).mean == pytest.approx(0.005, rel=0.25)
 
 
 def test_figures_that_are_no_numbers_tell_nothing() -> None:

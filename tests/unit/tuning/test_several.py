@@ -84,14 +84,15 @@ def test_what_waits_for_post_processing_that_is_always_at_work_corrects_nothing(
     step = tuple(0.06 * size for size in range(1, 9))
     seen = shown((replace(heavy(), steps=1, step=step), light()), (15.0, 15.0))
     first = seen.models["first"]
-    assert first.step is not None
+    behind = first.step
+    assert behind is not None
     knobs = {**NOW, "first": Knobs(1, 8, post_processing=1)}
     curves = learn((seen,), SITUATION.engines)
     told = lanes(knobs, curves, (seen,), SITUATION)
     world = several._expected(told)
 
     def corrected(busy: float) -> Correction:
-        visit = {**seen.models, "first": replace(first, step=replace(first.step, busy=busy))}
+        visit = {**seen.models, "first": replace(first, step=replace(behind, busy=busy))}
         return several._Anchor(SITUATION, visit).corrections(told, world, 99, 160)[0]
 
     assert corrected(0.95) == Correction(extra=corrected(0.95).extra)

@@ -284,7 +284,9 @@ def _kill_kubelet(_: Kubectl) -> None:
 def test_whatever_dies_in_the_middle_of_a_trial_it_ends_on_what_is_proven(
     tuned: Kubectl, operator: Kubectl, kill: Callable[[Kubectl], None]
 ) -> None:
-    tuned("delete", "configmap", names.tuning(NAME))  # it begins anew from the specification's knobs
+    tuned(
+        "delete", "configmap", names.tuning(NAME), "--ignore-not-found"
+    )  # it begins anew from the specification's knobs
     _, trial = poll("a trial that runs", on_trial, lambda seen: seen[0] == "Running", CONVERGES_SECONDS)
     kill(operator)
     try:

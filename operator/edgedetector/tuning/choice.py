@@ -50,7 +50,7 @@ LOOK: Final = 10.0
 
 def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     """Return what to try next from the accepted configuration."""
-    curves = learn(state.visits, situation.engines, {name: situation.cameras_of(name) for name in situation.engines})
+    curves = learn(state.visits, situation.engines, situation.cameras_of_each())
     dearer = Curves({name: curve.dearer() for name, curve in curves.models.items()})
 
     def expect(configuration: Configuration, *, rough: bool = False) -> Prediction:

@@ -11,6 +11,7 @@ from edgedetector.tuning import memory, sentences, visits
 from edgedetector.tuning.curve import Curves
 from edgedetector.tuning.evidence import Prediction
 from edgedetector.tuning.gain import WORTH, gain, saturated
+from edgedetector.tuning.lane import OFF
 from edgedetector.tuning.lessons import Lesson, shortfall
 from edgedetector.tuning.promise import Aim, Choice, best, less
 from edgedetector.tuning.record import State
@@ -22,8 +23,6 @@ RELIEF: Final = 0.9
 """Share of the present latency that a rescue must be predicted to come down to, where not to the limit itself."""
 EVENER: Final = 1.5
 """Times the share of its demand that the model gets that gets least, from which serving less in all may be a rescue."""
-OFF: Final = 0.05
-"""Relative error of what an overloaded server is expected to serve otherwise (`lane.OFF`)."""
 
 
 def broken(state: State, situation: Situation) -> bool:

@@ -98,3 +98,7 @@ class Situation:
     def cameras_of(self, model: str) -> int:
         """Return how many cameras of a pod a model serves about; 0: not known."""
         return self.cameras_by_model.get(model, self.cameras)
+
+    def cameras_of_each(self) -> dict[str, int]:
+        """Return the same of all models."""
+        return {name: self.cameras_of(name) for name in self.engines}

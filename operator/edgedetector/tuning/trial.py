@@ -133,7 +133,7 @@ def judged(state: State, trial: Trial, situation: Situation, now: float) -> Verd
     if trial.windows % BETWEEN and not over:
         return Verdict(End.NOT_YET)
     evidence = _evidence(state, trial, base)
-    curves = learn(evidence, situation.engines, {name: situation.cameras_of(name) for name in situation.engines})
+    curves = learn(evidence, situation.engines, situation.cameras_of_each())
     ours = predict(trial.configuration, curves, evidence, situation, state.accepted)
     theirs = predict(state.accepted, curves, evidence, situation, state.accepted)
     measured = grounded(theirs, base, situation.limits.latency), grounded(ours, seen, situation.limits.latency)

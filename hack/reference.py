@@ -187,8 +187,11 @@ def command_line() -> str:
     for name, command in sorted(commands.commands.items()):
         if command.hidden:
             continue
-        usage = " ".join(f"[{one.human_readable_name}]" if not one.required else one.human_readable_name
-                         for one in command.params if isinstance(one, click.Argument))
+        usage = " ".join(
+            f"[{one.human_readable_name}]" if not one.required else one.human_readable_name
+            for one in command.params
+            if isinstance(one, click.Argument)
+        )
         parts.append(f"## {name}\n\n`kubectl edgedetector {' '.join(filter(None, (name, '[FLAGS]', usage)))}`\n")
         parts.append(" ".join((command.help or "").split()) + "\n")
         parts.append(_options(command))
@@ -223,7 +226,7 @@ def metrics() -> str:
     """Return the page of all series, from the objects that make them."""
     parts = [
         f"# Metrics\n\n{WRITTEN}",
-        "Counters have the suffix `_total`, which is part of the name here; histograms `_bucket`, `_sum` and `_count`.\n",
+        "A counter's name has its suffix `_total` here; a histogram has `_bucket`, `_sum` and `_count`.\n",
         "## Inference pods, port 9090\n", _series(_registered(DetectorMetrics().registry)),
         "Beside these, `process_*` of Prometheus' client, and Triton's own on port 8002.\n",
         "## Media pods, port 1984\n", _series(_read(exposition(_MEDIA))),

@@ -40,9 +40,10 @@ format: ## format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-golden: ## rewrite the golden files of the unit tests from what the code gives
+golden: ## rewrite the golden files of the unit tests and docs/reference from what the code gives
 	@hack/bootstrap.sh
 	UPDATE_GOLDEN=1 $(BIN)/pytest tests/unit/plan tests/unit/gitops
+	$(BIN)/python hack/reference.py
 
 down: ## end the cluster: no process, mount, interface, rule or image is left
 	@$(PYTHON) hack/down.py

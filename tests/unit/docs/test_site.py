@@ -26,7 +26,7 @@ def conf() -> ModuleType:
 def test_each_page_of_the_index_is_in_the_navigation_below_its_heading(conf: ModuleType) -> None:
     text = conf.navigation((DOCS / "index.md").read_text())
 
-    trees = re.findall(r"```{toctree}\n:hidden:\n:caption: (.+)\n\n(.*?)\n```", text, re.DOTALL)
+    trees = re.findall(r"```{toctree}\n:hidden:\n:caption: ([^\n]+)\n\n(.*?)\n```", text, re.DOTALL)
     pages = [page for _, body in trees for page in body.splitlines()]
     assert [caption for caption, _ in trees] == re.findall(r"^## (.+)$", text, re.MULTILINE)
     assert {page for page in pages if "/" not in page} == {page.stem for page in DOCS.glob("*.md")} - {"index"}

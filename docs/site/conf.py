@@ -64,8 +64,8 @@ def leaving(text: str, page: Path) -> str:
         if "://" in target or target.startswith(("#", "mailto:")):
             return match.group(0)
         path = (page.parent / target.partition("#")[0]).resolve()
-        if path.is_relative_to(DOCS) and path.is_file():
-            return match.group(0)
+        if path.is_relative_to(DOCS):
+            return match.group(0)  # Sphinx says so if it is not there
         inside = path.relative_to(ROOT).as_posix()
         if source_address:
             return f"[{label}]({source_address}/{inside})"

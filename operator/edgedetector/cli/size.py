@@ -22,17 +22,12 @@ MEASURED: Final = 2.0
 """Seconds over which the cameras' bytes are measured."""
 
 
-class Bytes(click.ParamType):
-    """An amount as Kubernetes writes it, e.g. 16Gi."""
-
-    name = "bytes"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return it in bytes."""
-        try:
-            return float(parse_quantity(str(value)))
-        except ValueError:
-            self.fail(f"{value!r} is no amount; write for example 16Gi", param, ctx)
+def amount(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    """Return an amount as Kubernetes writes it, e.g. 16Gi, in bytes."""
+    try:
+        return float(parse_quantity(value)) if value is not None else None
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no amount; write for example 16Gi") from None
 
 
 POSITIVE: Final = click.FloatRange(0, min_open=True)
@@ -47,9 +42,9 @@ POSITIVE: Final = click.FloatRange(0, min_open=True)
 @click.option("--main-stream", is_flag=True, help="These have no sub-stream.")
 @click.option("--images-per-second", type=POSITIVE, help="What the accelerator serves, as benchmarked; all devices.")
 @click.option("--cores", type=POSITIVE, help="Of the box.")
-@click.option("--memory", type=Bytes(), help="Of the box, e.g. 16Gi.")
-@click.option("--device-memory", type=Bytes(), help="Of the accelerator, e.g. 8Gi.")
-@click.option("--instance-memory", type=Bytes(), help="Of the accelerator, for one instance of a model.")
+@click.option("--memory", callback=amount, help="Of the box, e.g. 16Gi.")
+@click.option("--device-memory", callback=amount, help="Of the accelerator, e.g. 8Gi.")
+@click.option("--instance-memory", callback=amount, help="Of the accelerator, for one instance of a model.")
 @click.option("--link", type=POSITIVE, default=1000.0, show_default=True, help="Of the box's network, in Mbit/s.")
 @output_option
 @click.pass_obj
@@ -94,8 +89,14 @@ def size(  # noqa: PLR0917 - click gives them by name
         nodes = {one["metadata"]["name"]: one for one in seen.cluster.nodes or ()}
         load, box = sizing.load(subject, detector), sizing.known(subject, detector, nodes)
         title = f"{subject.namespace}/{subject.name}"
-    stated = {"cores": cores, "memory": memory, "device_memory": device_memory, "instance_memory": instance_memory}
-    box = replace(box, link=link * 1e6 / 8, **{key: value for key, value in stated.items() if value is not None})
+    box = replace(
+        box,
+        cores=cores or box.cores,
+        memory=memory or box.memory,
+        device_memory=device_memory or box.device_memory,
+        instance_memory=instance_memory,
+        link=link * 1e6 / 8,
+    )
     if images_per_second is not None:
         box = replace(box, capacity=images_per_second, capacity_from="stated", spare_device=_spare(box))
     found = sized(seen, title, load, box)

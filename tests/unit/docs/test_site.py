@@ -36,10 +36,10 @@ def test_each_page_of_the_index_is_in_the_navigation_below_its_heading(conf: Mod
 def test_a_link_out_of_docs_leads_to_the_git_host_if_there_is_one(
     conf: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "see [it](../Makefile), [the chart](../charts/edgedetector), [sizing](sizing.md#the-formula), ![x](y.jpg)"
+    text = "see [it](../Makefile), [the chart](../charts/edgedetector), [gone](gone.md), ![x](y.jpg)"
 
     assert conf.leaving(text, DOCS / "index.md") == (
-        "see it (`Makefile`), the chart (`charts/edgedetector`), [sizing](sizing.md#the-formula), ![x](y.jpg)"
+        "see it (`Makefile`), the chart (`charts/edgedetector`), [gone](gone.md), ![x](y.jpg)"
     )
     monkeypatch.setattr(conf, "source_address", "https://git.example.com/blob/main")
     assert "[it](https://git.example.com/blob/main/Makefile)" in conf.leaving(text, DOCS / "index.md")

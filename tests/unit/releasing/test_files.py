@@ -18,7 +18,6 @@ import yaml
 from releasing import changelog, chart, inventory, plugin, tools, tree
 from releasing.tree import ROOT, ReleaseError
 
-pytestmark = pytest.mark.slow
 SAID = changelog.Entry("0.1.0", "", ("One thing: it has changed.", "And another."))
 OWN = "edgedetector/operator:0.1.0"
 IMAGES = [

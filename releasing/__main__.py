@@ -52,9 +52,10 @@ class Release:
             )
         parts = inventory.of_plugin(folders)
         self._list("kubectl-edgedetector", "application", parts, [])
-        command = [tools.uv(), "export", "--quiet", "--frozen", "--no-dev", "--all-extras", "--format", "cyclonedx1.5"]
-        exported = sbom.of_lock(tools.run(command, folder=self._tree.root), self._tree.epoch)
-        (self._output / "sbom" / "edgedetector-lock.cdx.json").write_text(exported)
+        options = ["--quiet", "--frozen", "--no-dev", "--all-extras", "--format", "cyclonedx1.5"]
+        exported = tools.run_uv("export", *options, folder=self._tree.root)
+        locked = sbom.of_lock(exported, self._tree.epoch)
+        (self._output / "sbom" / "edgedetector-lock.cdx.json").write_text(locked)
 
     def images(self, *, wanted: bool) -> dict[str, chart.Image]:
         """Make the images if they are `wanted`; return all images of the chart, by name."""

@@ -62,8 +62,8 @@ class Library:
 
 def requirements(tree: Tree, target: Path) -> Path:
     """Write what the command line needs, with the versions and hashes of uv.lock."""
-    command = [tools.uv(), "export", "--quiet", "--frozen", "--no-dev", "--extra", "cli", "--no-emit-project"]
-    tools.run([*command, "--no-header", "--no-annotate", "--output-file", str(target)], folder=tree.root)
+    options = ["--quiet", "--frozen", "--no-dev", "--extra", "cli", "--no-emit-project", "--no-header", "--no-annotate"]
+    tools.run_uv("export", *options, "--output-file", str(target), folder=tree.root)
     return target
 
 
@@ -72,19 +72,10 @@ def install(listed: Path, platform: Platform, scratch: Path) -> dict[str, Path]:
     folders = {}
     for python in PYTHONS:
         folders[python] = scratch / platform.name / python
-        command = [
-            tools.uv(),
-            "pip",
-            "install",
-            "--quiet",
-            "--target",
-            str(folders[python]),
-            "--python-version",
-            python,
-        ]
-        command += ["--python-platform", platform.target, "--only-binary", ":all:", "--no-deps", "--require-hashes"]
+        options = ["--quiet", "--only-binary", ":all:", "--no-deps", "--require-hashes", "--python-version", python]
+        options += ["--python-platform", platform.target, "--target", str(folders[python])]
         variables = {"MACOSX_DEPLOYMENT_TARGET": MACOS, "UV_LINK_MODE": "hardlink"}
-        tools.run([*command, "--requirements", str(listed)], variables=variables)
+        tools.run_uv("pip", "install", *options, "--requirements", str(listed), variables=variables)
     return folders
 
 

@@ -26,6 +26,12 @@ def helm() -> str:
     return run([sys.executable, str(ROOT / "tests/e2e/node/build.py"), "helm"]).splitlines()[-1]
 
 
+def run_uv(*arguments: str, folder: Path | None = None, variables: dict[str, str] | None = None) -> str:
+    """Run uv with the cache of the development environment."""
+    cache = str(Path(uv()).parents[2] / "uv")
+    return run([uv(), *arguments], folder=folder, variables={"UV_CACHE_DIR": cache, **(variables or {})})
+
+
 def run(command: Sequence[str], *, folder: Path | None = None, variables: dict[str, str] | None = None) -> str:
     """Return a command's standard output; ReleaseError with its last words if it fails."""
     environment = {**os.environ, **(variables or {})}
@@ -37,7 +43,7 @@ def run(command: Sequence[str], *, folder: Path | None = None, variables: dict[s
 
 def wheel(tree: Tree, sources: Path, target: Path) -> Path:
     """Build the wheel of `sources` into `target`."""
-    command = [uv(), "build", "--wheel", "--quiet", "--out-dir", str(target), "--build-constraints", str(CONSTRAINTS)]
-    run([*command, "--no-create-gitignore"], folder=sources, variables={"SOURCE_DATE_EPOCH": str(tree.epoch)})
+    options = ["--quiet", "--out-dir", str(target), "--build-constraints", str(CONSTRAINTS), "--no-create-gitignore"]
+    run_uv("build", "--wheel", *options, folder=sources, variables={"SOURCE_DATE_EPOCH": str(tree.epoch)})
     (made,) = target.glob("*.whl")
     return made

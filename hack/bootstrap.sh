@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes .venv from the lock file; a no-op when it is up to date. Needs python3 and apt only.
+# Makes .venv from the lock file; a no-op when it is up to date. Needs python3 and apt only. `bootstrap.sh uv` prints
+# where uv is instead.
 set -eu
 cd "$(dirname "$0")/.."
 home=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
@@ -18,5 +19,9 @@ if [ ! -x "$uv" ]; then
   python3 -m venv "$cache/uv-$uv_version.part"
   "$cache/uv-$uv_version.part/bin/pip" install -q "uv==$uv_version"
   mv "$cache/uv-$uv_version.part" "$cache/uv-$uv_version"
+fi
+if [ "${1:-}" = uv ]; then
+  echo "$uv"
+  exit
 fi
 UV_PROJECT_ENVIRONMENT=.venv UV_CACHE_DIR=$cache/uv UV_LINK_MODE=copy exec "$uv" sync --quiet --frozen --all-extras

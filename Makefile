@@ -7,7 +7,7 @@ BIN := .venv/bin
 HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export HOME
 
-.PHONY: help demo test check lint quick unit format down kubeconfig golden soak faults argo weights release bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane bench-observation bench-tuner bench-tuning-load
+.PHONY: help demo test check lint quick unit format down kubeconfig golden site soak faults argo weights release bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane bench-observation bench-tuner bench-tuning-load
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,12 +40,16 @@ format: ## format and mend what can be mended
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-golden: ## rewrite the golden files of the unit tests from what the code gives
+golden: ## rewrite the golden files of the unit tests and docs/reference from what the code gives
 	@hack/bootstrap.sh
 	UPDATE_GOLDEN=1 $(BIN)/pytest tests/unit/plan tests/unit/gitops
+	$(BIN)/python hack/reference.py
 
 down: ## end the cluster: no process, mount, interface, rule or image is left
 	@$(PYTHON) hack/down.py
+
+site: ## a site of docs/ in build/site, with no link that leads nowhere; SITE_SOURCE=https://git.example.com/.../blob/main
+	@hack/site.sh
 
 kubeconfig: ## print the path of the running cluster's kubeconfig
 	@$(PYTHON) hack/cluster.py kubeconfig

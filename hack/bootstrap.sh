@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes .venv from the lock file; a no-op when it is up to date. Needs python3 and apt only. `bootstrap.sh uv` prints
-# where uv is instead.
+# Makes .venv from the lock file; a no-op when it is up to date. Needs python3 and apt only.
+# `bootstrap.sh uv` prints where uv is instead.
+# EDGEDETECTOR_VENV names another place, and arguments other groups of pyproject.toml than all that runs and tests.
 set -eu
 cd "$(dirname "$0")/.."
 home=${HOME:-$(getent passwd "$(id -u)" | cut -d: -f6)}
@@ -24,4 +25,5 @@ if [ "${1:-}" = uv ]; then
   echo "$uv"
   exit
 fi
-UV_PROJECT_ENVIRONMENT=.venv UV_CACHE_DIR=$cache/uv UV_LINK_MODE=copy exec "$uv" sync --quiet --frozen --all-extras
+[ $# -gt 0 ] || set -- --all-extras
+UV_PROJECT_ENVIRONMENT=${EDGEDETECTOR_VENV:-.venv} UV_CACHE_DIR=$cache/uv UV_LINK_MODE=copy exec "$uv" sync --quiet --frozen "$@"

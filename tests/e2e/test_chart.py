@@ -279,7 +279,7 @@ def _first_release(server: Server, first: Path, log: Path) -> dict[str, Any]:
 
 
 def _uninstall(server: Server) -> None:
-    """Do what docs/install.md says, after the EdgeDetectors are gone."""
+    """Do what docs/upgrade.md says, after the EdgeDetectors are gone."""
     release.helm(server.kubeconfig, "uninstall", "edgedetector", "--namespace", SYSTEM)
     for plural in PLURALS:
         assert server.get(_crd(plural)), "definitions stay, and with them what people wrote"

@@ -23,6 +23,8 @@ from tests.unit.gitops.argo import ARGO_CD, ROOT
 from tests.unit.plan import scenarios
 
 from edgedetector.api.edgedetector import EdgeDetector
+from edgedetector.api.profile import AcceleratorProfile
+from edgedetector.plan import detector_children, serving_config
 
 Json = dict[str, Any]
 
@@ -38,19 +40,55 @@ def objects(path: Path) -> list[Json]:
     return [obj for obj in yaml.safe_load_all(path.read_text()) if obj]
 
 
+OURS = {"EdgeDetector": "edgedetectors", "AcceleratorProfile": "acceleratorprofiles"}
+
+
 @cache
-def validator() -> jsonschema.Draft7Validator:
-    return jsonschema.Draft7Validator(structural(root("edgedetectors")))
+def validator(plural: str) -> jsonschema.Draft7Validator:
+    return jsonschema.Draft7Validator(structural(root(plural)))
 
 
 @pytest.mark.parametrize("path", SAMPLES, **BY_PATH)
 def test_a_sample_fits_the_schema_and_can_be_planned(path: Path) -> None:
-    for obj in objects(path):
-        if obj["kind"] != "EdgeDetector":
+    found = objects(path)
+    brought = [AcceleratorProfile.parse(obj) for obj in found if obj["kind"] == "AcceleratorProfile"]
+    known = scenarios.PROFILES | {profile.name: profile for profile in brought}
+    for obj in found:
+        if obj["kind"] not in OURS:
             kubernetes_validate.validate(obj, "1.35", strict=True)
             continue
-        assert [error.message for error in validator().iter_errors(obj)] == []
-        assert scenarios.children(EdgeDetector.parse({**obj, "metadata": {"uid": "1", **obj["metadata"]}}))
+        assert [error.message for error in validator(OURS[obj["kind"]]).iter_errors(obj)] == []
+        if obj["kind"] == "EdgeDetector":
+            wanted = EdgeDetector.parse({**obj, "metadata": {"uid": "1", **obj["metadata"]}})
+            profile = known[wanted.spec.accelerator_profile]
+            assert detector_children(
+                wanted, profile, scenarios.SETTINGS, scenarios.FACTS, serving_config(wanted, profile)
+            )
+
+
+PROFILES = [path for path in SAMPLES if path.parent.name == "profiles"]
+
+
+@pytest.mark.parametrize("path", PROFILES, **BY_PATH)
+def test_a_profile_that_nobody_has_run_claims_nothing_and_reaches_the_pods(path: Path) -> None:
+    raw, detector = objects(path)
+    profile = AcceleratorProfile.parse(raw)
+    wanted = EdgeDetector.parse({**detector, "metadata": {"uid": "1", **detector["metadata"]}})
+
+    made = detector_children(wanted, profile, scenarios.SETTINGS, scenarios.FACTS, serving_config(wanted, profile))
+
+    assert not any(one.verified for one in profile.spec.capabilities)
+    assert not any(one.verified for one in (profile.spec.exporter.metrics if profile.spec.exporter else ()))
+    assert "UNVERIFIED" in path.read_text()
+    deployment = scenarios.child(list(made), "Deployment", f"{wanted.name}-triton")
+    pod = deployment["spec"]["template"]["spec"]
+    triton = next(one for one in pod["containers"] if one["name"] == "triton")
+    assert triton["image"] == profile.spec.triton.image
+    assert triton["resources"]["limits"][profile.spec.resource.name] == "1"
+    assert pod["runtimeClassName"] == profile.spec.runtime_class_name
+    assert profile.spec.node_selector.items() <= pod["nodeSelector"].items()
+    assert set(profile.spec.pod_security.supplemental_groups) <= set(pod["securityContext"]["supplementalGroups"])
+    assert pod["securityContext"]["runAsNonRoot"]
 
 
 def test_there_are_samples_of_every_shipped_profile_with_one_camera_and_of_every_accelerator_with_35() -> None:

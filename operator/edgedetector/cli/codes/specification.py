@@ -159,14 +159,15 @@ def link_too_narrow(case: Case) -> Iterator[Fields]:
     detector = case.detector
     if detector is None or case.subject.traffic is not None:
         return
-    mains = sum(1 for camera in detector.spec.cameras if _reads_main(camera))
+    mains = sum(1 for camera in detector.spec.cameras if reads_main(camera))
     subs = len(detector.spec.cameras) - mains
     need = mains * MAIN + subs * SUB
     if need > USABLE * LINK:
         yield {"mains": mains, "subs": subs, "need": _mbit(need), "room": _mbit(USABLE * LINK), "link": _mbit(LINK)}
 
 
-def _reads_main(camera: Any) -> bool:
+def reads_main(camera: Any) -> bool:
+    """Return whether detection reads a camera's main stream."""
     has_sub = bool(camera.substream_url or camera.substream_url_secret_ref)
     return not has_sub or camera.detection_stream == "Main"
 

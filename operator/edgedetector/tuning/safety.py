@@ -117,15 +117,10 @@ def _slow(name: str, model: ModelPrediction, now: ModelPrediction | None, limits
     near = now is not None and now.latency.mean > SLOWER * limits.latency
     if near and now is not None and model.latency.high <= limits.latency and model.latency.mean <= now.latency.mean:
         return ""  # Surely within the limit, and no slower than now, which is near it by itself.
-    if model.latency.high <= MARGIN * limits.latency:
-        return (
-            f"the latency of {name} is expected to rise to {model.latency.mean * 1e3:.0f} ms, more than {SLOWER:.0%} of"
-            f" {limits.latency * 1e3:.0f} ms"
-        )
-    return (
-        f"the latency of {name} may reach {model.latency.high * 1e3:.0f} ms, more than {MARGIN:.0%} of"
-        f" {limits.latency * 1e3:.0f} ms"
-    )
+    rises, most = f"is expected to rise to {model.latency.mean * 1e3:.0f}", SLOWER
+    if model.latency.high > MARGIN * limits.latency:
+        rises, most = f"may reach {model.latency.high * 1e3:.0f}", MARGIN
+    return f"the latency of {name} {rises} ms, more than {most:.0%} of {limits.latency * 1e3:.0f} ms"
 
 
 def _bears(model: ModelPrediction, now: ModelPrediction | None, limits: Limits) -> bool:

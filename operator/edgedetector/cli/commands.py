@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgedetector.cli import completion, diagnosing, report, tracing, tune, verify
+from edgedetector.cli import completion, diagnosing, report, top, tracing, tune, verify
 from edgedetector.cli.app import main
 
-__all__ = ["completion", "diagnosing", "main", "report", "tracing", "tune", "verify"]
+__all__ = ["completion", "diagnosing", "main", "report", "top", "tracing", "tune", "verify"]

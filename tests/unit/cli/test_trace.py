@@ -13,7 +13,8 @@ from bench.calibration import tritonserver
 from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.cli.worlds import World, pod
+from tests.unit.cli.test_status import keys
+from tests.unit.cli.worlds import ROOT, World, pod
 from tests.unit.detector import realpod
 from tests.unit.detector.faketriton import FakeTriton
 
@@ -78,6 +79,8 @@ def test_json_has_what_the_picture_is_of(run: Run) -> None:
         "yard-triton-1",
     )
     assert (found["wanted"], found["traced"], found["cut"], found["notSeen"]) == (5, 5, "", [])
+    text = (ROOT / "docs/cli.md").read_text()
+    assert {name for name in keys(found) if f"`{name}`" not in text and f"`{name}[]`" not in text} == set()
     (model,) = found["models"]
     assert {key: model[key] for key in ("name", "requests", "p50", "p99")} == {
         "name": "people", "requests": 5, "p50": 0.019, "p99": 0.019,

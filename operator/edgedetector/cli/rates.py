@@ -22,6 +22,8 @@ Json = dict[str, Any]
 _FRAMES: Final = "edgedetector_camera_frames_total"
 _TARGET: Final = "edgedetector_camera_target_frame_rate"
 _RESULTS: Final = ("read", "inferred", "skipped", "failed")
+_WORDS: Final = frozenset({"POD", "NODE", "MODEL", "CAMERA", "STATE", "WHY"})
+"""Columns that hold no figures."""
 _MODEL: Final = ("rate", "offered", "skipped", "failed", "batch", "queue", "executing", "p50", "p99")
 Samples = Mapping[tuple[str, ...], float]
 
@@ -172,8 +174,17 @@ def _head(one: Json) -> list[Any]:
     return [*lines, *([f"  {tuning['message']}"] if tuning["message"] else [])]
 
 
+def _figures_right(*columns: str) -> Table:
+    """Return an empty table whose figures stand below each other."""
+    shown = table(*columns)
+    for column in shown.columns:
+        if column.header not in _WORDS:
+            column.justify = "right"
+    return shown
+
+
 def _devices(devices: Iterable[Json]) -> Table:
-    shown = table("POD", "NODE", "DEVICE", "MEMORY", "TEMP", "HOST CPU")
+    shown = _figures_right("POD", "NODE", "DEVICE", "MEMORY", "TEMP", "HOST CPU")
     for one in devices:
         used = f"{one['memoryUsed'] / 1e9:.1f} GB" if one["memoryUsed"] is not None else "?"
         heat = f"{one['temperature']:.0f} C" if one["temperature"] is not None else "?"
@@ -182,7 +193,9 @@ def _devices(devices: Iterable[Json]) -> Table:
 
 
 def _models_table(models: Iterable[Json]) -> Table:
-    shown = table("MODEL", "DEMAND", "RATE", "SKIPPED", "FAILED", "BATCH", "QUEUE", "EXECUTING", "P50", "P99", "POD")
+    shown = _figures_right(
+        "MODEL", "DEMAND", "RATE", "SKIPPED", "FAILED", "BATCH", "QUEUE", "EXECUTING", "P50", "P99", "POD"
+    )
     for one in models:
         times = (_milliseconds(one[key]) for key in ("p50", "p99"))
         counts = (_number(one[key]) for key in ("demand", "rate", "skipped", "failed", "batch"))
@@ -193,10 +206,13 @@ def _models_table(models: Iterable[Json]) -> Table:
 
 
 def _cameras_table(cameras: Iterable[Json]) -> Table:
-    shown = table("CAMERA", "STATE", "TARGET", "READ", "INFERRED", "SKIPPED", "FAILED", "WHY")
+    shown = _figures_right("CAMERA", "STATE", "TARGET", "READ", "INFERRED", "SKIPPED", "FAILED", "WHY")
     for one in cameras:
         counts = (_number(one[key]) for key in ("target", *_RESULTS))
-        shown.add_row(one["name"], one["state"], *counts, one["degraded"] or one["reason"])
+        state = Text(
+            one["state"], style="green" if one["state"] == summary.LIVE and one["detecting"] else "bold yellow"
+        )
+        shown.add_row(one["name"], state, *counts, one["degraded"] or one["reason"])
     return shown
 
 

@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -132,8 +132,9 @@ def public(
 
 
 def _last(tracer: Tracer | None) -> Answer:
+    """Return the last trace, without who asked for it: this is answered to everybody in the cluster."""
     found = tracer.last if tracer is not None else None
-    return Answer(to_json(found).encode()) if found is not None else NOT_FOUND
+    return Answer(to_json(replace(found, by="")).encode()) if found is not None else NOT_FOUND
 
 
 def _length(stated: str | None) -> int:

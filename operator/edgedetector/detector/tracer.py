@@ -149,6 +149,8 @@ class Tracer:
                 self._switch_off()
             ended = self._now()
             found = self._collected(file, journal)
+        if not cut and not (found.requests or found.foreign or found.incomplete):
+            cut = f"what Triton wrote cannot be read; is there room in {file.parent}?"
         return Trace(
             began=began.isoformat(timespec="milliseconds"),
             ended=ended.isoformat(timespec="milliseconds"),

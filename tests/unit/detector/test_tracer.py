@@ -118,6 +118,7 @@ def test_what_cannot_be_read_is_none_and_does_not_stay(rig: Rig) -> None:
     found = rig.tracer.trace(Order(3, 30.0), gone)
 
     assert found.requests == ()
+    assert "is there room in" in found.cut
     assert not half.exists()
 
 

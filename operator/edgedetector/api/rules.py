@@ -74,7 +74,11 @@ def _broken_by_metrics(spec: DetectorSpec) -> Iterator[tuple[str, str, str]]:
     """Yield what keeps the autoscaler's figures from being followed, and targets that ask for a replica a frame."""
     scaling, where = spec.scaling, "spec.scaling.metrics"
     if scaling.metrics and scaling.max_replicas == scaling.min_replicas:
-        yield where, "are read by an autoscaler, and there is none", "raise maxReplicas above minReplicas or remove them"
+        yield (
+            where,
+            "are read by an autoscaler, and there is none",
+            "raise maxReplicas above minReplicas or remove them",
+        )
     if scaling.metrics and not spec.monitoring.enabled:
         yield where, "are recorded by rules that monitoring leaves out", "set spec.monitoring.enabled to true"
     for metric in scaling.metrics:

@@ -78,8 +78,9 @@ def fingerprint(obj: Mapping[str, Any]) -> bytes:
     elif obj.get("kind") == "HorizontalPodAutoscaler":
         known: Json = obj.get("status") or {}
         status = {key: value for key, value in known.items() if key not in _FIGURES}
-        # Which figures there are, not what they are.
-        body["status"] = status | {"read": [metric.get("type") for metric in known.get("currentMetrics") or ()]}
+        # Which figures it does not get, not what the others are.
+        got = enumerate(known.get("currentMetrics") or ())
+        body["status"] = status | {"unread": [number for number, metric in got if metric.get("type") == ""]}
     return hashlib.blake2b(json.dumps(body, sort_keys=True, default=str).encode(), digest_size=8).digest()
 
 

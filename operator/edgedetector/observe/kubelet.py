@@ -189,7 +189,7 @@ def _unread(obj: Object) -> tuple[str, ...]:
     asked, got = (obj.get("spec") or {}).get("metrics") or (), (obj.get("status") or {}).get("currentMetrics") or ()
     if len(asked) != len(got):
         return ()
-    missing = [metric for metric, found in zip(asked, got, strict=True) if not found.get("type")]
+    missing = [metric for metric, found in zip(asked, got, strict=True) if found.get("type") == ""]
     sources = [metric.get(kind) for metric in missing for kind in ("external", "pods") if metric.get(kind)]
     return tuple(source["metric"]["name"] for source in sources)
 

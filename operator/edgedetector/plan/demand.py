@@ -29,7 +29,7 @@ from edgedetector.plan.scaling import autoscaled, target
 EVERY: Final = 15  # seconds between two recordings: an autoscaler looks as often
 RANGE: Final = 60  # seconds over which rates are taken, at the default scrape interval of 10 seconds
 MEMORY: Final = "1d"
-"""For how long the lowest capacity counts. A day has each hour's load; a neighbour on the device is forgotten by then."""
+"""For how long the lowest capacity counts: a day has each hour's load, and a neighbour on the device goes within it."""
 MOST: Final = 0.1
 """Of what is offered, the share that counts as met at least: ten times the replicas are as many as are asked for."""
 
@@ -104,8 +104,7 @@ def _ours(detector: EdgeDetector, series: str) -> str:
 def _capacity(detector: EdgeDetector) -> str:
     """Return the lowest capacity of a replica with what is served now: the operator tells it by configuration."""
     told = (
-        "edgedetector_tuning_capacity_frames_per_second"
-        f'{{namespace="{detector.namespace}",detector="{detector.name}"}}'
+        f'edgedetector_tuning_capacity_frames_per_second{{namespace="{detector.namespace}",detector="{detector.name}"}}'
     )
     return f"min(min_over_time({told}[{MEMORY}]) and on (configuration) {told}) > 0"
 

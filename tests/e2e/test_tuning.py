@@ -1,5 +1,6 @@
-"""A detector that starts at the reference's worst, one instance and no batches, ends tuned: KS20 profile, emulated device.
+"""A detector that starts at the reference's worst, one instance and no batches, ends tuned.
 
+Its profile is the KS20's with figures that count; its device is emulated.
 What answers here is a test double of the card; its figures say nothing about a real one. The load is the detector's
 own: its cameras, decoded and inferred.
 """
@@ -36,8 +37,9 @@ CONVERGES_SECONDS = 1500.0
 REVERTS_SECONDS = 60.0
 """A trial's ttl, 5 s, and what a busy node takes for a load."""
 DEVICE = ("--device", "batching", "--set", "compute.fp32.base=40,compute.fp32.per_image=20")
-"""Two engines, each takes 40 + 20b ms for a batch of b. One instance without batches does 16 images a second of the 24 that
-are wanted; what is best by far more. The calibrated KS20 does more than two cores can decode and send: nothing to tune."""
+"""Two engines, each takes 40 + 20b ms for a batch of b. One instance without batches does 16 images a second of the 24
+that are wanted; what is best by far more. The calibrated KS20 does more than two cores can decode and send, so that
+there is nothing to tune."""
 CAMERAS = [
     {"name": f"gate-{number}", "url": "rtsp://camera.demo:8554/vtest", "frameRate": {"target": 8}}
     for number in range(3)

@@ -7,7 +7,7 @@ BIN := .venv/bin
 HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export HOME
 
-.PHONY: help demo test check lint quick unit format down kubeconfig golden site soak faults argo weights bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane bench-observation bench-tuner bench-tuning-load
+.PHONY: help demo test check lint quick unit format down kubeconfig golden site soak faults argo weights release bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane bench-observation bench-tuner bench-tuning-load
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ argo: demo ## a real Argo CD, built from its Go module, keeps a detector from gi
 weights: ## decode a trained model's outputs in a real Triton against plain code; installs the model, which is no part of this
 	@hack/bootstrap.sh
 	$(BIN)/pytest tests/unit/detector/test_yolov8_weights.py -m weights -v -p no:cacheprovider
+
+release: ## all files of a release, into build/release; pushes nothing (docs/releasing.md). VERSION=0.1.0 URL=https://... IMAGES=no
+	@hack/bootstrap.sh
+	@$(BIN)/python -m releasing $(if $(VERSION),--version $(VERSION)) $(if $(URL),--url $(URL)) $(if $(IMAGES),--images $(IMAGES))
 
 bench-control-path: ## change a live Triton through ConfigMap, annotation and plain load; count errors and gaps
 	@hack/bootstrap.sh

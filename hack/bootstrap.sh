@@ -1,5 +1,6 @@
 #!/bin/sh
 # Makes .venv from the lock file; a no-op when it is up to date. Needs python3 and apt only.
+# `bootstrap.sh uv` prints where uv is instead.
 # EDGEDETECTOR_VENV names another place, and arguments other groups of pyproject.toml than all that runs and tests.
 set -eu
 cd "$(dirname "$0")/.."
@@ -19,6 +20,10 @@ if [ ! -x "$uv" ]; then
   python3 -m venv "$cache/uv-$uv_version.part"
   "$cache/uv-$uv_version.part/bin/pip" install -q "uv==$uv_version"
   mv "$cache/uv-$uv_version.part" "$cache/uv-$uv_version"
+fi
+if [ "${1:-}" = uv ]; then
+  echo "$uv"
+  exit
 fi
 [ $# -gt 0 ] || set -- --all-extras
 UV_PROJECT_ENVIRONMENT=${EDGEDETECTOR_VENV:-.venv} UV_CACHE_DIR=$cache/uv UV_LINK_MODE=copy exec "$uv" sync --quiet --frozen "$@"

@@ -46,6 +46,11 @@ class Part:
 
 def read(archive: Path) -> frozenset[Part]:
     """Return the parts above the base, which is the archive's first layer."""
+    return read_all(archive)[0]
+
+
+def read_all(archive: Path) -> tuple[frozenset[Part], frozenset[Part]]:
+    """Return the parts above the base, and the base's Debian packages."""
     with tarfile.open(archive, "r:") as image:
         manifest = json.load(_open(image, "manifest.json"))
         layers = [_layer(image, name) for name in manifest[0]["Layers"]]
@@ -53,8 +58,9 @@ def read(archive: Path) -> frozenset[Part]:
     for packages, parts in layers:
         status = packages or status
         found |= parts if (packages, parts) != layers[0] else set()
-    debian = {Part("Debian", name, version) for name, version in status.items() if name not in base}
-    return frozenset(found | debian)
+    debian = {Part("Debian", name, version) for name, version in status.items()}
+    below = {part for part in debian if part.name in base}
+    return frozenset(found | (debian - below)), frozenset(below)
 
 
 def debian_packages(status: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import judge
+from bench.tuner import room
 from judge import harness, report, servers, sweep
 from judge.server import Server
 
@@ -48,6 +49,7 @@ def main(
     fair = [story for story in stories if not story.server.safety_only]
     lying = [story for story in stories if story.server.safety_only]
     table = [*(report.rows(fair) if fair else []), *(report.safety(lying) if lying else [])]
+    table += room.rows(fair)
     print(f"\nSIMULATED servers: {len(fair)} and {len(lying)} that lie\n")
     for row in table:
         print(f"{row.measure:38} {row.goal:>10}  {row.found}{'' if row.met else '   NOT MET'}")

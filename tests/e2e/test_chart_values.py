@@ -23,6 +23,7 @@ OPTIONS: dict[str, list[Any]] = {
     "image": [None, {"repository": "quay.io/x/operator", "digest": DIGEST, "pullPolicy": "Always"}],
     "detectorImage": [None, {"repository": "x/detector", "tag": "2"}],
     "imageReplacements": [None, {"a:1": f"b@{DIGEST}"}],
+    "imageDigests": [None, {"edgedetector/operator:0.1.0": DIGEST, "host:5000/a/b:1": DIGEST}],
     "imagePullSecrets": [None, [{"name": "one"}, {"name": "two"}]],
     "workloads": [None, {"upgradePolicy": "Immediate"}],
     "profiles": [None, {"mine": PROFILE, "cpu": PROFILE}],

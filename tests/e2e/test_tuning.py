@@ -1,5 +1,6 @@
-"""A detector on the emulated KS20 that starts at the reference's worst, one instance and no batches, ends tuned.
+"""A detector that starts at the reference's worst, one instance and no batches, ends tuned.
 
+Its profile is the KS20's with figures that count; its device is emulated.
 What answers here is a test double of the card; its figures say nothing about a real one. The load is the detector's
 own: its cameras, decoded and inferred.
 """
@@ -35,6 +36,10 @@ CONVERGES_SECONDS = 1500.0
 """Ten minutes on a box of its own; here hundreds of other pods take the processors of two cores."""
 REVERTS_SECONDS = 60.0
 """A trial's ttl, 5 s, and what a busy node takes for a load."""
+DEVICE = ("--device", "batching", "--set", "compute.fp32.base=40,compute.fp32.per_image=20")
+"""Two engines, each takes 40 + 20b ms for a batch of b. One instance without batches does 16 images a second of the 24
+that are wanted; what is best by far more. The calibrated KS20 does more than two cores can decode and send, so that
+there is nothing to tune."""
 CAMERAS = [
     {"name": f"gate-{number}", "url": "rtsp://camera.demo:8554/vtest", "frameRate": {"target": 8}}
     for number in range(3)
@@ -76,6 +81,7 @@ def verified_profile() -> dict[str, Any]:
         metric["verified"] = True
     address = f"{names.exporter(PROFILE)}.{driver.SYSTEM_NAMESPACE}.svc:{names.PORT_EXPORTER}"
     spec["triton"]["environment"] = [{"name": "EMULATED_ACCELERATOR_ADDRESS", "value": address}]
+    spec["exporter"]["arguments"] += DEVICE
     return {
         "apiVersion": names.API_VERSION,
         "kind": "AcceleratorProfile",

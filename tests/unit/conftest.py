@@ -11,7 +11,7 @@ HERE: Final = Path(__file__).parent
 
 SLOW: Final = frozenset(
     [
-        # Real programs: helm, go2rtc, mosquitto, a whole exporter.
+        # Real programs: helm, uv, go2rtc, mosquitto, a whole exporter.
         "chart/test_chart.py",
         "detector/outputs/test_mqtt.py",
         "detector/outputs/test_reports.py",
@@ -21,6 +21,7 @@ SLOW: Final = frozenset(
         "emulator/test_ladder.py",
         "go2rtc/test_exporter_live.py",
         "media/test_traffic.py",
+        "releasing/test_files.py",
         # Killed at every line, a thousand times over, or until a deadline passes.
         "controller/test_aside.py",
         "detector/outputs/test_spool.py",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedetector.api import dataplane, observation, wire
+from edgedetector.api import dataplane, observation, trace, wire
 
 DOCUMENTS = (
     dataplane.ServingConfig,
@@ -17,6 +17,9 @@ DOCUMENTS = (
     dataplane.MediaConfig,
     dataplane.DetectorState,
     observation.Observation,
+    trace.Order,
+    trace.Trace,
+    trace.Refused,
 )
 
 

@@ -33,6 +33,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{/* Takes a dict of image (repository, tag, digest), version and root; the operator does the same with profiles' images. */}}
 {{- define "edgedetector.image" -}}
 {{- $repository := .image.repository -}}
+{{- $tag := .image.tag | default .version -}}
+{{- $digest := .image.digest | default (get (.root.Values.imageDigests | default dict) (printf "%s:%s" $repository $tag)) -}}
 {{- with .root.Values.global.imageRegistry -}}
 {{- $head := splitList "/" $repository | first -}}
 {{- if and (contains "/" $repository) (or (contains "." $head) (contains ":" $head) (eq $head "localhost")) -}}
@@ -40,11 +42,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 {{- $repository = printf "%s/%s" . $repository -}}
 {{- end -}}
-{{- if .image.digest -}}
-{{- printf "%s@%s" $repository .image.digest -}}
+{{- if $digest -}}
+{{- printf "%s@%s" $repository $digest -}}
 {{- else -}}
-{{- printf "%s:%s" $repository (.image.tag | default .version) -}}
+{{- printf "%s:%s" $repository $tag -}}
 {{- end -}}
+{{- end -}}
+
+{{/* What the operator runs instead of what profiles name, as JSON: the digests, and above them the replacements. */}}
+{{- define "edgedetector.imageReplacements" -}}
+{{- $found := dict -}}
+{{- range $image, $digest := .Values.imageDigests -}}
+{{- $named := dict "repository" (regexReplaceAll ":[^:/]+$" $image "") "digest" $digest -}}
+{{- $_ := set $found $image (include "edgedetector.image" (dict "image" $named "version" "" "root" $)) -}}
+{{- end -}}
+{{- mergeOverwrite $found (.Values.imageReplacements | default dict) | toJson -}}
 {{- end -}}
 
 {{- define "edgedetector.operatorImage" -}}

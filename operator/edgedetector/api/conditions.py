@@ -99,6 +99,8 @@ REASON_SECRET_MISSING: Final = "SecretMissing"  # noqa: S105 - a reason, no secr
 # ScalingReady
 REASON_SCALING_ACTIVE: Final = "ScalingActive"
 REASON_METRICS_UNAVAILABLE: Final = "MetricsUnavailable"
+REASON_CUSTOM_METRICS_UNAVAILABLE: Final = "CustomMetricsUnavailable"
+REASON_FIGURE_UNKNOWN: Final = "FigureUnknown"
 REASON_SCALING_FAILED: Final = "ScalingFailed"
 REASON_REPLICAS_CAPPED: Final = "ReplicasCapped"
 # MonitoringReady

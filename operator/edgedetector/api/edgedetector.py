@@ -25,6 +25,8 @@ TuningGoal = Literal["Throughput", "Latency", "Efficiency"]
 DegradationStep = Literal["ReduceFrameRate", "UseSubstream", "KeyframesOnly", "PauseCameras"]
 ZoneKind = Literal["Include", "Exclude", "Watch"]
 DetectionStream = Literal["Substream", "Main"]
+ScalingFigure = Literal["Demand", "QueueTime", "AcceleratorUtilization"]
+MetricType = Literal["External", "Pods"]
 STEPS: Final[tuple[DegradationStep, ...]] = get_args(DegradationStep)
 """In order, least harmful first."""
 
@@ -179,6 +181,24 @@ class TuningSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricTarget:
+    """What a replica is to have of a figure."""
+
+    average_value: Quantity | None = None
+    """None: the figure's default, `plan.scaling.TARGETS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScalingMetric:
+    """A figure of ours that the autoscaler reads through an adapter."""
+
+    name: ScalingFigure
+    type: MetricType = "External"
+    """The HorizontalPodAutoscaler's: from external.metrics.k8s.io by detector, or custom.metrics.k8s.io by pod."""
+    target: MetricTarget = field(default_factory=MetricTarget)
+
+
+@dataclass(frozen=True, slots=True)
 class ScalingSpec:
     """Replicas of the inference pod; an autoscaler exists when the maximum is above the minimum."""
 
@@ -186,6 +206,8 @@ class ScalingSpec:
     max_replicas: int = 1
     target_cpu_utilization: int = 80
     """Percent of a container's CPU request; of one core for a detector container whose request nobody states."""
+    metrics: tuple[ScalingMetric, ...] = ()
+    """Followed beside the CPU: the one that asks for most replicas counts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,6 +105,8 @@ FILE_AUTHORITY: Final = "ca.crt"
 FILE_LEAVING: Final = "leaving"  # in DIR_RUN: the detector is told to end; then after how many seconds Triton may
 VARIABLE_VERIFICATION: Final = "VERIFICATION"  # what the test of a profile is to do, as JSON
 FILE_TERMINATION_LOG: Final = "dev/termination-log"  # below the root: a container's last words
+FILE_TRACING: Final = "tracing"  # in DIR_RUN: Triton's trace or verbose log may be on
+FILE_TRACE: Final = "/dev/shm/edgedetector-trace"  # noqa: S108 - a dot and a number behind it: what Triton has traced
 FILE_ADMIN_KEY: Final = "admin-key"  # in DIR_RUN, mode 0600
 
 KEY_USERNAME: Final = "username"  # keys of Secrets

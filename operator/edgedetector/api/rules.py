@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import urls
 from edgedetector.api.errors import InvalidSpecError
+from edgedetector.api.quantities import parse_quantity
 
 if TYPE_CHECKING:
     from edgedetector.api.edgedetector import CameraSpec, DetectorSpec
@@ -24,6 +25,8 @@ BUILTIN_TYPES: Final = ("FP16", "FP32")
 BUILTIN_OUTPUTS: Final = frozenset({"boxes", "scores", "classes", "count"})
 """What it gives: names of `plan.post_processing.BUILTIN_OUTPUTS`."""
 
+LONGEST_WAIT: Final = 10
+"""Seconds in Triton's queue that a target may be: the longest queue delay that tuning may choose, too."""
 SMALLEST_ZONE: Final = 1e-6
 """Share of the picture that a zone must have: below any camera's pixel. The data plane has the same bound."""
 
@@ -59,11 +62,29 @@ def _broken(spec: DetectorSpec) -> Iterator[tuple[str, str, str]]:
             yield f"{where}.classes", "names a class that is no label of the camera's models", "correct the name"
     if spec.scaling.max_replicas < spec.scaling.min_replicas:
         yield "spec.scaling.maxReplicas", "is below minReplicas", "raise it"
+    yield from _broken_by_metrics(spec)
     yield from _broken_by_outputs(spec)
     containers = {"triton": spec.resources.triton, "detector": spec.resources.detector, "media": spec.resources.media}
     for container, resources in containers.items():
         for name in resources.contradictions:
             yield f"spec.resources.{container}.requests.{name}", "is above the limit", "lower it or raise the limit"
+
+
+def _broken_by_metrics(spec: DetectorSpec) -> Iterator[tuple[str, str, str]]:
+    """Yield what keeps the autoscaler's figures from being followed, and targets that ask for a replica a frame."""
+    scaling, where = spec.scaling, "spec.scaling.metrics"
+    if scaling.metrics and scaling.max_replicas == scaling.min_replicas:
+        yield (
+            where,
+            "are read by an autoscaler, and there is none",
+            "raise maxReplicas above minReplicas or remove them",
+        )
+    if scaling.metrics and not spec.monitoring.enabled:
+        yield where, "are recorded by rules that monitoring leaves out", "set spec.monitoring.enabled to true"
+    for metric in scaling.metrics:
+        value, most = metric.target.average_value, LONGEST_WAIT if metric.name == "QueueTime" else 1
+        if value is not None and not 0 < parse_quantity(value) <= most:
+            yield f"{where}[{metric.name}].target.averageValue", f"is not above 0 and at most {most}", "correct it"
 
 
 def _broken_by_model(model: ModelSpec, where: str) -> Iterator[tuple[str, str, str]]:

@@ -18,6 +18,7 @@ from typing import Final, TypeVar
 from edgedetector.api import names
 from edgedetector.api.dataplane import DetectorState
 from edgedetector.api.observation import Observation
+from edgedetector.api.trace import Trace
 from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.cli.errors import AbsentError, CommandError
 from edgedetector.cli.references import named
@@ -55,6 +56,10 @@ class Wanted:
     """What is around them, too."""
     pods: bool = False
     """What pods say of themselves."""
+    metrics: bool = False
+    """What inference pods tell Prometheus."""
+    traces: bool = False
+    """The last trace of each inference pod."""
     seconds: float = 0.0
     """Over which the cameras' bytes are measured; 0: they are not."""
 
@@ -174,13 +179,19 @@ class _Look:
     def _asked(self, subject: Subject) -> Subject:
         states: dict[str, DetectorState] = {}
         observations: dict[str, Observation] = {}
+        traces: dict[str, Trace] = {}
+        metrics: dict[str, str] = {}
         for pod in subject.of(names.COMPONENT_TRITON):
             if (state := self._document(pod, names.PORT_DETECTOR, "state", DetectorState)) is not None:
                 states[pod["metadata"]["name"]] = state
                 observed = self._document(pod, names.PORT_DETECTOR, "observation", Observation)
                 observations |= {pod["metadata"]["name"]: observed} if observed is not None else {}
+            if self._wanted.metrics and (exposition := self._exposition(pod)) is not None:
+                metrics[pod["metadata"]["name"]] = exposition
+            if self._wanted.traces and (traced := self._document(pod, names.PORT_DETECTOR, "trace", Trace)) is not None:
+                traces[pod["metadata"]["name"]] = traced
         first, began = self._media(subject), self._clock()
-        asked = replace(subject, states=states, observations=observations, media=first)
+        asked = replace(subject, states=states, observations=observations, metrics=metrics, traces=traces, media=first)
         if first is None or not self._wanted.seconds:
             return asked
         self._sleep(self._wanted.seconds)
@@ -191,6 +202,11 @@ class _Look:
         pods = subject.of(names.COMPONENT_MEDIA)
         said = (self._document(pod, names.PORT_GO2RTC_API, "state", MediaState) for pod in pods)
         return next((one for one in said if one is not None), None)
+
+    def _exposition(self, pod: Object) -> str | None:
+        metadata = pod["metadata"]
+        where = proxied(metadata["namespace"], metadata["name"], names.PORT_DETECTOR, "metrics")
+        return self._try(f"metrics of pod {metadata['name']}", lambda: self._server.text(where))
 
     def _document(self, pod: Object, port: int, path: str, kind: type[T]) -> T | None:
         metadata = pod["metadata"]

@@ -65,11 +65,11 @@ def _operator(operator: Json) -> list[Any]:
 
 
 def _several(found: list[Json]) -> list[Any]:
-    table = _table("", "NAMESPACE", "NAME", "REPLICAS", "STREAMS", "TUNING", "WHY")
+    shown = table("", "NAMESPACE", "NAME", "REPLICAS", "STREAMS", "TUNING", "WHY")
     for one in found:
         replicas, cameras = one["serving"]["replicas"], one["cameras"]
         why = one["problems"][0]["message"] if one["problems"] else one["message"]
-        table.add_row(
+        shown.add_row(
             _styled(one["state"], one["state"]),
             one["namespace"],
             one["name"],
@@ -78,7 +78,7 @@ def _several(found: list[Json]) -> list[Any]:
             one["tuning"]["phase"],
             why,
         )
-    return [table]
+    return [shown]
 
 
 def _detector(one: Json) -> list[Any]:
@@ -194,7 +194,8 @@ def _styled(words: str, kind: str) -> Text:
     return Text(words, style=_STYLES.get(kind, ""))
 
 
-def _table(*columns: str) -> Table:
+def table(*columns: str) -> Table:
+    """Return an empty table without lines; a column WHY may break."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column, no_wrap=column != "WHY", overflow="fold")

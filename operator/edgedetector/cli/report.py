@@ -7,6 +7,7 @@ import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -14,7 +15,7 @@ import click
 
 import edgedetector
 from edgedetector.api import names
-from edgedetector.cli import redact, render, summary
+from edgedetector.cli import anatomy, redact, render, summary
 from edgedetector.cli.app import Session, everywhere_option, main, namespace_option, optional_name
 from edgedetector.cli.codes import diagnose
 from edgedetector.cli.diagnosing import diagnosis
@@ -25,6 +26,8 @@ from edgedetector.cli.snapshot import Gap, Object, Snapshot
 
 LINES: Final = 2000
 """Of each container's log."""
+VERBOSE: Final = 4 << 20
+"""Bytes of Triton's verbose log of a trace: about 4 kB a request."""
 _ABOUT: Final = """Report of kubectl edgedetector {version}, {time}.
 
 Secrets were not read. Of addresses scheme, host and port are left; what looked like a password anywhere was taken out
@@ -44,7 +47,7 @@ def report(
 ) -> None:
     """Pack objects, figures, findings and logs for support, without secrets."""
     server = session.at().server
-    wanted = Wanted(session.namespace(namespace, everywhere=everywhere), name, cluster=True, pods=True)
+    wanted = Wanted(session.namespace(namespace, everywhere=everywhere), name, cluster=True, pods=True, traces=True)
     seen = session.look(wanted)
     if not seen.subjects:
         raise CommandError("there is no EdgeDetector to report on", "look in all namespaces with -A")
@@ -64,13 +67,43 @@ def report(
 def _logs(server: Server, seen: Snapshot, *, operator: bool) -> tuple[dict[str, str], tuple[Gap, ...]]:
     told: dict[str, str] = {}
     gaps: list[Gap] = []
-    for where, path, query in _wanted(server, seen, operator=operator):
+    ends = {where: end for where, _, _, end in _verbose(seen)}
+    extra = [(where, path, query) for where, path, query, _ in _verbose(seen)]
+    for where, path, query in (*_wanted(server, seen, operator=operator), *extra):
         try:
             told[where] = server.text(path, query)
         except CommandError as error:
             if "previous" not in query:
                 gaps.append(Gap(f"log {where}", str(error)))
+        else:
+            told[where] = _until(told[where], ends.get(where, ""))
     return told, tuple(gaps)
+
+
+def _verbose(seen: Snapshot) -> Iterator[tuple[str, str, Mapping[str, str], str]]:
+    """Yield file, path and query of Triton's log of the last trace of each pod, and its end, where it was verbose."""
+    for subject in seen.subjects:
+        for pod, found in sorted(subject.traces.items()):
+            if found.verbose:
+                query = {"container": names.CONTAINER_TRITON, "sinceTime": found.began, "timestamps": "true",
+                         "limitBytes": str(VERBOSE)}  # fmt: skip
+                path = collection("v1", "pods", subject.namespace, pod) + "/log"
+                yield f"logs/{subject.namespace}/{pod}/{names.CONTAINER_TRITON}.trace.log", path, query, found.ended
+
+
+def _until(text: str, end: str) -> str:
+    """Return the lines that were written up to a time: each begins with its own. Empty: all."""
+    if not end:
+        return text
+    last = datetime.fromisoformat(end)
+    return "".join(line for line in text.splitlines(keepends=True) if (_time(line) or last) <= last)
+
+
+def _time(line: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(line.partition(" ")[0])
+    except ValueError:
+        return None
 
 
 def _wanted(server: Server, seen: Snapshot, *, operator: bool) -> Iterator[tuple[str, str, Mapping[str, str]]]:
@@ -124,6 +157,10 @@ def _objects(seen: Snapshot) -> Iterator[tuple[str, Object]]:
         yield f"{root}/edgedetector.json", subject.obj
         for kind, objects in (("children", subject.children), ("pods", subject.pods), ("events", subject.events)):
             yield f"{root}/{kind}.json", {"items": list(objects)}
+        for pod, found in sorted(subject.traces.items()):
+            fields = anatomy.described(found, pod)
+            told = summary.document("Trace", seen, namespace=subject.namespace, name=subject.name, **fields)
+            yield f"{root}/trace-{pod}.json", told
     cluster = seen.cluster
     yield "cluster/nodes.json", {"items": list(cluster.nodes or ())}
     yield "cluster/profiles.json", {"items": list((cluster.profiles or {}).values())}

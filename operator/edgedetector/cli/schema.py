@@ -132,8 +132,10 @@ def _closed(schema: Any) -> Any:
         return schema
     found = {key: _closed(value) for key, value in schema.items() if key not in {"default", "description", "format"}}
     properties = schema.get("properties")
-    if isinstance(properties, Mapping) and "additionalProperties" not in schema:
-        found["additionalProperties"] = False
+    if isinstance(properties, Mapping):
+        # Fields have names, of which the definition's own words may be one: `inputs[].format`.
+        found["properties"] = {name: _closed(field) for name, field in properties.items()}
+        found.setdefault("additionalProperties", False)
     return found
 
 

@@ -18,6 +18,7 @@ from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.errors import InvalidSpecError
 from edgedetector.api.observation import Observation
 from edgedetector.api.profile import AcceleratorProfile
+from edgedetector.api.trace import Trace
 from edgedetector.api.wire import InvalidDocumentError, from_json
 from edgedetector.go2rtc.state import MediaState
 
@@ -66,6 +67,10 @@ class Subject:
     """Pod -> what its detector container answers."""
     observations: Mapping[str, Observation] = field(default_factory=dict)
     """Pod -> its counters."""
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    """Pod -> what its detector container tells Prometheus, as text."""
+    traces: Mapping[str, Trace] = field(default_factory=dict)
+    """Pod -> the last trace of its requests."""
     media: MediaState | None = None
     traffic: Traffic | None = None
     existing: Mapping[Reference, bool] = field(default_factory=dict)

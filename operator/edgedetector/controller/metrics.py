@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,6 +29,9 @@ class Metrics:
     tuning_decisions: Counter = field(init=False)
     tuning_probes: Gauge = field(init=False)
     tuning_gain: Gauge = field(init=False)
+    tuning_capacity: Gauge = field(init=False)
+    _configurations: dict[tuple[str, str], str] = field(default_factory=dict)
+    """The configuration whose capacity is shown, by namespace and name of the detector."""
 
     def __post_init__(self) -> None:
         def put(name: str, value: object) -> None:
@@ -66,6 +70,27 @@ class Metrics:
                 registry=registry,
             ),
         )
+
+        put(
+            "tuning_capacity",
+            Gauge(
+                f"{tuning}_capacity_frames_per_second",
+                "Frames a second that one replica was measured to serve, by a digest of what it serves with",
+                ["namespace", "detector", "configuration"],
+                registry=registry,
+            ),
+        )
+
+    def tuning_measured(self, namespace: str, detector: str, configuration: str, frames: float | None) -> None:
+        """Show the capacity of one replica, of one configuration at a time; None: it is not known, or gone."""
+        key, shown = (namespace, detector), hashlib.blake2b(configuration.encode(), digest_size=4).hexdigest()
+        before = self._configurations.pop(key, shown)
+        if frames is not None:
+            self.tuning_capacity.labels(*key, shown).set(frames)
+            self._configurations[key] = shown
+        if frames is None or before != shown:
+            with contextlib.suppress(KeyError):
+                self.tuning_capacity.remove(*key, before)
 
     def tuning_gained(self, namespace: str, detector: str, ratio: float | None) -> None:
         """Show the gain of a detector; None: there is none, or it is gone."""

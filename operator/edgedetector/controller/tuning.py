@@ -134,8 +134,7 @@ class Tuner:
         watched.ledger = terms.read(watched.record, *charge.subject)
         if watched.ledger is None:
             watched.state = State()
-        gain = watched.ledger.gain if watched.ledger is not None else None
-        self._shell.metrics.tuning_gained(key.namespace, key.name, gain)
+        self._show(key, watched.ledger)
 
     def pause(self, key: Key) -> None:
         """Forget all but the record, of a detector that cannot be planned: its pods end a trial by themselves."""
@@ -145,7 +144,14 @@ class Tuner:
     def forget(self, key: Key) -> None:
         """Drop a detector that is gone."""
         self.pause(key)
-        self._shell.metrics.tuning_gained(key.namespace, key.name, None)
+        self._show(key, None)
+
+    def _show(self, key: Key, ledger: Ledger | None) -> None:
+        """Show what has come of tuning; None: nothing, or the detector is gone."""
+        capacity, metrics = ledger.capacity if ledger is not None else None, self._shell.metrics
+        metrics.tuning_gained(key.namespace, key.name, ledger.gain if ledger is not None else None)
+        of, frames = (capacity.of, capacity.of_one) if capacity is not None else ("", None)
+        metrics.tuning_measured(key.namespace, key.name, of, frames)
 
     def standing(self, key: Key) -> Standing:
         """Return what stands in the way of tuning a detector, that no record tells."""

@@ -136,6 +136,7 @@ class Camera:
             self._config = config
             self._models, self._variants = tuple(used), variants
             self._served = served_by(self._models, variants, self._asked.variants)
+        self._metrics.offered.labels(self.name).set(config.frame_rate.target)
         self._pace()
 
     def ask(self, asked: Asked, room: Room, now: float) -> None:

@@ -3,21 +3,25 @@
     over its limit for `react_after`  ──> one move down: rungs until the work fits by estimate, at least one
     room by all signals for the dwell ──> one move back, the last one first
 
-A move back that had to be undone within its dwell doubles the dwell, up to eight times; one that held halves it again.
-So a steady overload costs at most one such attempt every ``8 * recover_after``, and once the load is gone all is back
-within ``recover_after * (moves + 11)`` and the few seconds in which smoothed signals fall: at worst the first dwells
-are 8, 4 and 2 times as long.
+A move back that had to be undone within its dwell is made again as it was, since with it all was well, but as two
+halves of which the later one is tried next: so in a few attempts it comes to rest on the rung that is just enough. The
+dwell doubles each time, up to eight times, and up to 32 times while all that presses is as it was when the attempt was
+made: then it would fail again. One that held halves it again. So a steady overload costs at most one attempt every
+``32 * recover_after``, and once the load is seen to be gone all is back within ``recover_after * (moves + 11)`` and the
+seconds in which smoothed signals fall: at worst the first dwells are 8, 4 and 2 times as long.
 
 Pure: state in, state out; times in seconds of one monotonic clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final
 
-from edgedetector.detector.pressure import Finding, Limits, Pressure, Signal, blended, findings, relaxed
+from edgedetector.detector.pressure import Finding, Limits, Pressure, Signal, blended, eased, findings, relaxed
 from edgedetector.detector.rates import Room
 from edgedetector.detector.rungs import Level, Options, Rung, Step, ladder, level, work
 from edgedetector.detector.sentences import sentences
@@ -25,8 +29,13 @@ from edgedetector.detector.sentences import sentences
 MAX_SHED: Final = 0.5
 """Share of the work that one move may give up by estimate: signals such as age are no measure of how much is enough."""
 MAX_DOUBLINGS: Final = 3
+"""Of the dwell before a move back of which something says that it may hold,"""
+MAX_VAIN_DOUBLINGS: Final = 5
+"""and of one where nothing has changed since it did not hold: a quarter of an hour."""
 _SMOOTHING: Final = 0.5
 """Weight of the newest measurement of about one a second: a single odd one moves nothing."""
+_USUAL: Final = 0.05
+"""The same for what is usual between two moves, which shows whether the load is another one: 20 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +66,10 @@ class Attempt:
 
     at: float
     doublings: int
+    rungs: int
+    """That it gave back."""
+    usual: Pressure | None
+    """Before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +106,15 @@ class Ladder:
     """Down and not yet taken back, the last one last."""
     room: Room = Room.HOLD
     smoothed: Pressure | None = None
+    usual: Pressure | None = None
+    """What was measured since the last move, in the mean."""
     over_since: float | None = None
     relaxed_since: float | None = None
     doublings: int = 0
     tried: Attempt | None = None
     """The last move back, if nothing was given up since."""
+    failed: Pressure | None = None
+    """What was usual before the last move back that did not hold, if none did since."""
 
     @property
     def taken(self) -> tuple[Rung, ...]:
@@ -107,7 +124,13 @@ class Ladder:
     @property
     def dwell(self) -> float:
         """Seconds of room before the next move back."""
-        return float(self.settings.recover_after * 2**self.doublings)
+        return float(self.settings.recover_after * 2**self._doublings)
+
+    @property
+    def _doublings(self) -> int:
+        """Of the dwell, as what is measured now has it."""
+        vain = self.failed is not None and not eased(self.failed, self.usual)
+        return self.doublings if vain else min(MAX_DOUBLINGS, self.doublings)
 
     @property
     def moving(self) -> bool:
@@ -165,6 +188,7 @@ def _measured(known: Ladder, pressure: Pressure, now: float) -> tuple[Ladder, tu
         known,
         room=Room.OVER if found else Room.ROOM if free and not known.moves else Room.HOLD,
         smoothed=smoothed,
+        usual=blended(known.usual, pressure, _USUAL),
         over_since=(now if known.over_since is None else known.over_since) if found else None,
         relaxed_since=(now if known.relaxed_since is None else known.relaxed_since) if free else None,
     )
@@ -172,48 +196,64 @@ def _measured(known: Ladder, pressure: Pressure, now: float) -> tuple[Ladder, tu
 
 
 def _down(before: Ladder, found: tuple[Finding, ...], now: float) -> tuple[Ladder, tuple[Change, ...]]:
-    rungs = _enough(before, found)
+    tried = before.tried
+    if tried is not None and now - tried.at > before.settings.recover_after * 2**tried.doublings:
+        tried = None  # It held for as long as one has to.
+    rungs = _more(before, found) if tried is None else _again(before, found, tried.rungs)
     if not rungs:
         return before, ()
-    worst, tried = found[0], before.tried
-    # A move back that did not hold.
-    again = tried is not None and now - tried.at <= before.settings.recover_after * 2**tried.doublings
-    doublings = min(MAX_DOUBLINGS, tried.doublings + 1) if again and tried is not None else before.doublings
-    move = Move(rungs, worst.signal, worst.because)
-    after = _moved(before, (*before.moves, move), doublings, None)
+    worst = found[0]
+    half = len(rungs) if tried is None else math.ceil(len(rungs) / 2)
+    moves = tuple(Move(part, worst.signal, worst.because) for part in (rungs[:half], rungs[half:]) if part)
+    after = _moved(before, (*before.moves, *moves))
+    if tried is not None:
+        after = replace(after, doublings=min(MAX_VAIN_DOUBLINGS, tried.doublings + 1), failed=tried.usual)
     return after, _changes(before.cameras, (before, after), f"because {worst.because}", worst.signal)
 
 
-def _enough(before: Ladder, found: tuple[Finding, ...]) -> tuple[Rung, ...]:
+def _more(before: Ladder, found: tuple[Finding, ...]) -> tuple[Rung, ...]:
     """Return the rungs of one move: as many as by estimate bring the worst finding to its limit."""
-    settings, taken = before.settings, before.taken
-    rungs = ladder(before.cameras, settings.steps, settings.protected_priority)
+    taken = before.taken
     goal = _work(before, taken) * max(1.0 - MAX_SHED, 1.0 / found[0].excess)
-    harm = any(finding.harm for finding in found)
     more: tuple[Rung, ...] = ()
-    for rung in rungs[len(taken) :]:
-        if settings.steps[rung.place] is Step.PAUSE_CAMERAS and not harm:
-            break
+    for rung in _next(before, found):
         more = (*more, rung)
         if _work(before, (*taken, *more)) <= goal:
             break
     return more
 
 
+def _again(before: Ladder, found: tuple[Finding, ...], count: int) -> tuple[Rung, ...]:
+    """Return the rungs that a move back gave: with them all was well, and an estimate might take what is not needed."""
+    return tuple(islice(_next(before, found), count))
+
+
+def _next(before: Ladder, found: tuple[Finding, ...]) -> Iterator[Rung]:
+    """Yield the rungs that may be taken next, in order."""
+    settings = before.settings
+    harm = any(finding.harm for finding in found)
+    for rung in ladder(before.cameras, settings.steps, settings.protected_priority)[len(before.taken) :]:
+        if settings.steps[rung.place] is Step.PAUSE_CAMERAS and not harm:
+            return
+        yield rung
+
+
 def _back(before: Ladder, now: float) -> tuple[Ladder, tuple[Change, ...]]:
-    doublings = max(0, before.doublings - 1)
-    after = _moved(before, before.moves[:-1], doublings, Attempt(now, before.doublings))
+    waited, move = before._doublings, before.moves[-1]  # noqa: SLF001 - of this module
+    after = _moved(before, before.moves[:-1])
+    tried = Attempt(now, waited, len(move.rungs), before.usual)
+    after = replace(after, doublings=max(0, waited - 1), tried=tried, failed=None)
     return after, _changes(before.cameras, (before, after), f"because there was room for {before.dwell:.0f} s", None)
 
 
-def _moved(before: Ladder, moves: tuple[Move, ...], doublings: int, tried: Attempt | None) -> Ladder:
+def _moved(before: Ladder, moves: tuple[Move, ...]) -> Ladder:
     # What was measured before a move says nothing about the time after it.
     return replace(
         before,
         moves=moves,
-        doublings=doublings,
-        tried=tried,
+        tried=None,
         smoothed=None,
+        usual=None,
         over_since=None,
         relaxed_since=None,
         room=Room.HOLD,

@@ -72,6 +72,12 @@ class Metrics:
             ["camera"],
             registry=registry,
         )
+        self.offered = Gauge(
+            "edgedetector_camera_offered_frame_rate",
+            "Frames a second that the specification wants, whatever the degradation ladder takes.",
+            ["camera"],
+            registry=registry,
+        )
         self.decoder = Gauge(
             "edgedetector_camera_decoder_info",
             "1 for what decodes the stream: software, or hardware or a decoder by name.",
@@ -151,6 +157,7 @@ class Metrics:
         for result in ("read", "skipped", "inferred", "failed"):
             self.frames.labels(camera, result)
         self.target.labels(camera).set(rate)
+        self.offered.labels(camera).set(rate)
         self.rungs.labels(camera).set(0)
 
     def decoding(self, camera: str, reading: Reading) -> None:
@@ -186,7 +193,7 @@ class Metrics:
         self._decoding_shown.pop(camera, None)
         self._counted.pop(camera, None)
         per_camera = (self.frames, self.detections, self.age, self.inference, self.state, self.opened, self.target)
-        for metric in (*per_camera, self.rungs):
+        for metric in (*per_camera, self.offered, self.rungs):
             metric.remove_by_labels({"camera": camera})
         for gauge in (self.decoder, self.fallback):
             gauge.remove_by_labels({"camera": camera})

@@ -150,6 +150,17 @@ def relaxed(pressure: Pressure, marks: Limits, causes: Collection[Signal] | None
     )
 
 
+def eased(then: Pressure, now: Pressure | None) -> bool:
+    """Return whether something presses clearly less than it did, or nothing of the cameras is known.
+
+    What is late or skipped does not count: where all is well it is near nothing, and moves by itself.
+    """
+    if now is None or _known(now.frame_age) is None:
+        return True
+    both = [(_known(getattr(then, name)), _known(getattr(now, name))) for name in _LASTING]
+    return any(old is not None and new is not None and new < _LESS * old for old, new in both)
+
+
 def _crowded(pressure: Pressure, marks: Limits, many: float) -> bool:
     """Whether many objects are a burden: they are none to a CPU that has room for a surge."""
     objects, cpu = _known(pressure.objects), _known(pressure.host_cpu)
@@ -171,7 +182,10 @@ def _objects(value: float, pressure: Pressure) -> str:
     )
 
 
+_LESS: Final = 0.85
+"""Share of what a signal was below which it is clearly less."""
 _NAMES: Final = {signal: item.name for signal, item in zip(Signal, fields(Pressure), strict=True)}
+_LASTING: Final = tuple(name for signal, name in _NAMES.items() if signal not in (Signal.FRAME_AGE, Signal.SKIPPED))
 _WORDS: Final[dict[Signal, Callable[[float, Pressure], str]]] = {
     Signal.FRAME_AGE: lambda value, _: f"results were {value:.1f} frame intervals old",
     Signal.SKIPPED: lambda value, _: f"{_percent(value)} of the frames were skipped",

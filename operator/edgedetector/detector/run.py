@@ -40,6 +40,7 @@ from edgedetector.detector.publishing import Publisher
 from edgedetector.detector.reader import Reader
 from edgedetector.detector.repository import Paths, Repository
 from edgedetector.detector.serving import Serving
+from edgedetector.detector.tracer import Tracer
 from edgedetector.triton.client import Client
 from edgedetector.triton.shared_memory import Regions
 
@@ -67,6 +68,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     url = _triton_url(paths)
     client = Client(url, key=Repository(paths).key())
     serving = Serving(paths, client, pod=environment.get("POD_NAME", ""))
+    tracer = Tracer(client, paths.run / names.FILE_TRACING)
 
     dispatcher = Dispatcher(
         client,
@@ -169,6 +171,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         observation=lambda: to_json(observer.observation()),
         exposition=metrics.exposition,
         greet=greet,
+        tracer=tracer,
     )
     private = web.private((publisher.address, events_port), hub, lambda: publisher.token)
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -182,6 +185,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         "http": public.run,
         "events": private.run,
         "outputs": publisher.run,
+        "tracing": tracer.run,
     }
     for name, stage in stages.items():
         guard.start(name, partial(stage, guard.stop))

@@ -7,17 +7,20 @@ import logging
 import re
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from edgedetector.detector import picture
+from edgedetector.api import trace
+from edgedetector.api.wire import to_json
+from edgedetector.detector import orders, picture
 from edgedetector.detector.events import Hub, Result
 from edgedetector.detector.outputs.secretfiles import SecretFile, allowed
 from edgedetector.detector.probing import LONGEST, PATH
+from edgedetector.detector.tracer import Tracer
 
 log = logging.getLogger(__name__)
 
@@ -85,26 +88,27 @@ def public(
     observation: Callable[[], str],
     exposition: Callable[[], bytes],
     greet: Callable[[str, str], str],
+    tracer: Tracer | None = None,
 ) -> Server:
-    """Return the server of /metrics, /state, /observation, /healthz and /alive: no pictures, no names of what was seen.
+    """Return the server of /metrics, /state, /observation, /healthz, /alive and /trace: no pictures.
 
     Parameters
     ----------
     greet
         Takes the address and the greeting of another replica, and returns ours (see `cooperation`).
+    tracer
+        Traces requests, for those on this pod's loopback alone: for who may forward its ports. None: nobody does.
     """
+    answers: Mapping[str, Callable[[], Answer]] = {
+        "/metrics": lambda: Answer(exposition(), "text/plain; version=0.0.4; charset=utf-8"),
+        "/state": lambda: Answer(state().encode()),
+        "/observation": lambda: Answer(observation().encode()),
+        "/healthz": lambda: Answer(b"ok\n", "text/plain"),
+        trace.PATH: lambda: _last(tracer),
+    }
 
     def answer(path: str) -> Answer:
-        match urlsplit(path).path:
-            case "/metrics":
-                return Answer(exposition(), "text/plain; version=0.0.4; charset=utf-8")
-            case "/state":
-                return Answer(state().encode())
-            case "/observation":
-                return Answer(observation().encode())
-            case "/healthz":
-                return Answer(b"ok\n", "text/plain")
-        return NOT_FOUND
+        return answers.get(urlsplit(path).path, lambda: NOT_FOUND)()
 
     class Public(_Handler):
         def do_GET(self) -> None:
@@ -112,6 +116,11 @@ def public(
 
         def do_POST(self) -> None:
             length = _length(self.headers.get("Content-Length"))
+            if tracer is not None and self.path == trace.PATH:
+                self.close_connection = True
+                status, body = orders.answer(self, tracer, length)
+                self.send(Answer(body, status=status))
+                return
             if self.path != PATH or not 0 < length <= LONGEST:
                 self.close_connection = True  # what was not read would be taken for the next request
                 self.send(NOT_FOUND)
@@ -120,6 +129,12 @@ def public(
             self.send(Answer(greet(self.client_address[0].removeprefix("::ffff:"), text).encode()))
 
     return Server(address, Public)
+
+
+def _last(tracer: Tracer | None) -> Answer:
+    """Return the last trace, without who asked for it: this is answered to everybody in the cluster."""
+    found = tracer.last if tracer is not None else None
+    return Answer(to_json(replace(found, by="")).encode()) if found is not None else NOT_FOUND
 
 
 def _length(stated: str | None) -> int:

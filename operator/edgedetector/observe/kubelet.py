@@ -178,7 +178,20 @@ def scaler(obj: Object) -> Scaler:
     """Read a HorizontalPodAutoscaler."""
     found = (obj.get("status") or {}).get("conditions") or ()
     told = {item["type"]: _scaler_condition(item) for item in found}
-    return Scaler(told, (obj.get("spec") or {}).get("maxReplicas"), scaling.live_cap(obj))
+    return Scaler(told, (obj.get("spec") or {}).get("maxReplicas"), scaling.live_cap(obj), _unread(obj))
+
+
+def _unread(obj: Object) -> tuple[str, ...]:
+    """Return what an autoscaler did not get: it notes a blank in place of each, and says nothing while others suffice.
+
+    The two lists differ in length while it has not looked since its metrics changed.
+    """
+    asked, got = (obj.get("spec") or {}).get("metrics") or (), (obj.get("status") or {}).get("currentMetrics") or ()
+    if len(asked) != len(got):
+        return ()
+    missing = [metric for metric, found in zip(asked, got, strict=True) if found.get("type") == ""]
+    sources = [metric.get(kind) for metric in missing for kind in ("external", "pods") if metric.get(kind)]
+    return tuple(source["metric"]["name"] for source in sources)
 
 
 def _scaler_condition(item: Object) -> ScalerCondition:

@@ -95,6 +95,8 @@ class Scaler:
     """Replicas that it may go up to: fewer than the specification says where more find no place."""
     cap: Cap | None = None
     """What the maximum was lowered to, and when."""
+    unread: tuple[str, ...] = ()
+    """Figures of `custom.metrics.k8s.io` or `external.metrics.k8s.io` that it asked for and did not get, by name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def detector_children(
         media.service(detector),
         media.deployment(detector, profile, settings),
         triton.deployment(detector, profile, settings, facts),
-        scaling.autoscaler(detector, facts),
+        scaling.autoscaler(detector, profile, facts),
         disruption.budget(detector),
         _optional(facts, KIND_SERVICE_MONITOR, monitoring.service_monitor(detector, settings)),
         _optional(facts, KIND_PROMETHEUS_RULE, monitoring.prometheus_rule(detector, profile, settings)),

@@ -8,7 +8,7 @@ from edgedetector.api import names
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.api.quantities import format_duration
-from edgedetector.plan import alerts, objectives
+from edgedetector.plan import alerts, demand, objectives
 from edgedetector.plan.common import COMPONENT_MONITORING, detector_metadata
 from edgedetector.plan.exporter import LABEL_NODE
 from edgedetector.plan.figures import LABEL_EDGEDETECTOR
@@ -53,13 +53,12 @@ def prometheus_rule(detector: EdgeDetector, profile: AcceleratorProfile, setting
         return None
     rules = [alert.manifest(detector, settings.runbooks) for alert in alerts.alerts(detector, profile)]
     group = {"name": f"edgedetector.{detector.namespace}.{detector.name}", "rules": rules}
+    groups = (group, objectives.group(detector, settings.runbooks), demand.group(detector, profile))
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
         "metadata": _metadata(detector, settings),
-        "spec": {
-            "groups": [found for found in (group, objectives.group(detector, settings.runbooks)) if found is not None]
-        },
+        "spec": {"groups": [found for found in groups if found is not None]},
     }
 
 

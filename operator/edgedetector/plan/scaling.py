@@ -13,16 +13,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from edgedetector.api import names
-from edgedetector.api.edgedetector import EdgeDetector, ScalingSpec
+from edgedetector.api.edgedetector import EdgeDetector, ScalingFigure, ScalingMetric, ScalingSpec
+from edgedetector.api.profile import AcceleratorProfile
 from edgedetector.plan.common import detector_metadata
+from edgedetector.plan.figures import LABEL_EDGEDETECTOR
 from edgedetector.plan.settings import Cap, Facts
 
 CAP_LASTS: Final = timedelta(minutes=10)
 """After which a lowered maximum is raised again. One try costs a minute of a waiting pod."""
+TARGETS: Final[dict[ScalingFigure, str]] = {"Demand": "800m", "QueueTime": "10m", "AcceleratorUtilization": "800m"}
+"""What a replica is to have of a figure where nothing is said: four fifths of its capacity, 10 ms, four fifths of the
+time. The share is that of `tuning.headroom.accelerator`, the time a fifth of the latency that is the default."""
 TUNING_LASTS: Final = timedelta(minutes=30)
 """After which replicas may be added though tuning has not converged: three times what it is to take."""
 
 _NOTE: Final = re.compile(r"([1-9][0-9]{0,4}) since ([0-9T:-]{19}Z)")  # of ours; anybody may have written anything
+_API_NAMES: Final[dict[ScalingFigure, str]] = {
+    "Demand": "demand_ratio",
+    "QueueTime": "queue_time_seconds",
+    "AcceleratorUtilization": "accelerator_utilization_ratio",
+}
 _MILLICORES_OF_PERCENT: Final = 10  # of one core
 
 
@@ -48,7 +58,30 @@ def replicas(detector: EdgeDetector, facts: Facts) -> int | None:
     return min(max(facts.replicas or facts.replicas_before_suspension, scaling.min_replicas), scaling.max_replicas)
 
 
-def autoscaler(detector: EdgeDetector, facts: Facts) -> dict[str, Any] | None:
+def followed(detector: EdgeDetector, profile: AcceleratorProfile) -> tuple[ScalingMetric, ...]:
+    """Return the figures that the autoscaler is to read: those wanted that somebody can tell."""
+    return tuple(metric for metric in detector.spec.scaling.metrics if told(profile, metric.name))
+
+
+def told(profile: AcceleratorProfile, name: ScalingFigure) -> bool:
+    """Tell whether a figure can be known: what the accelerator does, if the profile's exporter says so."""
+    exporter = profile.spec.exporter
+    mappings = exporter.metrics if exporter is not None else ()
+    return name != "AcceleratorUtilization" or any(mapping.name == "utilization" for mapping in mappings)
+
+
+def api_name(name: ScalingFigure) -> str:
+    """Return what an adapter calls a figure, by pod as by detector."""
+    return f"edgedetector_{_API_NAMES[name]}"
+
+
+def target(scaling: ScalingSpec, name: ScalingFigure) -> str:
+    """Return what a replica is to have of a figure, as a quantity; the default for one that is not followed."""
+    stated = next((metric.target.average_value for metric in scaling.metrics if metric.name == name), None)
+    return stated or TARGETS[name]
+
+
+def autoscaler(detector: EdgeDetector, profile: AcceleratorProfile, facts: Facts) -> dict[str, Any] | None:
     """Return HorizontalPodAutoscaler NAME-triton, absent where minimum and maximum are equal.
 
     It stays while the detector is suspended: an autoscaler leaves a Deployment with 0 replicas alone.
@@ -67,7 +100,10 @@ def autoscaler(detector: EdgeDetector, facts: Facts) -> dict[str, Any] | None:
             "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": names.triton(detector.name)},
             "minReplicas": minimum(scaling, facts),
             "maxReplicas": maximum(scaling, facts),
-            "metrics": [_metric(detector, name) for name in (names.CONTAINER_TRITON, names.CONTAINER_DETECTOR)],
+            "metrics": [
+                *(_metric(detector, name) for name in (names.CONTAINER_TRITON, names.CONTAINER_DETECTOR)),
+                *(_read(detector, metric) for metric in followed(detector, profile)),
+            ],
         },
     }
 
@@ -168,3 +204,13 @@ def _metric(detector: EdgeDetector, container: str) -> dict[str, Any]:
         target = {"type": "AverageValue", "averageValue": f"{percent * _MILLICORES_OF_PERCENT}m"}
     resource = {"name": "cpu", "container": container, "target": target}
     return {"type": "ContainerResource", "containerResource": resource}
+
+
+def _read(detector: EdgeDetector, metric: ScalingMetric) -> dict[str, Any]:
+    """Return how the autoscaler reads a figure of ours: by pod, or the sum that stands under the detector's name."""
+    named: dict[str, Any] = {"name": api_name(metric.name)}
+    if metric.type == "External":
+        named["selector"] = {"matchLabels": {LABEL_EDGEDETECTOR: detector.name}}
+    value = target(detector.spec.scaling, metric.name)
+    source = {"metric": named, "target": {"type": "AverageValue", "averageValue": value}}
+    return {"type": metric.type, metric.type.lower(): source}

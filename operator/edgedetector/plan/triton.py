@@ -63,6 +63,10 @@ done
 # Since this release memory of clients is refused unless it is allowed; an older server does not know the option.
 _CLIENT_SHM_RELEASE: Final = "26.04"
 _CLIENT_SHM: Final = "--allow-client-shm=true"
+# Seen: 23.07 is told the file of its traces when one is wanted, 24.10 at its start alone. An older server than that is
+# told nothing here, since one without tracing would not start with it. Nothing is traced until somebody wants it.
+_TRACE_FILE_RELEASE: Final = "24.10"
+_TRACE_FILE: Final = f"--trace-config=triton,file={names.FILE_TRACE}"
 _STARTUP_SECONDS: Final = 300  # the first start of a vendor's server reads gigabytes of libraries from a slow disk
 
 _MODELS: Final = {"name": "models", "mountPath": names.DIR_MODELS}
@@ -199,7 +203,7 @@ def _triton(detector: EdgeDetector, profile: AcceleratorProfile, settings: Setti
         image=settings.image(triton.image),
         imagePullPolicy="IfNotPresent",
         command=["/bin/sh", "-c", _START, "tritonserver"],
-        args=[*_shared_memory_argument(triton.version), *triton.arguments],
+        args=[*_arguments(triton.version), *triton.arguments],
         env=environment(triton.environment),
         ports=[_port("grpc", names.PORT_TRITON_GRPC), _port("metrics", names.PORT_TRITON_METRICS)],
         startupProbe={**health, "periodSeconds": 1, "failureThreshold": _STARTUP_SECONDS},
@@ -217,9 +221,10 @@ def _triton(detector: EdgeDetector, profile: AcceleratorProfile, settings: Setti
     )
 
 
-def _shared_memory_argument(version: str) -> list[str]:
-    # Releases are YY.MM, which compare as text.
-    return [_CLIENT_SHM] if version >= _CLIENT_SHM_RELEASE else []
+def _arguments(version: str) -> list[str]:
+    """Return what a release needs told; releases are YY.MM, which compare as text."""
+    since = ((_CLIENT_SHM_RELEASE, _CLIENT_SHM), (_TRACE_FILE_RELEASE, _TRACE_FILE))
+    return [argument for release, argument in since if version >= release]
 
 
 def _detector(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> dict[str, Any]:

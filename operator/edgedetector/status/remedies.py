@@ -67,6 +67,14 @@ REMEDIES: Final[Mapping[str, str]] = {
     c.REASON_RECORD_NOT_WRITTEN: "remove a ConfigMap NAME-tuning that is not the operator's, or allow it (RBAC, quota)",
     # Scaling and monitoring
     c.REASON_METRICS_UNAVAILABLE: "install or mend metrics-server; until then the number of replicas stays as it is",
+    c.REASON_CUSTOM_METRICS_UNAVAILABLE: (
+        "install or mend an adapter that serves it from Prometheus (docs/scaling.md), or remove it from"
+        " spec.scaling.metrics; until then no replica is taken away"
+    ),
+    c.REASON_FIGURE_UNKNOWN: (
+        "add utilization to spec.exporter.metrics of AcceleratorProfile $profile, or remove it from"
+        " spec.scaling.metrics"
+    ),
     c.REASON_SCALING_FAILED: "kubectl describe the HorizontalPodAutoscaler; the number of replicas stays as it is",
     c.REASON_REPLICAS_CAPPED: "add room or lower spec.scaling.maxReplicas; another replica is tried again by itself",
     c.REASON_MONITORING_NOT_INSTALLED: (

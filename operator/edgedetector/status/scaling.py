@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import conditions, names
+from edgedetector.plan.scaling import told
 from edgedetector.status import workloads
 from edgedetector.status.view import Verdict, View, blocked, fine, older_than, progressing, unknown
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 # metrics-server looks every 15 s and needs two looks at a new pod, the autoscaler looks every 15 s: until then no
 # figure is no fault.
 FIRST_FIGURES: Final = timedelta(seconds=60)
+# Reasons of Kubernetes' autoscaler for a figure that an adapter is to serve.
+_OF_ADAPTERS: Final = frozenset({"FailedGetExternalMetric", "FailedGetPodsMetric", "FailedGetObjectMetric"})
 
 
 def scaling_ready(view: View) -> Verdict:
@@ -52,19 +55,38 @@ def _able(view: View, scaler: Scaler) -> Verdict:
         return unknown("the autoscaler has not looked at the replicas yet")
     if active.status == conditions.FALSE:
         return _without_figures(view, active)
-    if view.held is not None:
-        text = (
-            f"the autoscaler reads the CPU use of the replicas; it may go above {view.held} once tuning has converged"
-        )
-        return fine(conditions.REASON_SCALING_ACTIVE, text)
-    return fine(conditions.REASON_SCALING_ACTIVE, "the autoscaler reads the CPU use of the replicas")
+    if scaler.unread:
+        missing = ", ".join(scaler.unread)
+        text = f"the autoscaler goes by the figures that it has, and does not get {missing}"
+        return blocked(conditions.REASON_CUSTOM_METRICS_UNAVAILABLE, text)
+    return _untold(view) or fine(conditions.REASON_SCALING_ACTIVE, _reads(view))
+
+
+def _untold(view: View) -> Verdict | None:
+    """Return the verdict that a figure is wanted that no exporter tells, if so."""
+    wanted = view.detector.spec.scaling.metrics
+    name = next((metric.name for metric in wanted if not told(view.profile, metric.name)), None)
+    if name is None:
+        return None
+    text = f"no exporter of AcceleratorProfile {view.profile.name} tells the figure {name}, which is left out"
+    return blocked(conditions.REASON_FIGURE_UNKNOWN, text, profile=view.profile.name)
+
+
+def _reads(view: View) -> str:
+    """Return what the autoscaler goes by, and what holds it."""
+    figures = "".join(f", {metric.name}" for metric in view.detector.spec.scaling.metrics)
+    text = f"the autoscaler reads the CPU use of the replicas{figures}"
+    return text if view.held is None else f"{text}; it may go above {view.held} once tuning has converged"
 
 
 def _without_figures(view: View, active: ScalerCondition) -> Verdict:
     last = due(view)
     if last and not older_than(*last, view.now):
         return progressing(conditions.REASON_PROGRESSING, "the autoscaler waits for the first figures of the replicas")
-    return blocked(conditions.REASON_METRICS_UNAVAILABLE, active.message or active.reason)
+    reason = conditions.REASON_METRICS_UNAVAILABLE
+    if active.reason in _OF_ADAPTERS:
+        reason = conditions.REASON_CUSTOM_METRICS_UNAVAILABLE
+    return blocked(reason, active.message or active.reason)
 
 
 def due(view: View) -> tuple[str, timedelta] | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -47,6 +50,22 @@ class Timeouts:
     """An engine of 500 MB loads in under 1 s, a python model in about 2 s; the rest is for slow disks."""
 
 
+class Journal:
+    """When requests were sent and answered, by ids that they bear meanwhile: what a trace of Triton's is held against.
+
+    Times are those of `time.monotonic_ns`. Safe for many threads.
+    """
+
+    def __init__(self) -> None:
+        self.prefix = f"edgedetector-{secrets.token_hex(4)}-"
+        self._numbers = itertools.count()
+        self.exchanges: dict[str, tuple[int, int]] = {}
+
+    def id(self) -> str:
+        """Return an id that no other request has."""
+        return f"{self.prefix}{next(self._numbers)}"
+
+
 class Client:
     """One server. Safe for many threads, as the channel under it is.
 
@@ -66,6 +85,7 @@ class Client:
         self._calls = ThreadPoolExecutor(_CALLS, thread_name_prefix="triton-call")
         self._headers = {names.RESTRICTED_PROTOCOL_HEADER: key} if key else None
         self._timeouts = timeouts or Timeouts()
+        self._journal: Journal | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -209,11 +229,58 @@ class Client:
         operation = f"infer {request.model_name}"
         try:
             with around(), _ours(operation):
-                answer = self._stub.ModelInfer(request, timeout=timeout)
+                answer = self._answered(request, timeout)
         except TritonError as error:
             done(None, error)
         else:
             done(triton_grpc.InferResult(answer), None)
+
+    def _answered(self, request: service_pb2.ModelInferRequest, timeout: float) -> Any:
+        journal = self._journal
+        if journal is None:
+            if request.id:  # Messages are used again, and a trace that is over has no more to do with them.
+                request.ClearField("id")
+            return self._stub.ModelInfer(request, timeout=timeout)
+        request.id = journal.id()
+        began = time.monotonic_ns()
+        answer = self._stub.ModelInfer(request, timeout=timeout)
+        journal.exchanges[request.id] = began, time.monotonic_ns()
+        return answer
+
+    @contextmanager
+    def journal(self) -> Iterator[Journal]:
+        """Keep a journal of the requests of `begin` for as long as the block runs; one at a time."""
+        self._journal = found = Journal()
+        try:
+            yield found
+        finally:
+            self._journal = None
+
+    def trace_settings(self) -> dict[str, tuple[str, ...]]:
+        """Return how requests are traced, by setting, e.g. ``trace_count``: ``("5",)``."""
+        with _ours("trace settings"):
+            answer = self._client.get_trace_settings(headers=self._headers, client_timeout=self._timeouts.query)
+        return {name: tuple(setting.value) for name, setting in answer.settings.items()}
+
+    def set_trace(self, settings: Mapping[str, str | list[str] | None]) -> None:
+        """Change how all models' requests are traced; None stands for what the server was started with.
+
+        Raises
+        ------
+        RejectedError
+            If a setting cannot be changed, e.g. the file, from a release after 23.07 on.
+        """
+        with _ours("trace settings"):
+            self._client.update_trace_settings(
+                settings=dict(settings), headers=self._headers, client_timeout=self._timeouts.query
+            )
+
+    def set_verbosity(self, level: int) -> None:
+        """Change how much of the verbose log Triton writes; 0: none."""
+        with _ours("log settings"):
+            self._client.update_log_settings(
+                {"log_verbose_level": level}, headers=self._headers, client_timeout=self._timeouts.query
+            )
 
     def register(self, name: str, key: str, size: int, *, timeout: float | None = None) -> None:
         """Tell Triton of a region of system shared memory, within `timeout` seconds if that is less than a query's.

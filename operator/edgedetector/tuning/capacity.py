@@ -24,7 +24,8 @@ def measured(windows: Iterable[Window], configuration: Configuration, pods: int,
     capacities = [frames for window in shown if (frames := _frames(window)) is not None]
     if not capacities or pods <= 0:
         return None
-    return Capacity(frames=round(sum(capacities) / len(capacities) * pods, 1), demand=_demand(shown, pods), at=now)
+    frames = round(sum(capacities) / len(capacities) * pods, 1)
+    return Capacity(frames=frames, demand=_demand(shown, pods), at=now, pods=pods)
 
 
 def unmeasured(
@@ -40,7 +41,8 @@ def unmeasured(
     shown = [window for window in windows if _shows(window, configuration)]
     if not shown:
         return None
-    return Capacity(frames=told.frames if told is not None else 0.0, demand=_demand(shown, pods), at=now)
+    frames, served = (told.frames, told.pods) if told is not None else (0.0, 0)
+    return Capacity(frames=frames, demand=_demand(shown, pods), at=now, pods=served)
 
 
 def _demand(shown: Sequence[Window], pods: int) -> float:

@@ -1,22 +1,23 @@
 """Which configuration is tried next, if any: of those that are predicted to be safe the one that gains most. Pure.
 
-All are ranked by a short look at what is expected of them; then, best first, a full prediction says which are safe,
-until those that follow cannot be better.
+All are ranked by a short look at what is expected of them, of several models as many as `effort` allows; then, best
+first, a full prediction says which are safe, until those that follow cannot be better.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from edgedetector.tuning import memory
+from edgedetector.tuning import memory, several
 from edgedetector.tuning.allowed import allowable
 from edgedetector.tuning.candidates import around, candidates, reaches_out
 from edgedetector.tuning.cure import cure, shorter
 from edgedetector.tuning.curve import Curves, learn
+from edgedetector.tuning.effort import FULL, Effort, Order, effort, order
 from edgedetector.tuning.evidence import Prediction
 from edgedetector.tuning.gain import WORTH, gain
 from edgedetector.tuning.hindrance import hindrance
@@ -28,7 +29,6 @@ from edgedetector.tuning.record import State, key
 from edgedetector.tuning.rescue import broken, fastest, hopeless, rescue, wanted
 from edgedetector.tuning.reserve import widened
 from edgedetector.tuning.safety import refusal
-from edgedetector.tuning.several import late
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import Configuration
 
@@ -36,8 +36,6 @@ MOST: Final = 4000
 """Candidates that are looked at: bounds the time of a step."""
 SHORT: Final = 0.6
 """Share of the accelerator's limit from which its headroom may be what hinders: below, no delay need be thought of."""
-LOOKED_AT: Final = 12
-"""Candidates that are predicted in full: bounds the time of a step."""
 CLIMBS: Final = 3
 """Times that one of several models is changed further in what promises most: bounds the time of a step."""
 BLUR: Final = 0.10
@@ -50,6 +48,11 @@ LOOK: Final = 10.0
 
 def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     """Return what to try next from the accepted configuration."""
+    left = effort(len(state.accepted), situation.goal)
+    return replace(_chosen(state, situation, now, left), unseen=left.cut)
+
+
+def _chosen(state: State, situation: Situation, now: float, left: Effort) -> Choice | Nothing:
     curves = learn(state.visits, situation.engines, situation.cameras_of_each())
     dearer = Curves({name: curve.dearer() for name, curve in curves.models.items()})
 
@@ -81,10 +84,8 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     def glance(configuration: Configuration) -> Prediction:
         return expect(configuration, rough=True)
 
-    def beside(configuration: Configuration) -> list[Configuration]:
-        several = len(configuration) > 1
-        return [c for c in around(configuration, state.accepted, situation, curves) if allow(c)] if several else []
-
+    ordered = _ordered(state, curves, situation, by)
+    allowed = left.first(allowed, ordered)
     learnt, base = lessons(state, curves, present, by, now), glance(state.accepted)
 
     def worth(configuration: Configuration, prediction: Prediction) -> float:
@@ -92,8 +93,9 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
         told = better(prediction, base, by) - shortfall(configuration, learnt)
         return -math.inf if refusal(prediction, base, by) else told
 
-    glances = _climbed([(c, glance(c)) for c in allowed], worth, beside, glance)
-    looked = _looked_at(glances, worth, by, present, recalled, expect=expect, learnt=learnt)
+    onward = _onward(state, curves, situation, allow, lambda steps: left.next(steps, ordered))
+    glances = _climbed([(c, glance(c)) for c in allowed], worth, onward, glance)
+    looked = _looked_at(glances, worth, by, present, recalled, expect=expect, learnt=learnt, full=left.full)
     safe = [(c, p) for c, p in looked if not refusal(p, present, situation, tried=bool(learnt))]
     if broken(state, situation):
         # What no configuration can keep is the user's to change: a rescue would be one without an end.
@@ -102,10 +104,37 @@ def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
             present, hopeless(state, situation, looked, present, curves)
         )
     models = lanes(state.accepted, curves, state.visits, situation)
-    frail = _frail(late(models, state.visits, situation, PAUSE), situation)
+    frail = _frail(several.late(models, state.visits, situation, PAUSE), situation)
     return _most_promising(situation, present, safe, recalled, frail=frail, learnt=learnt) or Nothing(
         present, hindered=hindrance(glances, base, looked, present, situation, frail=frail)
     )
+
+
+def _ordered(state: State, curves: Curves, situation: Situation, by: Situation) -> Order:
+    """Return how configurations are ordered where not all are looked at."""
+
+    def most(configuration: Configuration) -> float:
+        return several.most(configuration, curves, state.visits, situation)
+
+    return lambda steps: order(steps, state.accepted, most if by.goal is Goal.THROUGHPUT else None)
+
+
+def _onward(
+    state: State,
+    curves: Curves,
+    situation: Situation,
+    allow: Callable[[Configuration], bool],
+    taken: Callable[[Sequence[Configuration]], list[Configuration]],
+) -> Callable[[Configuration, Collection[str]], list[Configuration]]:
+    """Return what gives steps of one model further from a configuration of several, as far as they are looked at."""
+
+    def onward(configuration: Configuration, seen: Collection[str]) -> list[Configuration]:
+        if len(configuration) == 1:
+            return []
+        steps = around(configuration, state.accepted, situation, curves)
+        return taken([c for c in steps if key(c) not in seen and allow(c)])
+
+    return onward
 
 
 def _no_quicker(found: Prediction, worst: Prediction) -> Prediction:
@@ -145,13 +174,14 @@ def _looked_at(
     *,
     expect: Callable[[Configuration], Prediction],
     learnt: Sequence[Lesson] = (),
+    full: int = FULL,
 ) -> list[tuple[Configuration, Prediction]]:
     """Return full predictions of those that promise most, as far as they can be what is chosen."""
     gains = [(worth(c, p), -index) for index, (c, p) in enumerate(glances)]
     ranked = [(value, glances[-index][0]) for value, index in sorted(gains, reverse=True) if value > -math.inf]
     found: list[tuple[Configuration, Prediction]] = [(recalled, expect(recalled))] if recalled is not None else []
     best = WORTH
-    for value, configuration in ranked[:LOOKED_AT]:
+    for value, configuration in ranked[:full]:
         if value < best - BLUR:
             break
         if configuration == recalled:
@@ -166,22 +196,23 @@ def _looked_at(
 def _climbed(
     glances: list[tuple[Configuration, Prediction]],
     worth: Callable[[Configuration, Prediction], float],
-    beside: Callable[[Configuration], list[Configuration]],
+    onward: Callable[[Configuration, Collection[str]], list[Configuration]],
     glance: Callable[[Configuration], Prediction],
 ) -> list[tuple[Configuration, Prediction]]:
     """Return short looks at what is allowed and at what is come to from the best of it by changing model after model.
 
     Parameters
     ----------
-    beside
-        Gives what differs from a configuration of several models in one of them; of one model nothing.
+    onward
+        Gives what differs from a configuration of several models in one of them and was not seen yet; of one model
+        nothing.
     """
     if not glances:
         return []
     found, seen = list(glances), {key(c) for c, _ in glances}
     top, value = max(((c, worth(c, p)) for c, p in glances), key=lambda one: one[1])
     for _ in range(CLIMBS if value > -math.inf else 0):
-        new = [(c, glance(c)) for c in beside(top) if key(c) not in seen]
+        new = [(c, glance(c)) for c in onward(top, seen)]
         seen |= {key(c) for c, _ in new}
         found += new
         best, most = max(((c, worth(c, p)) for c, p in new), key=lambda one: one[1], default=(top, value))

@@ -87,6 +87,13 @@ class Capacity:
     remedy: str = ""
     of: str = ""
     """The configuration that it is of, as `record.key` writes it."""
+    pods: int = 0
+    """Pods that serve as many frames together; 0: a record of an earlier release does not say."""
+
+    @property
+    def of_one(self) -> float | None:
+        """Frames a second of one pod; None: not known."""
+        return self.frames / self.pods if self.frames > 0 and self.pods > 0 else None
 
 
 @dataclass(frozen=True, slots=True)

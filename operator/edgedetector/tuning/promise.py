@@ -35,6 +35,8 @@ class Choice:
     prediction: Prediction
     present: Prediction
     gain: Range
+    unseen: int = 0
+    """Steps that could be taken and were not looked at, since they are many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,8 @@ class Nothing:
     """If something is wrong, with the remedy."""
     hindered: str = ""
     """Which step promises more and is not safe, and why: a clause."""
+    unseen: int = 0
+    """As of a choice."""
 
 
 def best(choices: Sequence[Choice], worth: Callable[[Choice], float], recalled: Configuration | None) -> Choice | None:

@@ -300,10 +300,12 @@ def _held_back(state: State, situation: Situation, now: float) -> Decision | Non
 def _nothing(state: State, nothing: Nothing, situation: Situation, now: float) -> Move:
     if nothing.trouble:
         # Nothing is left to try, so that more replicas are what helps.
-        state, decision = _converged(state, nothing.trouble, situation, now)
-        return replace(state, hopeless=nothing.trouble, trouble=nothing.trouble), decision
+        trouble = nothing.trouble + sentences.unseen(nothing.unseen)
+        state, decision = _converged(state, trouble, situation, now)
+        return replace(state, hopeless=trouble, trouble=trouble), decision
     seen = visits.of(state.visits, state.accepted)
     sentence = sentences.settled(state.accepted, seen, nothing.present, situation, nothing.hindered)
+    sentence += sentences.unseen(nothing.unseen)
     return _converged(state, sentence, situation, now)
 
 
@@ -315,7 +317,8 @@ def proposed(state: State, choice: Choice, situation: Situation) -> str:
         Aim.CURE: "requests wait for a delay that joins nobody",
         Aim.RESCUE: "the objective is broken",
     }[choice.aim]
-    return f"{what}: {sentences.expected(choice.present, choice.prediction, situation)}; {why}"
+    expected = sentences.expected(choice.present, choice.prediction, situation)
+    return f"{what}: {expected}; {why}{sentences.unseen(choice.unseen)}"
 
 
 def _recommended(state: State, choice: Choice, sentence: str, now: float) -> Move:

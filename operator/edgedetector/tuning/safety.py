@@ -30,7 +30,7 @@ _RESCUE: Final = 1.1
 kept that really takes of the reserve."""
 _SERVED: Final = 0.97
 """Share of the demand below which a capacity does not serve it."""
-_ROOM: Final = 1.3
+ROOM: Final = 1.3
 """Times the demand that must be within capacity, or as much as is now: up to there the demand may rise before it counts
 as another traffic level (`memory.STEP`), and a neighbour may take of the device before that is noticed."""
 
@@ -117,10 +117,10 @@ def _slow(name: str, model: ModelPrediction, now: ModelPrediction | None, limits
     near = now is not None and now.latency.mean > SLOWER * limits.latency
     if near and now is not None and model.latency.high <= limits.latency and model.latency.mean <= now.latency.mean:
         return ""  # Surely within the limit, and no slower than now, which is near it by itself.
-    return (
-        f"the latency of {name} may reach {model.latency.high * 1e3:.0f} ms, more than {MARGIN:.0%} of"
-        f" {limits.latency * 1e3:.0f} ms"
-    )
+    rises, most = f"is expected to rise to {model.latency.mean * 1e3:.0f}", SLOWER
+    if model.latency.high > MARGIN * limits.latency:
+        rises, most = f"may reach {model.latency.high * 1e3:.0f}", MARGIN
+    return f"the latency of {name} {rises} ms, more than {most:.0%} of {limits.latency * 1e3:.0f} ms"
 
 
 def _bears(model: ModelPrediction, now: ModelPrediction | None, limits: Limits) -> bool:
@@ -151,9 +151,9 @@ def _relieves(model: ModelPrediction, now: ModelPrediction, limits: Limits) -> b
 def _tight(name: str, model: ModelPrediction, now: ModelPrediction | None) -> str:
     """Return whether a step leaves too little room above the demand, and less than now."""
     capacity = model.capacity.mean
-    if capacity >= _ROOM * model.demand or (now is not None and capacity >= _SERVED * now.capacity.mean):
+    if capacity >= ROOM * model.demand or (now is not None and capacity >= _SERVED * now.capacity.mean):
         return ""
-    return f"{name} could serve only {capacity:.3g} images/s, {_ROOM:g} times the demand are {_ROOM * model.demand:.3g}"
+    return f"{name} could serve only {capacity:.3g} images/s, {ROOM:g} times the demand are {ROOM * model.demand:.3g}"
 
 
 def _breaks(now: ModelPrediction, limits: Limits) -> bool:

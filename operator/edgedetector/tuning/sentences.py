@@ -90,6 +90,11 @@ def settled(
     return f"converged with {'; '.join(parts[:_MOST])}; {more}"
 
 
+def unseen(steps: int) -> str:
+    """Return what is added where so many steps of several models were not looked at; empty: all were."""
+    return f"; {_count(steps, 'possible step')} of the models not looked at, since they are many" if steps else ""
+
+
 def stated(knobs: Knobs) -> str:
     """Return knobs in words: "2 instances, batches up to 8, delay 1 ms"."""
     parts = [_count(knobs.instances, "instance")]

@@ -8,6 +8,7 @@ from typing import Final
 
 from edgedetector.tuning import batcher, lane, resources, together
 from edgedetector.tuning.batcher import Passage, Server
+from edgedetector.tuning.curve import Curves
 from edgedetector.tuning.evidence import ModelPrediction, ModelVisit, Range, Visit
 from edgedetector.tuning.lane import (
     ANY,
@@ -25,12 +26,16 @@ from edgedetector.tuning.lane import (
 from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.visits import mean_age
+from edgedetector.tuning.window import Configuration
 from edgedetector.tuning.worlds import Lane, World, between, expected, server, worlds
 
 _Worlds = Mapping[str, World]
 """What may be true of each model."""
 _ROUGH: Final = 160
-"""Frames of each model where only an order is wanted, or how wide a range is."""
+"""Frames of each of two models where only an order is wanted, or how wide a range is."""
+_FEWEST: Final = 80, 200
+"""Frames of a model at least, where only an order is wanted and else: of more models each has fewer, so that a
+simulation costs hardly more than of two."""
 _ALWAYS: Final = 0.9
 """Busy share from which an instance, or one of the post-processing, counts as always at work."""
 _FEW_HALVINGS: Final = 4
@@ -50,7 +55,8 @@ def outcomes(
     if _unknown(models):
         return {model.name: outcome(model, visits, situation, rough=rough) for model in models}
     models = [replace(model, taken=0.0) for model in models]  # Nobody else takes anything.
-    frames, percentile = (_ROUGH if rough else batcher.FRAMES), situation.limits.percentile
+    few, many = _frames(len(models))
+    frames, percentile = (few if rough else many), situation.limits.percentile
     anchor = _anchor(models, visits, situation)
     ends = anchor.possible(models, percentile, rough=rough)
     rates = tuple(anchor.surge * model.demand for model in models)
@@ -63,7 +69,7 @@ def outcomes(
             [model.demand for model in models],
             [one.bound(situation.limits.latency) for one in corrections],
             percentile,
-            frames=frames if end is mean else _ROUGH,
+            frames=frames if end is mean else few,
             halvings=_FEW_HALVINGS if rough else batcher.HALVINGS,
         )
         for end, corrections in zip(ends, told, strict=True)
@@ -92,6 +98,14 @@ def outcomes(
     return predictions
 
 
+def _frames(count: int) -> tuple[int, int]:
+    """Return the frames of each of so many models in a short look, and in a full prediction."""
+    few, many = (
+        max(least, 2 * of_two // count) for least, of_two in zip(_FEWEST, (_ROUGH, batcher.FRAMES), strict=True)
+    )
+    return few, many
+
+
 def late(models: Sequence[Lane], visits: Sequence[Visit], situation: Situation, pause: float) -> list[float]:
     """Return the seconds' worth of each model's frames that a pause of all makes late, in the worst possible world."""
     if len(models) < 2 or _unknown(models):  # noqa: PLR2004
@@ -102,6 +116,14 @@ def late(models: Sequence[Lane], visits: Sequence[Visit], situation: Situation, 
     rates = [anchor.surge * model.demand for model in models]
     found = [together.late(_servers(models, end), rates, pause, limits.latency) for end in ends]
     return [max(each) for each in zip(*found, strict=True)]
+
+
+def most(configuration: Configuration, curves: Curves, visits: Sequence[Visit], situation: Situation) -> float:
+    """Return how many times the present demands all models could serve at most, by a closed formula; 0: not known."""
+    models = [replace(model, taken=0.0) for model in lane.lanes(configuration, curves, visits, situation)]
+    if _unknown(models):
+        return 0.0
+    return together.most(_servers(models, _expected(models)), [model.demand for model in models])
 
 
 def _unknown(models: Sequence[Lane]) -> bool:
@@ -166,13 +188,13 @@ class _Anchor:
         return [self.seen[model.name] for model in models]
 
     def told(
-        self, models: Sequence[Lane], world: _Worlds, percentile: int, frames: int = batcher.FRAMES, surge: float = 0.0
+        self, models: Sequence[Lane], world: _Worlds, percentile: int, frames: int = 0, surge: float = 0.0
     ) -> tuple[Passage, ...]:
-        """Return what the batcher model says of the visit."""
+        """Return what the batcher model says of the visit; 0 frames: as many as in a full prediction."""
         each = self._each(models)
         rates = tuple(min(ANY, seen.demand) if overloaded(seen) else (surge or self.surge) * seen.rate for seen in each)
         then = [_then(model, seen, self.situation) for model, seen in zip(models, each, strict=True)]
-        return together.passages(_servers(then, world), rates, percentile, frames)
+        return together.passages(_servers(then, world), rates, percentile, frames or _frames(len(models))[1])
 
     def corrections(self, models: Sequence[Lane], world: _Worlds, percentile: int, frames: int) -> list[Correction]:
         """Return how the batcher model is to be corrected in a world, by model."""

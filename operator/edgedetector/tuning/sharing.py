@@ -151,11 +151,13 @@ def part(name: str, visits: Sequence[Visit]) -> Range:
     if not told:
         return UNTOLD
     _, visit = min(told, key=lambda entry: entry[0])
-    if share(visit.utilization or 0.0) >= _ALWAYS:  # It could not be more, whatever the part.
-        least = _told(visit, _ALWAYS)
+    seen = share(visit.utilization or 0.0)
+    # Where several instances nearly fill the device, utilisation hardly depends on the part, and its error is much.
+    if seen >= _ALWAYS:  # It could not be more, whatever the part.
+        least = _told(visit, _ALWAYS * (1.0 - _SEEN))
         return Range(max(_LEAST, least - _BELOW), (least + 1.0) / 2, 1.0)
-    value = _told(visit, share(visit.utilization or 0.0))
-    return Range(max(_LEAST, value - _BELOW), value, min(1.0, value + _ABOVE))
+    low, value, high = (_told(visit, seen * (1.0 + off)) for off in (-_SEEN, 0.0, _SEEN))
+    return Range(max(_LEAST, min(low, value - _BELOW)), value, min(1.0, max(high, value + _ABOVE)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,4 +55,6 @@ def _same(told: Capacity, found: Capacity) -> bool:
 
     A record of an earlier release does not say of which configuration it is, nor what would help by itself.
     """
+    if found.pods and not told.pods:
+        return False  # a record of an earlier release: what one pod serves is for the autoscaler to know
     return told.limit == found.limit and (not told.of or (told.of, told.remedy) == (found.of, found.remedy))

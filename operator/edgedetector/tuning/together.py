@@ -93,7 +93,7 @@ def capacity(
 
     As `batcher.capacity` finds it of one.
     """
-    low, high = 0.0, HIGHEST_LOAD * _most(servers, demands)
+    low, high = 0.0, HIGHEST_LOAD * most(servers, demands)
     quick = slow = _nearest([batcher.passage(server, 0.0, percentile) for server in servers], bounds)
     if quick > 1.0:
         return 0.0
@@ -115,7 +115,7 @@ def _nearest(there: Sequence[Passage], bounds: Sequence[float]) -> float:
     return max(one.latency / bound if bound > 0.0 else math.inf for one, bound in zip(there, bounds, strict=True))
 
 
-def _most(servers: Sequence[Server], demands: Sequence[float]) -> float:
+def most(servers: Sequence[Server], demands: Sequence[float]) -> float:
     """Return how many times the demands they could serve with the batches that suit each best."""
     alone = min(server.saturated / demand for server, demand in zip(servers, demands, strict=True))
     taken = sum(

@@ -37,6 +37,7 @@ EVERYTHING: dict[str, Any] = {
     "global": {"imageRegistry": "registry.example.com:5000/mirror"},
     "image": {"repository": "quay.io/edgedetector/operator", "digest": "sha256:" + "0" * 64},
     "imageReplacements": {"a:1": "b:2"},
+    "imageDigests": {"host:5000/b:1": "sha256:" + "0" * 64},
     "imagePullSecrets": [{"name": "registry"}, {"name": "other"}],
     "workloads": {"upgradePolicy": "Immediate"},
     "profiles": {"mine": {"triton": {"image": "triton:1", "backend": "python"}, "media": {"image": "go2rtc:1"}}},
@@ -307,6 +308,60 @@ def test_chart_and_operator_mean_the_same_by_a_registry(image: str) -> None:
     assert rendered.removesuffix(":0.1.0").split("@")[0] == ours.split("@")[0]
 
 
+def images(objects: list[dict[str, Any]]) -> dict[str, str]:
+    """Return what runs: the operator, the detector, the node-exporter, and by name what profiles name."""
+    seen = environment(objects)
+    pods = [of(objects, kind)[0]["spec"]["template"]["spec"] for kind in ("Deployment", "DaemonSet")]
+    operator, exporter = (pod["containers"][0]["image"] for pod in pods)
+    named = json.loads(seen["EDGEDETECTOR_IMAGE_REPLACEMENTS"])
+    return {"operator": operator, "detector": seen["EDGEDETECTOR_DETECTOR_IMAGE"], "node-exporter": exporter, **named}
+
+
+DIGESTS = {
+    "edgedetector/operator:0.1.0": "sha256:" + "1" * 64,
+    "edgedetector/detector:0.1.0": "sha256:" + "2" * 64,
+    "edgedetector/go2rtc:0.1.0": "sha256:" + "3" * 64,
+    "nvcr.io/nvidia/tritonserver:24.10-py3": "sha256:" + "4" * 64,
+    "quay.io/prometheus/node-exporter:v1.9.1": "sha256:" + "5" * 64,
+}
+PINNED: dict[str, Any] = {"imageDigests": DIGESTS, "nodeExporter": {"enabled": True}}
+
+
+def test_every_image_whose_digest_is_known_is_named_by_it() -> None:
+    found = images(render(values=PINNED))
+    assert found["operator"] == "edgedetector/operator@sha256:" + "1" * 64
+    assert found["detector"] == "edgedetector/detector@sha256:" + "2" * 64
+    assert found["node-exporter"] == "quay.io/prometheus/node-exporter@sha256:" + "5" * 64
+    assert found["edgedetector/go2rtc:0.1.0"] == "edgedetector/go2rtc@sha256:" + "3" * 64
+    assert found["nvcr.io/nvidia/tritonserver:24.10-py3"] == "nvcr.io/nvidia/tritonserver@sha256:" + "4" * 64
+
+
+def test_a_mirror_has_the_same_digests() -> None:
+    mirror = "registry.example.com:5000/mirror"
+    found = images(render(values=PINNED | {"global": {"imageRegistry": mirror}}))
+    assert found["operator"] == f"{mirror}/edgedetector/operator@sha256:" + "1" * 64
+    assert found["node-exporter"] == f"{mirror}/prometheus/node-exporter@sha256:" + "5" * 64
+    assert found["nvcr.io/nvidia/tritonserver:24.10-py3"] == f"{mirror}/nvidia/tritonserver@sha256:" + "4" * 64
+
+
+def test_what_somebody_says_of_one_image_counts_more_than_the_table_of_digests() -> None:
+    own = {
+        "image": {"repository": "registry.example.com/edgedetector/operator"},
+        "detectorImage": {"tag": "0.1.1"},
+        "imageReplacements": {"edgedetector/go2rtc:0.1.0": "mine:1"},
+        "nodeExporter": {"enabled": True, "image": {"digest": "sha256:" + "6" * 64}},
+    }
+    found = images(render(values=PINNED | own))
+    assert found["operator"] == "registry.example.com/edgedetector/operator:0.1.0"
+    assert found["detector"] == "edgedetector/detector:0.1.1"
+    assert found["edgedetector/go2rtc:0.1.0"] == "mine:1"
+    assert found["node-exporter"] == "quay.io/prometheus/node-exporter@sha256:" + "6" * 64
+
+
+def test_whoever_wants_no_digests_takes_them_away() -> None:
+    assert images(render(values=PINNED | {"imageDigests": None}))["operator"] == "edgedetector/operator:0.1.0"
+
+
 def test_the_node_exporter_needs_nothing_of_the_node_and_is_off() -> None:
     assert of(render(), "DaemonSet") == []
     objects = render(values={"nodeExporter": {"enabled": True}, "serviceMonitor": {"enabled": True}})
@@ -373,7 +428,7 @@ def test_the_operator_reads_what_the_chart_sets() -> None:
         upgrade_policy="Immediate",
         detector_image=f"{mirror}/edgedetector/detector:0.1.0",
         image_registry=mirror,
-        image_replacements={"a:1": "b:2"},
+        image_replacements={"a:1": "b:2", "host:5000/b:1": f"{mirror}/b@sha256:" + "0" * 64},
         exporter_pull_secrets=("registry", "other"),
         monitoring_labels=labels,
         runbooks="https://wiki.example.com/runbooks",
@@ -402,6 +457,10 @@ def test_every_option_of_the_operator_has_a_value_that_sets_it_or_a_reason_not_t
         {"image": {"repository": "x", "tag": "a b"}},
         {"image": {"digest": "sha256:short"}},
         {"imageReplacements": {"a": 1}},
+        {"imageDigests": {"a:1": "sha256:short"}},
+        {"imageDigests": {"a": "sha256:" + "0" * 64}},
+        {"imageDigests": {"host:5000/a": "sha256:" + "0" * 64}},
+        {"imageDigests": {"a@sha256:0": "sha256:" + "0" * 64}},
         {"watchNamespaces": ["Site A"]},
         {"watchNamespaces": "site-a"},
         {"resyncSeconds": 0},

@@ -420,6 +420,8 @@ CASES: dict[str, Pair] = {
     "ED0801": Pair(noted("ScalingReady", "MetricsUnavailable"), noted("ScalingReady", "Progressing")),
     "ED0802": Pair(noted("ScalingReady", "ScalingFailed"), noted("ScalingReady", "Progressing")),
     "ED0803": Pair(noted("ScalingReady", "ReplicasCapped"), noted("ScalingReady", "ScalingActive", "True")),
+    "ED0807": Pair(noted("ScalingReady", "CustomMetricsUnavailable"), noted("ScalingReady", "MetricsUnavailable")),
+    "ED0808": Pair(noted("ScalingReady", "FigureUnknown"), noted("ScalingReady", "ScalingActive", "True")),
     "ED0804": Pair(noted("MonitoringReady", "MonitoringNotInstalled"), noted("MonitoringReady", "Disabled", "True")),
     "ED0805": Pair(
         selecting(serviceMonitorSelector={"matchLabels": {"release": "other"}}),

@@ -25,12 +25,17 @@ def run(world: World) -> Callable[..., Result]:
 
     ticks, passed = itertools.count(), [0.0]
 
+    def sleep(seconds: float) -> None:
+        passed.append(seconds)
+        world.later()
+
     def _run(*arguments: str, stdin: str | None = None, **more: Any) -> Result:
         session = Session(
             opened=lambda _config, _context: Place(world, "site"),
             now=lambda: world.clock + timedelta(milliseconds=next(ticks)),
-            sleep=passed.append,
+            sleep=sleep,
             clock=lambda: float(sum(passed)),
+            forward=world.forward,
         )
         return CliRunner().invoke(main, arguments, obj=session, input=stdin, catch_exceptions=False, **more)
 

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.cli.worlds import World, child
 
+from edgedetector.api.trace import Trace, Traced
 from edgedetector.cli import redact
 from edgedetector.cli.errors import ForbiddenError
 
@@ -76,6 +77,32 @@ def test_what_support_needs_is_in_it(world: World, run: Run, tmp_path: Path) -> 
     assert "open rtsp://gate/***" in files["report/logs/site/yard-triton-1/detector.log"]
     assert json.loads(files["report/cluster/nodes.json"])["items"][0]["metadata"]["name"] == "box"
     assert json.loads(files["report/status.json"])["kind"] == "Status"
+
+
+def test_the_last_trace_and_its_verbose_log_are_in_it(world: World, run: Run, tmp_path: Path) -> None:
+    requests = (Traced("people", {"network": 0.001, "compute": 0.009}),)
+    world.traces["yard-triton-1"] = Trace(
+        "2026-11-23T11:00:00.000+00:00", "2026-11-23T11:00:02.500+00:00", 1, requests, verbose=True
+    )
+    world.logs = {"triton": "".join(f"2026-11-23T11:00:0{second}.123456789Z line {second}\n" for second in range(5))}
+    target = tmp_path / "report.zip"
+    run("report", "-f", str(target))
+
+    files = opened(target)
+
+    found = json.loads(files["report/site/yard/trace-yard-triton-1.json"])
+    assert (found["kind"], found["models"][0]["name"]) == ("Trace", "people")
+    log = files["report/logs/site/yard-triton-1/triton.trace.log"]
+    assert [line.rpartition(" ")[2] for line in log.splitlines()] == ["0", "1", "2"]
+
+
+def test_without_a_trace_nothing_is_told_of_one(run: Run, tmp_path: Path) -> None:
+    target = tmp_path / "report.zip"
+    run("report", "-f", str(target))
+
+    files = opened(target)
+    assert not [name for name in files if "trace" in name]
+    assert json.loads(files["report/status.json"])["notSeen"] == []
 
 
 def test_a_log_that_may_not_be_read_is_told(world: World, run: Run, tmp_path: Path) -> None:

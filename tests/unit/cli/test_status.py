@@ -90,7 +90,13 @@ def keys(value: object) -> set[str]:
 
 @pytest.mark.parametrize(
     "command",
-    [("status", "yard"), ("diagnose",), ("tune", "yard", "--history"), ("verify-profile", "yard", "--show")],
+    [
+        ("status", "yard"),
+        ("top", "yard"),
+        ("diagnose",),
+        ("tune", "yard", "--history"),
+        ("verify-profile", "yard", "--show"),
+    ],
     ids=lambda command: command[0],
 )
 def test_every_field_of_every_document_is_documented(world: World, run: Run, command: tuple[str, ...]) -> None:

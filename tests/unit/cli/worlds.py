@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,9 +17,11 @@ from edgedetector import profiles
 from edgedetector.api import names
 from edgedetector.api.dataplane import CameraState, DetectorState, ModelState
 from edgedetector.api.observation import BatchCounters, ModelCounters, Observation
+from edgedetector.api.trace import Trace
 from edgedetector.api.wire import to_json
 from edgedetector.cli.errors import AbsentError
 from edgedetector.cli.gather import Wanted, gather
+from edgedetector.cli.server import Place
 from edgedetector.go2rtc.state import MediaState, StreamState
 
 Json = dict[str, Any]
@@ -238,6 +241,18 @@ def observation(**changes: Any) -> Observation:
     return Observation(**(usual | changes))
 
 
+def metrics(frames: float) -> str:
+    """What is told of cameras that had so many frames: nine tenths inferred, a tenth skipped."""
+    shares = {"read": 1.0, "inferred": 0.9, "skipped": 0.1, "failed": 0.0}
+    lines = [
+        f'edgedetector_camera_frames_total{{camera="{camera}",result="{result}"}} {frames * share}'
+        for camera in ("gate", "dock")
+        for result, share in shares.items()
+    ]
+    lines += [f'edgedetector_camera_target_frame_rate{{camera="{camera}"}} 5.0' for camera in ("gate", "dock")]
+    return "\n".join(["# TYPE edgedetector_camera_frames counter", "process_open_fds 7", *lines, ""])
+
+
 def operator() -> Json:
     return {
         "apiVersion": "apps/v1",
@@ -334,6 +349,14 @@ class World:
     refused: dict[str, Exception] = field(default_factory=dict)
     """Path -> what is answered instead."""
     patches: list[tuple[str, Json]] = field(default_factory=list)
+    metrics: dict[str, str] = field(default_factory=lambda: {"yard-triton-1": metrics(1000)})
+    later: Callable[[], None] = lambda: None
+    """What happens while a command waits."""
+    traces: dict[str, Trace] = field(default_factory=dict)
+    """Pod -> the last trace of it."""
+    url: str = "http://127.0.0.1:1"
+    """What stands behind forwarded ports."""
+    forwarded: list[tuple[str, str, int]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
 
     # Changes that tests read like sentences
@@ -457,11 +480,23 @@ class World:
         pod_, _, rest = path.removeprefix("/api/v1/namespaces/site/pods/").partition(":")
         if rest == "9090/proxy/state":
             return to_json(self.states[pod_])
+        if rest == "9090/proxy/metrics":
+            return self.metrics[pod_]
+        if rest == "9090/proxy/trace":
+            if pod_ not in self.traces:
+                raise AbsentError(f"{path} not found")
+            return to_json(self.traces[pod_])
         if rest == "9090/proxy/observation":
             return to_json(self.observations[pod_])
         if rest == "1984/proxy/state":
             return to_json(self.media.pop(0) if len(self.media) > 1 else self.media[0])
         raise AssertionError(path)
+
+    @contextmanager
+    def forward(self, _place: Place, namespace: str, pod_: str, port: int) -> Iterator[str]:
+        """As `cli.pods.forward`."""
+        self.forwarded.append((namespace, pod_, port))
+        yield self.url
 
     def patch(self, path: str, body: Json) -> Json:
         self.patches.append((path, json.loads(json.dumps(body))))

@@ -9,7 +9,7 @@ import pytest
 
 from edgedetector.api import names
 from edgedetector.controller import keys
-from edgedetector.controller.watch import Known, News, intent, keys_of
+from edgedetector.controller.watch import Known, News, fingerprint, intent, keys_of
 
 
 def scaler() -> dict[str, Any]:
@@ -29,6 +29,14 @@ def scaler() -> dict[str, Any]:
             "conditions": [{"type": "ScalingActive", "status": "True"}],
         },
     }
+
+
+def test_a_figure_that_an_autoscaler_does_not_get_any_more_is_news_and_what_it_is_is_none() -> None:
+    got, moved, blank = scaler(), scaler(), scaler()
+    got["status"]["currentMetrics"] = [{"type": "External", "external": {"current": {"averageValue": "1"}}}]
+    moved["status"]["currentMetrics"] = [{"type": "External", "external": {"current": {"averageValue": "2"}}}]
+    blank["status"]["currentMetrics"] = [{"type": ""}]
+    assert fingerprint(got) == fingerprint(moved) != fingerprint(blank)
 
 
 def profile() -> dict[str, Any]:

@@ -164,8 +164,14 @@ class Pod:
 
 
 @contextlib.contextmanager
-def detector(home: Path, media_url: str, *served: str, environment: Mapping[str, str] | None = None) -> Iterator[Pod]:
-    """Run Triton and the detector's process on these cameras until the block ends."""
+def detector(
+    home: Path,
+    media_url: str,
+    *served: str,
+    environment: Mapping[str, str] | None = None,
+    arguments: Sequence[str] = (),
+) -> Iterator[Pod]:
+    """Run Triton, with more arguments, and the detector's process on these cameras until the block ends."""
     paths = Paths.under(home)
     for directory in (paths.serving, paths.detector, paths.models, paths.sources / "any", paths.run):
         directory.mkdir(parents=True)
@@ -173,7 +179,9 @@ def detector(home: Path, media_url: str, *served: str, environment: Mapping[str,
     serving = ModelServing("any", 1, (), 4, 0, CONFIG, {"1/model.py": "model.py"})
     (paths.serving / names.FILE_ACCEPTED).write_text(to_json(ServingConfig("one", (serving,))))
     assert prepare(paths) == 0
-    with tritonserver.running(tritonserver.prepare(), home, paths.models, "--disable-auto-complete-config") as server:
+    with tritonserver.running(
+        tritonserver.prepare(), home, paths.models, "--disable-auto-complete-config", *arguments
+    ) as server:
         config = DetectorConfig(
             detector="yard",
             namespace="site",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -161,17 +162,88 @@ def test_a_new_camera_gives_up_what_its_equals_do_and_a_removed_one_nothing() ->
     assert [standing.level for standing in shrunk.standings()] == [Level(5.0)]
 
 
-def test_an_attempt_that_does_not_hold_doubles_the_dwell_up_to_a_bound() -> None:
+def waits(free: list[Pressure]) -> list[int]:
+    """Return the seconds until a move back, none of which holds, with what is measured before each."""
     box = Box(replace(GATE, priority=0), replace(YARD, priority=0))
     box.feel(BUSY, 4)
-    waits = []
+    found = []
+    for pressure in free:
+        begin, depth = box.now, len(box.ladder.taken)
+        while len(box.ladder.taken) == depth:
+            box.feel(pressure, 1)
+        found.append(round(box.now - begin))
+        box.feel(BUSY, 4)
+    return found
+
+
+def test_an_attempt_that_does_not_hold_doubles_the_dwell_up_to_a_bound() -> None:
+    assert waits([FREE] * 8) == [31, 61, 121, 241, 481, 961, 961, 961]
+
+
+def test_where_less_presses_than_before_the_failed_attempt_the_bound_is_lower() -> None:
+    calmer = [replace(FREE, accelerator=0.2 * 0.8**each) for each in range(8)]
+    assert waits(calmer) == [31, 61, 121, 241, 241, 241, 241, 241]
+
+
+def test_what_presses_as_much_later_on_shortens_the_wait_once_it_presses_less() -> None:
+    box = Box(replace(GATE, priority=0))
+    box.feel(BUSY, 4)
     for _ in range(6):
-        begin = box.now
         while box.ladder.moves:
             box.feel(FREE, 1)
-        waits.append(round(box.now - begin))
         box.feel(BUSY, 4)
-    assert waits == [31, 61, 121, 241, 241, 241]
+    assert box.feel(FREE, 400) == []
+    told = box.feel(replace(FREE, accelerator=0.1), 30)
+    assert [sentence.split(" because")[0] for sentence in told] == ["raised gate from 3 to 5 frames/s"]
+
+
+def test_of_a_failed_attempt_half_is_tried_next_until_the_rung_that_is_just_enough() -> None:
+    """Six of the ladder's rungs are given up where two are enough: nobody stays suspended."""
+    box = Box(
+        replace(GATE, priority=100), YARD, steps=(Step.REDUCE_FRAME_RATE, Step.KEYFRAMES_ONLY, Step.PAUSE_CAMERAS)
+    )
+    box.feel(replace(LATE, skipped=0.25), 4)
+    depths = [len(box.ladder.taken)]
+    for _ in range(1800):
+        box.feel(LATE if len(box.ladder.taken) < 2 else FREE, 1)
+        if (depth := len(box.ladder.taken)) != depths[-1]:
+            depths.append(depth)
+    assert depths[:9] == [6, 0, 6, 3, 0, 3, 2, 0, 2]
+    assert set(depths[9:]) <= {1, 2}
+    assert box.level("yard").rate == pytest.approx(1.8)
+    assert not box.level("yard").suspended
+
+
+@given(
+    enough=st.integers(0, 12),
+    settings_=st.sampled_from([(1.0, 10.0), (3.0, 30.0)]),
+    skipped=st.floats(0.06, 0.9),
+    noise=st.floats(0.0, 0.05),
+    seed=st.integers(0, 2**32),
+)
+@settings(max_examples=40, deadline=None)
+def test_under_a_steady_overload_it_comes_to_rest_on_the_rung_that_is_just_enough(
+    *, enough: int, settings_: tuple[float, float], skipped: float, noise: float, seed: int
+) -> None:
+    """Whatever it gave up at first; then it tries one rung, and no more than four times an hour of dwells of 30 s."""
+    source, (react, recover) = random.Random(seed), settings_
+    box = Box(replace(GATE, priority=100), YARD, HALL, react_after=react, recover_after=recover)
+    over = Pressure(frame_age=2.0, skipped=skipped, accelerator=0.7, host_cpu=0.3)
+
+    def felt() -> Pressure:
+        there = FREE if len(box.ladder.taken) >= enough else over
+        return replace(there, accelerator=(there.accelerator or 0.0) * (1 + noise * source.uniform(-1, 1)))
+
+    for _ in range(round(150 * recover)):
+        box.feel(felt(), 1)
+    depths, backs = set(), 0
+    for _ in range(round(120 * recover)):
+        depth = len(box.ladder.taken)
+        box.feel(felt(), 1)
+        depths.add(len(box.ladder.taken))
+        backs += len(box.ladder.taken) < depth
+    assert depths <= {enough - 1, enough}
+    assert backs <= 4
 
 
 @given(seed=st.integers(0, 2**32), load=st.floats(0.4, 4.0), noise=st.floats(0.0, 0.5), deaf=st.booleans())

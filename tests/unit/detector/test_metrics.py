@@ -32,6 +32,13 @@ def test_what_decodes_is_shown_and_whether_it_was_to_be_something_else() -> None
     assert len(shown(metrics)["decoder_info"]) == 2
 
 
+def test_what_is_offered_stays_while_the_rate_that_is_asked_for_falls() -> None:
+    metrics = Metrics()
+    metrics.add_camera("gate", 10.0)
+    metrics.target.labels("gate").set(2.0)
+    assert metrics.registry.get_sample_value("edgedetector_camera_offered_frame_rate", {"camera": "gate"}) == 10.0
+
+
 def test_a_removed_camera_leaves_no_series_and_may_come_back() -> None:
     metrics = Metrics()
     for _ in range(2):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedetector.detector.pressure import Limits, Pressure, Signal, blended, findings, limits, relaxed
+from edgedetector.detector.pressure import Limits, Pressure, Signal, blended, eased, findings, limits, relaxed
 
 VALUES = st.one_of(st.none(), st.floats(0.0, 200.0), st.just(math.nan), st.just(math.inf))
 PRESSURES = st.builds(Pressure, VALUES, VALUES, VALUES, VALUES, VALUES, VALUES, VALUES)
@@ -64,6 +65,45 @@ def test_the_headroom_of_the_specification_sets_the_ceilings() -> None:
     marks = limits(accelerator_headroom=0.4, cpu_headroom=0.1)
     assert findings(Pressure(accelerator=0.61, host_cpu=0.89), marks)[0].signal is Signal.ACCELERATOR
     assert len(findings(Pressure(accelerator=0.61, host_cpu=0.91), marks)) == 2
+
+
+USUAL = Pressure(frame_age=0.5, skipped=0.02, accelerator=0.5, host_cpu=0.4, queue_share=math.nan)
+
+
+@pytest.mark.parametrize(
+    ("now", "less"),
+    [
+        (USUAL, False),
+        (replace(USUAL, accelerator=0.4), True),
+        (replace(USUAL, accelerator=0.45), False),
+        (replace(USUAL, accelerator=0.9, host_cpu=0.3), True),
+        (replace(USUAL, accelerator=None), False),
+        (replace(USUAL, queue_share=0.1), False),
+        (replace(USUAL, skipped=0.0, frame_age=0.1), False),
+        (replace(USUAL, frame_age=None), True),
+        (None, True),
+    ],
+    ids=[
+        "the same",
+        "clearly less",
+        "hardly less",
+        "another one",
+        "unknown now",
+        "unknown then",
+        "late",
+        "blind",
+        "new",
+    ],
+)
+def test_something_presses_less_where_a_lasting_signal_clearly_fell_or_no_camera_tells(
+    now: Pressure | None, *, less: bool
+) -> None:
+    assert eased(USUAL, now) is less
+
+
+@given(PRESSURES)
+def test_what_stays_as_it_is_presses_no_less(pressure: Pressure) -> None:
+    assert not eased(pressure, replace(pressure, frame_age=1.0))
 
 
 @given(PRESSURES)

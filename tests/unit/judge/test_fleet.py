@@ -26,8 +26,9 @@ from edgedetector.tuning.window import Knobs
 PLAIN = Site(seed=1, start=Knobs(1, 1), replicas=2, most=2)
 MORE = Knobs(2, 8)
 STEP, EMPTY = harness.ours()
-TURNS = 2 * 3600 / (8 * 30)
-"""Of a ladder in an hour of steady overload: once in eight dwells of 30 s it tries to take something back."""
+TURNS = 2 * 3600 / (16 * 30)
+"""Of a ladder in an hour of steady overload: at first once in sixteen dwells of 30 s it tries to take something back,
+and then once in 32."""
 
 
 def at_rest(state: State, _report: Report, situation: Situation, _now: float) -> tuple[State, Decision]:
@@ -199,6 +200,17 @@ def test_with_ladders_and_an_autoscaler_nothing_swings(seed: int, share: float) 
     assert (tale.changes, tale.later_turns) == (0, 0)
     assert tale.turns <= 1
     assert tale.later_rungs <= TURNS
+
+
+def test_under_a_steady_overload_cameras_give_way_as_far_as_is_needed_and_stay_there() -> None:
+    """A site on which a quarter of the frames is too much: at first half of the cameras are suspended."""
+    fleet = Fleet(site(23), STEP, EMPTY)
+    tale = fleet.tell(600.0)
+    assert tale.violations == []
+    assert tale.later_rungs <= TURNS
+    (pod,) = fleet.pods
+    assert pod.rungs.degraded > 0
+    assert pod.rungs.offered(2) > site(23).rate, "the camera of low priority is not suspended"
 
 
 @pytest.mark.slow

@@ -270,6 +270,25 @@ def test_what_an_autoscaler_reports() -> None:
     assert (found.maximum, found.conditions["ScalingActive"].since) == (2, "T")
 
 
+def test_what_an_autoscaler_asked_for_and_did_not_get() -> None:
+    """Kubernetes' autoscaler leaves a blank in place of a figure that it did not get."""
+    asked = [
+        {"type": "ContainerResource", "containerResource": {"name": "cpu"}},
+        {"type": "External", "external": {"metric": {"name": "demand"}}},
+        {"type": "Pods", "pods": {"metric": {"name": "wait"}}},
+    ]
+    got: list[dict[str, Any]] = [{"type": "ContainerResource"}, {"type": ""}, {"type": "Pods"}]
+
+    def unread(current: list[dict[str, Any]]) -> tuple[str, ...]:
+        return kubelet.scaler({"spec": {"metrics": asked}, "status": {"currentMetrics": current}}).unread
+
+    assert unread(got) == ("demand",)
+    assert unread([{"type": "ContainerResource"}, {"type": ""}, {"type": ""}]) == ("demand", "wait")
+    assert unread([{"type": ""}, {"type": "External"}, {"type": "Pods"}]) == (), "the condition tells of the CPU"
+    assert unread(got[:1]) == (), "it has not looked since"
+    assert unread([]) == ()
+
+
 def deployment(generation: int = 2, **status: Any) -> dict[str, Any]:
     metadata = {"name": "yard-triton", "generation": generation}
     return {"metadata": metadata, "spec": {"replicas": 1}, "status": {"observedGeneration": 2, **status}}

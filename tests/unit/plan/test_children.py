@@ -209,6 +209,19 @@ def test_the_control_api_of_triton_needs_the_pods_own_key() -> None:
     assert "--model-control-mode=explicit" in script
 
 
+@pytest.mark.parametrize(("release", "told"), [("", False), ("23.07", False), ("24.10", True), ("26.04", True)])
+def test_a_triton_that_takes_the_file_of_its_traces_at_its_start_alone_is_told_it(release: str, *, told: bool) -> None:
+    wanted, profile = detector("yard", minimal()), scenarios.PROFILES["cpu"]
+    of_release = replace(profile.spec, triton=replace(profile.spec.triton, version=release))
+    objects = detector_children(
+        wanted, replace(profile, spec=of_release), scenarios.SETTINGS, scenarios.FACTS, serving_config(wanted, profile)
+    )
+    pod = child(list(objects), "Deployment", "yard-triton")["spec"]["template"]["spec"]
+    (container,) = [c for c in pod["containers"] if c["name"] == "triton"]
+    assert any(one.startswith("--trace-config=") for one in container.get("args", [])) == told
+    assert {"name": "shm", "mountPath": "/dev/shm"} in container["volumeMounts"]
+
+
 def test_the_profiles_arguments_come_last() -> None:
     wanted = detector("yard", minimal())
     profile = scenarios.PROFILES["cpu"]
@@ -218,7 +231,7 @@ def test_the_profiles_arguments_come_last() -> None:
     )
     pod = child(list(objects), "Deployment", "yard-triton")["spec"]["template"]["spec"]
     (container,) = [c for c in pod["containers"] if c["name"] == "triton"]
-    assert container["args"] == ["--log-verbose=1"]
+    assert container["args"] == ["--trace-config=triton,file=/dev/shm/edgedetector-trace", "--log-verbose=1"]
     assert container["command"][2].endswith('"$@"')
 
 

@@ -127,6 +127,53 @@ def test_the_autoscaler_looks_at_both_containers() -> None:
     assert targets(resources=stated) == {"triton": share, "detector": share}
 
 
+def test_the_autoscaler_follows_the_figures_that_are_named_beside_the_processors() -> None:
+    wanted = [
+        {"name": "Demand"},
+        {"name": "QueueTime", "type": "Pods", "target": {"averageValue": "25m"}},
+        {"name": "AcceleratorUtilization", "target": {"averageValue": 1}},
+    ]
+    metrics = autoscaler(minimal(acceleratorProfile="nvidia", scaling={"maxReplicas": 2, "metrics": wanted}))["spec"][
+        "metrics"
+    ]
+    selector = {"matchLabels": {"edgedetector": "yard"}}
+    assert metrics[2:] == [
+        {
+            "type": "External",
+            "external": {
+                "metric": {"name": "edgedetector_demand_ratio", "selector": selector},
+                "target": {"type": "AverageValue", "averageValue": "800m"},
+            },
+        },
+        {
+            "type": "Pods",
+            "pods": {
+                "metric": {"name": "edgedetector_queue_time_seconds"},
+                "target": {"type": "AverageValue", "averageValue": "25m"},
+            },
+        },
+        {
+            "type": "External",
+            "external": {
+                "metric": {"name": "edgedetector_accelerator_utilization_ratio", "selector": selector},
+                "target": {"type": "AverageValue", "averageValue": "1"},
+            },
+        },
+    ]
+
+
+def test_what_nobody_tells_is_not_asked_for() -> None:
+    metrics = [{"name": "AcceleratorUtilization"}, {"name": "Demand"}]
+    found = autoscaler(minimal(scaling={"maxReplicas": 2, "metrics": metrics}))["spec"]["metrics"][2:]
+    assert [metric["external"]["metric"]["name"] for metric in found] == ["edgedetector_demand_ratio"]
+
+
+def test_whatever_it_follows_tuning_goes_first_and_nothing_goes_while_cameras_give_way() -> None:
+    spec = minimal(scaling={"minReplicas": 1, "maxReplicas": 4, "metrics": [{"name": "Demand"}]})
+    assert autoscaler(spec, held=2)["spec"]["maxReplicas"] == 2
+    assert autoscaler(spec, least=least(3, degraded=True))["spec"]["minReplicas"] == 3
+
+
 BOUNDS = st.integers(1, 4).flatmap(
     lambda low: st.builds(ScalingSpec, st.just(low), st.integers(low, 8)),
 )

@@ -25,6 +25,7 @@ from tests.unit.status.views import (
 from edgedetector.api import conditions as c
 from edgedetector.api import names
 from edgedetector.api.dataplane import DetectorState, ModelState
+from edgedetector.api.edgedetector import ScalingFigure, ScalingMetric
 from edgedetector.api.quantities import Quantity
 from edgedetector.go2rtc.state import StreamState
 from edgedetector.observe.snapshot import Problem, Scaler, ScalerCondition
@@ -59,6 +60,14 @@ def with_camera(view: View, **changes: Any) -> View:
 
 def with_scaler(view: View, maximum: int | None = None, **found: ScalerCondition) -> View:
     return seen(view, scaler=Scaler(found, maximum))
+
+
+def following(view: View, name: ScalingFigure) -> View:
+    """The autoscaler is to follow a figure of ours."""
+    spec = view.detector.spec
+    scaling = dataclasses.replace(spec.scaling, metrics=(ScalingMetric(name),))
+    detector = dataclasses.replace(view.detector, spec=dataclasses.replace(spec, scaling=scaling))
+    return dataclasses.replace(view, detector=detector)
 
 
 def on_accelerator(view: View) -> View:
@@ -340,6 +349,28 @@ INFORMING: list[tuple[str, Break, str, str, str]] = [
         c.SCALING_READY, c.REASON_METRICS_UNAVAILABLE, "install or mend metrics-server",
     ),
     (
+        "no adapter serves what the autoscaler asks for",
+        lambda v: with_scaler(v, ScalingActive=ScalerCondition(NO, "FailedGetExternalMetric", "no such API", LONG_AGO)),
+        c.SCALING_READY, c.REASON_CUSTOM_METRICS_UNAVAILABLE, "no such API; install or mend an adapter",
+    ),
+    (
+        "no adapter serves what the autoscaler asks for of each pod",
+        lambda v: with_scaler(v, ScalingActive=ScalerCondition(NO, "FailedGetPodsMetric", "no such API", LONG_AGO)),
+        c.SCALING_READY, c.REASON_CUSTOM_METRICS_UNAVAILABLE, "no such API; install or mend an adapter",
+    ),
+    (
+        "the CPU suffices for the autoscaler, and another figure is missing",
+        lambda v: seen(v, scaler=Scaler({"ScalingActive": ScalerCondition("True", "ValidMetricFound", "")},
+                                        unread=("edgedetector_demand_ratio",))),
+        c.SCALING_READY, c.REASON_CUSTOM_METRICS_UNAVAILABLE, "does not get edgedetector_demand_ratio; install",
+    ),
+    (
+        "a figure is wanted that no exporter tells",
+        lambda v: following(with_scaler(v, ScalingActive=ScalerCondition("True", "ValidMetricFound", "")),
+                            "AcceleratorUtilization"),
+        c.SCALING_READY, c.REASON_FIGURE_UNKNOWN, "AcceleratorProfile cpu tells the figure AcceleratorUtilization",
+    ),
+    (
         "the autoscaler cannot read the Deployment",
         lambda v: with_scaler(v, AbleToScale=ScalerCondition(NO, "FailedGetScale", "no such thing")),
         c.SCALING_READY, c.REASON_SCALING_FAILED, "no such thing",
@@ -407,6 +438,13 @@ def test_every_verdict_that_somebody_has_to_act_upon_says_what_helps() -> None:
         remedy = remedies.REMEDIES.get(reason, "").split("$")[0]
         assert bool(remedy) is (kind == BLOCKED) or reason == c.REASON_UNSCHEDULABLE
         assert kind != BLOCKED or remedy in message
+
+
+def test_what_the_autoscaler_goes_by_is_told() -> None:
+    view = with_scaler(healthy(), ScalingActive=ScalerCondition("True", "ValidMetricFound", ""))
+    found = judged(following(view, "Demand"))[c.SCALING_READY]
+    assert found.is_true
+    assert found.message == "the autoscaler reads the CPU use of the replicas, Demand"
 
 
 def test_while_no_replica_runs_the_autoscaler_is_not_blamed() -> None:

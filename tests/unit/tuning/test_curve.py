@@ -120,6 +120,18 @@ def test_a_device_that_is_always_at_work_tells_only_how_small_a_part_cannot_be()
     assert part.mean < 0.9
 
 
+@pytest.mark.parametrize("serial", [0.6, 0.7, 0.8])
+@pytest.mark.parametrize("off", [-0.01, 0.01])
+def test_of_a_nearly_full_device_a_little_error_of_its_utilisation_is_much_of_the_part(
+    serial: float, off: float
+) -> None:
+    """Two instances nearly always at work: 94 or 96 % of the device's time tell very different parts."""
+    visit = Truth(serial=serial).visit(Knobs(2, 8), sizes=[1, 2], use=0.95)
+    assert visit.utilization is not None
+    part = curve(replace(visit, utilization=visit.utilization * (1 + off))).part
+    assert part.low < serial < part.high
+
+
 def test_without_utilisation_less_is_known() -> None:
     truth = Truth(serial=0.8)
     told, untold = (

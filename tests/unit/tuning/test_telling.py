@@ -64,6 +64,13 @@ def test_a_record_of_before_that_does_not_say_what_it_is_of_is_not_told_anew_for
     assert len(told_over([DEMAND] * 60, replace(LINK, of="", remedy=""), begin=5000.0)) == 1
 
 
+def test_what_one_pod_serves_is_told_once_though_nothing_else_is_new() -> None:
+    """Of a record that does not say it, an autoscaler would never know the demand over the capacity."""
+    found = replace(LINK, pods=2)
+    assert [told.pods for _, told in told_over([found] * 60, LINK, 1000.0)] == [2]
+    assert told_over([replace(found, pods=3)] * 60, found, 1000.0) == []
+
+
 def test_what_comes_and_goes_within_minutes_is_not_told() -> None:
     assert told_over([DEMAND, DEMAND, DEMAND, LINK] * 100, LINK, begin=5000.0) == []
 

@@ -187,6 +187,23 @@ CODES: Final = (
         Scope.CLUSTER,
     ),
     Code(
+        "ED0807",
+        "The autoscaler does not get a figure of an adapter",
+        Severity.WARNING,
+        "{said}",
+        "install or mend the adapter that serves it (docs/scaling.md), or remove it from spec.scaling.metrics",
+        on(c.REASON_CUSTOM_METRICS_UNAVAILABLE),
+    ),
+    Code(
+        "ED0808",
+        "No exporter tells a figure that the autoscaler is to follow",
+        Severity.WARNING,
+        "{said}",
+        "add utilization to spec.exporter.metrics of AcceleratorProfile {profile}, or remove it from"
+        " spec.scaling.metrics",
+        on(c.REASON_FIGURE_UNKNOWN),
+    ),
+    Code(
         "ED0901",
         "A node is under pressure",
         Severity.WARNING,

@@ -1,0 +1,83 @@
+"""Orders of traces over HTTP: who may give one, and what is answered.
+
+A port-forward ends on the pod's loopback, so whoever comes from there may forward the pod's ports, or is in the pod.
+Behind a forwarded port sits a browser, too: what asks for another host or sends no JSON is a page that must not.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from edgedetector.api.trace import LONGEST, Order, Refused, refusal
+from edgedetector.api.wire import InvalidDocumentError, from_json, to_json
+from edgedetector.detector.tracer import BusyError, Tracer, TraceRefusedError
+
+Answered = tuple[HTTPStatus, bytes]
+_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def answer(handler: BaseHTTPRequestHandler, tracer: Tracer, length: int) -> Answered:
+    """Carry an order out, and return status and JSON.
+
+    Parameters
+    ----------
+    length
+        Bytes of the body; 0: not told.
+    """
+    if refused := _unwanted(handler, length):
+        return _refused(*refused)
+    try:
+        order = from_json(Order, handler.rfile.read(length).decode(errors="replace"))
+        if problem := refusal(order):
+            return _refused(HTTPStatus.BAD_REQUEST, problem)
+        found = tracer.trace(order, lambda: gone(handler.connection))
+    except (InvalidDocumentError, TraceRefusedError) as error:
+        return _refused(next(status for kind, status in _STATUS.items() if isinstance(error, kind)), str(error))
+    return HTTPStatus.OK, to_json(found).encode()
+
+
+_STATUS: Final = {
+    InvalidDocumentError: HTTPStatus.BAD_REQUEST,
+    BusyError: HTTPStatus.CONFLICT,
+    TraceRefusedError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+def _unwanted(handler: BaseHTTPRequestHandler, length: int) -> tuple[HTTPStatus, str] | None:
+    """Return why a request is not even read, None if it is."""
+    if not on_loopback(handler.client_address[0]):
+        return HTTPStatus.FORBIDDEN, "only through a forwarded port: kubectl edgedetector trace"
+    if urlsplit(f"//{handler.headers.get('Host', '')}").hostname not in _HOSTS:
+        return HTTPStatus.FORBIDDEN, "the Host is not this machine"
+    if handler.headers.get_content_type() != "application/json":
+        return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the Content-Type is not application/json"
+    if not 0 < length <= LONGEST:
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"an order has 1 to {LONGEST} bytes, and says how many"
+    return None
+
+
+def _refused(status: HTTPStatus, message: str) -> Answered:
+    return status, to_json(Refused(message)).encode()
+
+
+def on_loopback(address: str) -> bool:
+    """Return whether a client's address is this machine's own, also where it is IPv4 on a socket of IPv6."""
+    found = ip_address(address.partition("%")[0])
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return (mapped or found).is_loopback
+
+
+def gone(connection: socket.socket) -> bool:
+    """Return whether the other side has closed a connection on which nothing more is expected."""
+    try:
+        # A client that has sent all it wanted to may close its half alone; ours never does.
+        readable, _, _ = select.select([connection], [], [], 0)
+        return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
+    except (OSError, ValueError):
+        return True

@@ -1,0 +1,239 @@
+"""Traces some of Triton's requests and switches it off again: POST /trace.
+
+Here and not in the command line, since the key of Triton's trace and log settings exists in the pod alone. Whatever
+becomes of this process, Triton stops after as many requests as were wanted. Its verbose log has no such end, so a file
+in the pod's memory says that it is on, and whoever finds it when this process begins anew switches it off.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, Protocol
+
+from edgedetector.api import names
+from edgedetector.api.trace import Order, Trace
+from edgedetector.triton.client import Journal
+from edgedetector.triton.errors import RejectedError, TritonError
+from edgedetector.triton.tracing import Sorted, Span, UnreadableTraceError, requests, spans
+
+log = logging.getLogger(__name__)
+
+EVERY: Final = 0.1
+"""Seconds between looks."""
+FLUSH: Final = 3.0
+"""Seconds that Triton has, once tracing is off, to write down what it has traced."""
+OFF: Final = 5.0
+"""Seconds for which switching off is tried at once; then in the background, for ever."""
+AGAIN: Final = 2.0
+"""Seconds between tries in the background."""
+_NONE: Final[Mapping[str, str | list[str] | None]] = {
+    "trace_level": ["OFF"],
+    "trace_rate": None,
+    "trace_count": None,
+    "log_frequency": None,
+}
+
+
+class TraceRefusedError(Exception):
+    """A trace cannot be made; the message says the way out."""
+
+
+class BusyError(TraceRefusedError):
+    """Another trace runs."""
+
+
+class Server(Protocol):
+    """What is needed of `triton.client.Client`."""
+
+    def trace_settings(self) -> dict[str, tuple[str, ...]]:
+        """Return how requests are traced."""
+
+    def set_trace(self, settings: Mapping[str, str | list[str] | None]) -> None:
+        """Change it."""
+
+    def set_verbosity(self, level: int) -> None:
+        """Change how much of the verbose log is written."""
+
+    def journal(self) -> contextlib.AbstractContextManager[Journal]:
+        """Keep a journal of requests."""
+
+
+class Tracer:
+    """Traces one order at a time. Safe for many threads.
+
+    Parameters
+    ----------
+    client
+        With the key of Triton's restricted protocols.
+    mark
+        File that is there for as long as something may be switched on.
+    file
+        Where Triton writes traces if it was not told at its start; this process must see the same directory.
+    clock
+        Seconds, monotonic.
+    now
+        The node's time.
+    """
+
+    def __init__(
+        self,
+        client: Server,
+        mark: Path,
+        *,
+        file: str = names.FILE_TRACE,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._client, self._mark, self._file = client, mark, file
+        self._clock, self._sleep, self._now = clock, sleep, now
+        self._lock = threading.Lock()
+        self._by = ""
+        self.last: Trace | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Switch off what was left on: by a process before this one, or since Triton did not answer."""
+        while not stop.wait(AGAIN):
+            if self._mark.exists() and self._lock.acquire(blocking=False):
+                try:
+                    self._switch_off()
+                finally:
+                    self._lock.release()
+
+    def trace(self, order: Order, gone: Callable[[], bool]) -> Trace:
+        """Trace so many requests, or as many as there are until the time is over or nobody listens any more.
+
+        Parameters
+        ----------
+        gone
+            Returns whether whoever asked has gone.
+
+        Raises
+        ------
+        BusyError
+            If another one runs.
+        TraceRefusedError
+            If Triton does not do it.
+        """
+        if not self._lock.acquire(blocking=False):
+            raise BusyError(f"a trace of {self._by or 'somebody else'} runs; it ends by itself, so try again")
+        try:
+            self._by = order.by
+            self.last = found = self._traced(order, gone)
+        except TritonError as error:
+            raise TraceRefusedError(f"Triton does not trace: {error}") from None
+        finally:
+            self._by = ""
+            self._lock.release()
+        return found
+
+    def _traced(self, order: Order, gone: Callable[[], bool]) -> Trace:
+        settings = self._client.trace_settings()
+        file = Path(next(iter(settings.get("trace_file", ())), "") or self._file)
+        _remove(file)
+        began = self._now()
+        with self._client.journal() as journal:
+            try:
+                self._mark.write_text("")
+                self._switch_on(order, settings, file)
+                cut = self._wait(order, file, gone)
+            finally:
+                # Before anything else, and while the journal still goes on for those that are on their way.
+                self._switch_off()
+            ended = self._now()
+            found = self._collected(file, journal)
+        if not cut and not (found.requests or found.foreign or found.incomplete):
+            cut = f"what Triton wrote cannot be read; is there room in {file.parent}?"
+        return Trace(
+            began=began.isoformat(timespec="milliseconds"),
+            ended=ended.isoformat(timespec="milliseconds"),
+            wanted=order.requests,
+            requests=found.requests,
+            foreign=found.foreign,
+            incomplete=found.incomplete,
+            verbose=order.verbose,
+            by=order.by,
+            cut=cut,
+        )
+
+    def _switch_on(self, order: Order, settings: Mapping[str, tuple[str, ...]], file: Path) -> None:
+        if settings.get("trace_file") != (str(file),):
+            try:
+                self._client.set_trace({"trace_file": str(file)})
+            except RejectedError:
+                raise TraceRefusedError(
+                    "this Triton takes its trace file at its start alone; add"
+                    f" --trace-config=triton,file={file} to triton.arguments of the AcceleratorProfile"
+                ) from None
+        if order.verbose:
+            self._client.set_verbosity(1)
+        count = str(order.requests)
+        # The frequency has all be written at once when the last one is there, into a file that is complete then.
+        self._client.set_trace(
+            {"trace_level": ["TIMESTAMPS"], "trace_rate": "1", "trace_count": count, "log_frequency": count}
+        )
+
+    def _wait(self, order: Order, file: Path, gone: Callable[[], bool]) -> str:
+        """Wait for the requests; return why there are fewer than were wanted."""
+        deadline = self._clock() + order.seconds
+        while not any(_written(file)):
+            if gone():
+                return "who asked has gone"
+            if self._clock() >= deadline:
+                return f"no more requests came within {order.seconds:g} s"
+            self._sleep(EVERY)
+        return ""
+
+    def _switch_off(self) -> None:
+        """Switch off tracing and the verbose log; what does not work now is tried again in the background."""
+        deadline = self._clock() + OFF
+        while True:
+            try:
+                self._client.set_trace(_NONE)
+                self._client.set_verbosity(0)
+            except TritonError as error:
+                if self._clock() >= deadline:
+                    log.warning("tracing could not be switched off yet, which is tried again: %s", error)
+                    return
+                self._sleep(EVERY)
+            else:
+                self._mark.unlink(missing_ok=True)
+                return
+
+    def _collected(self, file: Path, journal: Journal) -> Sorted:
+        """Return what was written, and remove it: the last requests may still be on their way."""
+        deadline = self._clock() + FLUSH
+        while True:
+            found = requests(_readable(file), journal.exchanges, journal.prefix)
+            if (found.requests and not found.incomplete) or self._clock() >= deadline:
+                _remove(file)
+                return found
+            self._sleep(EVERY)
+
+
+def _written(file: Path) -> Iterator[Path]:
+    """Yield what Triton has written: the file's name with a dot and a number."""
+    pattern = re.compile(re.escape(file.name) + r"\.\d+")
+    for path in file.parent.iterdir() if file.parent.is_dir() else ():
+        if pattern.fullmatch(path.name) and path.is_file() and not path.is_symlink():
+            yield path
+
+
+def _readable(file: Path) -> tuple[Span, ...]:
+    """Return what was traced; nothing while a part of it is only half written."""
+    try:
+        return tuple(span for path in sorted(_written(file)) for span in spans(path.read_text()))
+    except (UnreadableTraceError, OSError):
+        return ()
+
+
+def _remove(file: Path) -> None:
+    for path in _written(file):
+        path.unlink(missing_ok=True)

@@ -41,7 +41,7 @@ def test() -> int:
         stages = [
             *prepare,
             Stage("lint", ["make", "lint"], 120, needs=("images",)),
-            Stage("site", ["make", "site"], 120, needs=("images",)),
+            Stage("site", ["make", "site"], 300, needs=("images",)),
             Stage("licences", [python, "images/licences.py"], 120, needs=("images",)),
             # Beside compilers a deadline of a unit test may pass by chance: what fails has to pass alone, and is named.
             Stage("unit tests", units, 900, needs=("images",), show=True),

@@ -1,7 +1,7 @@
 """What the documentation says to type: commands of the blocks ```sh and ```console, as words.
 
-Blocks that are indented, as in lists, count too. Redirections and variables' assignments are left out, and a pipe or
-`&&` makes two commands of one.
+Blocks that are indented, as in lists, count too. Where lines begin with `$ ` the others are output. Redirections and
+variables' assignments are left out, and a pipe or `&&` makes two commands of one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ def commands(page: Path) -> Iterator[Command]:
 
 def parsed(text: str) -> Iterator[tuple[str, ...]]:
     """Yield the commands of a shell's text, each as its words."""
-    for line in text.replace("\\\n", " ").splitlines():
+    lines = text.replace("\\\n", " ").splitlines()
+    typed = [line for line in lines if line.lstrip().startswith("$ ")]
+    for line in typed or lines:
         lexer = shlex.shlex(line.strip().removeprefix("$ "), posix=True, punctuation_chars="|&;<>")
         lexer.whitespace_split, lexer.commenters = True, "#"
         words: list[str] = []

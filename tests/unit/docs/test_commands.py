@@ -16,7 +16,7 @@ ALL = [command for page in pages() for command in commands(page)]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 FOLDERS = tuple(f"{path.name}/" for path in ROOT.iterdir() if path.is_dir() and path.name != "build")
 KNOWN = {
-    *("apt-get", "cd", "curl", "export", "git", "grep", "helm", "kubectl", "make", "pip", "python3"),
+    *("apt-get", "cd", "curl", "export", "git", "grep", "helm", "kubectl", "make", "pip", "python3", "skopeo"),
     *tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"],
 }
 """Programs that people have, or that the page says how to get."""

@@ -70,14 +70,16 @@ class Release:
             named[name] = chart.Image(name, build.layout.digest, (build.layout.platform,))
             self._note(f"image {name} for {build.layout.platform}, {build.layout.digest}")
             self._list(build.name, "container", *inventory.of_image(build.saved))
-        self.open += builds.missing(built) if wanted else ["images were left out: say nothing of IMAGES"]
+        self.open += builds.missing(built) if wanted else ["images were left out: leave IMAGES=no away for them"]
         unpinned = [image.name for image in named.values() if not image.digest]
         self.open += [f"the chart names by its tag, not by digest: {name}" for name in unpinned]
         return named
 
     def chart(self, named: dict[str, chart.Image]) -> None:
         """Package the chart."""
-        packed = chart.package(self._tree, self._sources, list(named.values()), self._said, self._output, self._scratch)
+        packed = chart.package(
+            self._tree, self._sources, list(named.values()), self._said, output=self._output, scratch=self._scratch
+        )
         self._note(f"chart {packed.name}, {sum(bool(image.digest) for image in named.values())} images by digest")
 
     def close(self) -> str:

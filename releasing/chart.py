@@ -55,7 +55,7 @@ def package(tree: Tree, sources: Path, listed: list[Image], said: Entry, *, outp
     values.write_text(pinned(values.read_text(), {image.name: image.digest for image in listed if image.digest}))
     chart = yaml.safe_load((folder / "Chart.yaml").read_text())
     objects = [yaml.safe_load((sources / name).read_text()) for name in EXAMPLES]
-    chart["annotations"] |= annotations(listed, said, objects)
+    chart["annotations"] |= told(listed, said, objects)
     (folder / "Chart.yaml").write_text(_dump(chart))
     for path in (folder, *folder.rglob("*")):
         os.utime(path, (tree.epoch, tree.epoch))  # Helm takes them over
@@ -71,7 +71,7 @@ def pinned(values: str, digests: Mapping[str, str]) -> str:
     return values.replace(_NO_DIGESTS, f"\nimageDigests:\n{rows}" if rows else _NO_DIGESTS)
 
 
-def annotations(listed: list[Image], said: Entry, examples: list[Any]) -> dict[str, str]:
+def told(listed: list[Image], said: Entry, examples: list[Any]) -> dict[str, str]:
     """Return what Artifact Hub is told besides what Chart.yaml says itself.
 
     Images of others are whitelisted: it does not look for defects in what is not ours to mend.

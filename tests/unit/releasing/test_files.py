@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from releasing import changelog, chart, inventory, plugin, tools, tree
+from releasing.__main__ import Release
 from releasing.tree import ROOT, ReleaseError
 
 SAID = changelog.Entry("0.1.0", "", ("One thing: it has changed.", "And another."))
@@ -107,6 +108,25 @@ def test_artifact_hub_is_told_images_changes_licence_and_kinds(
     assert told["changes"] == [{"description": change} for change in SAID.changes]
     assert {crd["kind"] for crd in told["crds"]} == {obj["kind"] for obj in told["crdsExamples"]}
     assert "signKey" not in told
+
+
+def test_a_release_without_images_says_what_is_left_to_do_and_has_sums(source: tree.Tree, tmp_path: Path) -> None:
+    output = tmp_path / "release"
+    made = Release(source, SAID, output, tmp_path / "scratch")
+    made.chart(made.images(wanted=False))
+    text = made.close()
+    assert (output / "RELEASE.txt").read_text() == text
+    assert "chart edgedetector-0.1.0.tgz, 0 images by digest" in text
+    assert "images were left out" in text
+    assert "by its tag, not by digest: edgedetector/operator:0.1.0" in text
+    assert "CHANGELOG.md calls it unreleased" in text
+    done = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=output, capture_output=True, check=False
+    )
+    assert done.returncode == 0
+    assert {path.name for path in output.iterdir()} == {
+        "edgedetector-0.1.0.tgz", "licences.tsv", "sbom", "RELEASE.txt", "SHA256SUMS",
+    }  # fmt: skip
 
 
 def test_values_without_a_place_for_digests_are_refused() -> None:

@@ -17,6 +17,7 @@ import click
 from edgedetector.cli import render, summary
 from edgedetector.cli.errors import BLIND, CommandError
 from edgedetector.cli.gather import Wanted, detectors, gather
+from edgedetector.cli.pods import Forward, forward
 from edgedetector.cli.server import Place, connect
 from edgedetector.cli.snapshot import Snapshot
 
@@ -36,6 +37,7 @@ class Session:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    forward: Forward = forward
     place: Place | None = None
 
     def at(self) -> Place:

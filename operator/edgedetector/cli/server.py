@@ -54,6 +54,9 @@ class Place:
 
     server: Server
     namespace: str
+    kubeconfig: str | None = None
+    """As given; None: kubectl's own choice."""
+    context: str | None = None
 
 
 def connect(kubeconfig: str | None, context: str | None) -> Place:
@@ -79,7 +82,7 @@ def connect(kubeconfig: str | None, context: str | None) -> Place:
             f"no usable kubeconfig: {next(iter(str(error).splitlines()), type(error).__name__)}",
             "set KUBECONFIG or give --kubeconfig and --context",
         ) from None
-    return Place(HttpServer(api), chosen.get("namespace") or "default")
+    return Place(HttpServer(api), chosen.get("namespace") or "default", kubeconfig, context)
 
 
 def _context(found: tuple[list[Json], Json], wanted: str | None) -> Json:

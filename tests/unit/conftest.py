@@ -11,8 +11,9 @@ HERE: Final = Path(__file__).parent
 
 SLOW: Final = frozenset(
     [
-        # Real programs: helm, go2rtc, mosquitto, a whole exporter.
+        # Real programs: helm, go2rtc, mosquitto, Chromium, a whole exporter.
         "chart/test_chart.py",
+        "cli/viewing/test_browser.py",
         "detector/outputs/test_mqtt.py",
         "detector/outputs/test_reports.py",
         "detector/test_clock_jumps.py",

@@ -62,9 +62,8 @@ class Feed:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    @property
     def stopped(self) -> bool:
-        """Whether it is to end."""
+        """Return whether it is to end."""
         return self._stop.is_set()
 
     def stop(self) -> None:
@@ -73,12 +72,12 @@ class Feed:
 
     def _run(self) -> None:
         wait = FIRST_WAIT
-        while not self.stopped:
+        while not self.stopped():
             why = "the connection has ended"
             try:
                 with closing(self._read()) as things:
                     for _ in things:
-                        if self.stopped:
+                        if self.stopped():
                             return
                         self._tell("")
                         wait = FIRST_WAIT
@@ -89,7 +88,7 @@ class Feed:
                 why = f"the connection is broken: {type(error).__name__}"
             except (ValueError, LookupError, TypeError) as error:
                 why = f"what comes cannot be read: {type(error).__name__}"
-            if self.stopped:
+            if self.stopped():
                 return
             self._tell(why)
             self._stop.wait(wait)

@@ -1,4 +1,4 @@
-"""What the page tells, as a document: what is wrong first, then cameras with their rates, and the tuner's story. Pure."""
+"""The page as a document: what is wrong first, then cameras with their rates, and the story of tuning. Pure."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+import itertools
 from fractions import Fraction
 
 import av
@@ -35,7 +36,7 @@ def film() -> bytes:
 def test_however_it_arrives_the_pieces_are_the_same(cuts: list[int]) -> None:
     edges = [0, *sorted(min(cut, len(film())) for cut in cuts), len(film())]
     splitter = Splitter()
-    parts = [film()[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    parts = [film()[start:end] for start, end in itertools.pairwise(edges)]
 
     pieces = [piece for part in parts for piece in splitter.feed(part)]
 

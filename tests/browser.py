@@ -92,29 +92,3 @@ BOXES: Final = """name => {
                    count: Number(canvas.dataset.boxes) };
 }"""
 """Where the overlay's pixels are: null while there are none, or while no video plays."""
-
-FIGURE: Final = """([name, count]) => new Promise(done => {
-  const card = document.querySelector(`article[data-camera="${name}"]`);
-  const video = card.querySelector("video"), canvas = card.querySelector("canvas"), found = [];
-  const make = (width, height) => Object.assign(document.createElement("canvas"), { width, height })
-    .getContext("2d", { willReadFrequently: true });
-  const small = make(320, 180), over = make(320, 180);
-  const edge = (context, test) => {
-    const { data } = context.getImageData(0, 60, 320, 100);
-    let left = 320;
-    for (let at = 0, place = 0; at < data.length; at += 4, place++)
-      if (test(data, at)) left = Math.min(left, place % 320);
-    return left;
-  };
-  const frame = (_, { mediaTime }) => {
-    window.lags = (window.lags ?? []).concat(Math.round(1000 * (video.currentTime - mediaTime)));
-    small.drawImage(video, 0, 0, 320, 180);
-    over.clearRect(0, 0, 320, 180);
-    over.drawImage(canvas, 0, 0, 320, 180);
-    const there = edge(small, (data, at) => data[at + 2] > 190), drawn = edge(over, (data, at) => data[at + 3] > 200);
-    if (there < 320 && drawn < 320) found.push(2 * (drawn - there));
-    if (found.length >= count) done(found); else video.requestVideoFrameCallback(frame);
-  };
-  video.requestVideoFrameCallback(frame);
-})"""
-"""How far the left edge of the box is from that of the figure in the frame that is shown, in pixels of 640, a frame."""

@@ -101,7 +101,8 @@ export class Player {
     const { video } = this;
     if (video.requestVideoFrameCallback) {
       const frame = (_, { mediaTime }) => {
-        this.shown(mediaTime);
+        // On a busy machine this is called late, when the video has gone on to a frame that nobody has told of yet.
+        this.shown(Math.max(mediaTime, video.currentTime - this.interval / 2));
         video.requestVideoFrameCallback(frame);
       };
       video.requestVideoFrameCallback(frame);

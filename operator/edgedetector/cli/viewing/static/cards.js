@@ -149,6 +149,7 @@ export class Card {
     const showing = state === "Live" && this.showing;
     this.notice.hidden = Boolean(showing);
     if (showing) return;
+    this.boxes.clear();
     const [title, text] = this.notice.children;
     say(title, { Live: this.trouble ? "No video" : "Waiting for video" }[state] ?? state);
     say(text, state === "Live" ? (this.trouble ?? "") : (this.camera?.why ?? ""));

@@ -101,8 +101,8 @@ export class Player {
     const { video } = this;
     if (video.requestVideoFrameCallback) {
       const frame = (_, { mediaTime }) => {
-        // On a busy machine this is called late, when the video has gone on to a frame that nobody has told of yet.
-        this.shown(Math.max(mediaTime, video.currentTime - this.interval / 2));
+        // Not the video's current time: that goes on while a busy machine still shows an older frame.
+        this.shown(mediaTime);
         video.requestVideoFrameCallback(frame);
       };
       video.requestVideoFrameCallback(frame);

@@ -5,7 +5,8 @@ them from another moment, so that the difference is the same for all frames of a
 what it and the video were held up: the median counts, which no burst shifts.
 
 The detector gets a frame of H.264 or H.265 when the next one begins, since only that ends it: one frame interval, which
-is taken off. What remains is the time that decoding takes: a box can be one frame late.
+is taken off. What remains is the time that decoding takes: a box can be one frame late. It takes a machine that keeps
+up: where the video lies about unread for longer than the results, all boxes are off by the difference.
 """
 
 from __future__ import annotations

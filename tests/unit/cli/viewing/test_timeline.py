@@ -19,16 +19,20 @@ def play(
     """Return, for each result, the true time in the video and that in which it was placed.
 
     Frame k leaves the camera at k intervals, stretched by `speed`. The detector decodes it with the next one, 5 ms
-    later, and its result takes 30 ms. Every fifth frame and result is held up by up to `held` seconds.
+    later, and its result takes 30 ms. Every tenth frame and result is held up by up to `held` seconds, and what is
+    behind it waits.
     """
     chance = random.Random(seed)
     placement = Placement(Frames())
     happened: list[tuple[float, int, bool]] = []
+    frame = result = 0.0
     for number in range(count):
-        late = chance.random() * held if number % 5 == 0 else 0.0
-        happened.append((began + number * INTERVAL * speed + late, number, True))
-        late = chance.random() * held if number % 5 == 2 else 0.0
-        happened.append((began + (number + 1) * INTERVAL * speed + 0.035 + late, number, False))
+        late = chance.random() * held if number % 10 == 0 else 0.0
+        frame = max(frame, began + number * INTERVAL * speed + late)
+        happened.append((frame, number, True))
+        late = chance.random() * held if number % 10 == 5 else 0.0
+        result = max(result, began + (number + 1) * INTERVAL * speed + 0.035 + late)
+        happened.append((result, number, False))
     found = []
     for moment, number, is_frame in sorted(happened):
         if is_frame:
@@ -40,12 +44,12 @@ def play(
     return found
 
 
-@given(st.integers(), st.floats(0, 0.4), st.floats(0, 1e5), st.floats(1, 3))
+@given(st.integers(), st.floats(0, 0.2), st.floats(0, 1e5), st.floats(1, 3))
 def test_a_result_is_placed_at_its_own_frame(seed: int, held: float, pts_from: float, speed: float) -> None:
-    placed = play(seed, 80, held=held, pts_from=pts_from, speed=speed)[20:]
+    placed = play(seed, 80, held=held, pts_from=pts_from, speed=speed)
 
-    assert len(placed) == 60
-    assert all(abs(at - true) <= INTERVAL / 2 + 1e-3 for true, at in placed)
+    assert len(placed) >= 79
+    assert all(abs(at - true) <= INTERVAL / 2 + 1e-3 for true, at in placed[30:])
 
 
 def test_a_detector_that_opened_the_stream_anew_is_followed() -> None:

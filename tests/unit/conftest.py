@@ -11,8 +11,10 @@ HERE: Final = Path(__file__).parent
 
 SLOW: Final = frozenset(
     [
-        # Real programs: helm, uv, go2rtc, mosquitto, a whole exporter.
+        # Real programs: helm, uv, go2rtc, mosquitto, Chromium, a whole exporter.
         "chart/test_chart.py",
+        "cli/viewing/test_browser.py",
+        "cli/viewing/test_relay.py",
         "detector/outputs/test_mqtt.py",
         "detector/outputs/test_reports.py",
         "detector/test_clock_jumps.py",

@@ -19,10 +19,13 @@ from edgedetector.go2rtc import sources
 from edgedetector.go2rtc.sources import InvalidSourceError
 
 # go2rtc's API can make it dial anything and, with exec, run anything, and it knows no read-only mode. It therefore
-# listens on loopback, where the config container is its only client; that one serves the read-only port 1984.
+# listens on loopback, where its clients are the config container, which serves the read-only port 1984, and whoever has
+# the right to forward the pod's ports.
 API_HOST: Final = "127.0.0.1"
 API_PORT: Final = 1985
-API_PATHS: Final = ("/api", "/api/streams", "/api/restart")
+STREAM_PATH: Final = "/api/stream.mp4"
+"""A camera's video as it comes, in fragments of MP4: what `kubectl edgedetector view` plays."""
+API_PATHS: Final = ("/api", "/api/streams", "/api/restart", STREAM_PATH)
 
 # A parameter of go2rtc's default query that means nothing to go2rtc.
 _REVISION: Final = "revision"
@@ -85,7 +88,7 @@ def settings(*, ffmpeg: bool) -> dict[str, Any]:
     Without ``app.modules`` everything is on, and the API listens on every interface.
     """
     return {
-        "app": {"modules": ["api", "http", "rtsp", *(["exec", "ffmpeg"] if ffmpeg else [])]},
+        "app": {"modules": ["api", "http", "mp4", "rtsp", *(["exec", "ffmpeg"] if ffmpeg else [])]},
         "api": {"listen": f"{API_HOST}:{API_PORT}", "allow_paths": list(API_PATHS)},
         "rtsp": {"listen": f":{names.PORT_GO2RTC_RTSP}"},
         "exec": {"allow_paths": ["ffmpeg"]},

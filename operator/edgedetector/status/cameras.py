@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from edgedetector.api import conditions, names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from edgedetector.api.dataplane import CameraState
-    from edgedetector.observe.snapshot import Snapshot
+    from edgedetector.api.dataplane import CameraState, DetectorState
+    from edgedetector.go2rtc.state import MediaState
 
 LIVE: Final = "Live"
 CONNECTING: Final = "Connecting"
@@ -28,6 +28,20 @@ BROKEN: Final = frozenset({"Stalled", FAILING, UNAUTHORIZED})
 
 _SECRET_MISSING: Final = "MissingSecret"  # noqa: S105 - a state of the media server's stream
 _STREAM_INVALID: Final = "Invalid"
+
+
+class Said(Protocol):
+    """What pods say of themselves: of the operator's snapshot, and of the command line's."""
+
+    @property
+    def states(self) -> Mapping[str, DetectorState]:
+        """Inference pod -> its answer."""
+        ...
+
+    @property
+    def media(self) -> MediaState | None:
+        """The media server's answer, None if there is none."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +75,7 @@ class CameraView:
 
 
 def merge(
-    cameras: Iterable[str], snapshot: Snapshot, main: Collection[str] = (), *, suspended: bool = False
+    cameras: Iterable[str], snapshot: Said, main: Collection[str] = (), *, suspended: bool = False
 ) -> tuple[CameraView, ...]:
     """Return a view of each camera, by name, in the order given.
 
@@ -80,7 +94,7 @@ def merge(
     return tuple(_view(camera, reported.get(camera, []), _held(camera, held, main)) for camera in cameras)
 
 
-def _held_streams(snapshot: Snapshot) -> dict[str, tuple[str, str]]:
+def _held_streams(snapshot: Said) -> dict[str, tuple[str, str]]:
     """Return reason and message of the streams that the media server cannot even try, by stream."""
     if snapshot.media is None:
         return {}

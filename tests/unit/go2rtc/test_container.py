@@ -53,8 +53,9 @@ def test_go2rtc_cannot_write_its_file_and_has_the_last_word_on_what_is_open() ->
     assert all(mount["readOnly"] for mount in server["volumeMounts"])
     assert server["args"][-2] == "-config"
     hardening = json.loads(server["args"][-1])
-    assert hardening["api"] == {"listen": "127.0.0.1:1985", "allow_paths": ["/api", "/api/streams", "/api/restart"]}
-    assert hardening["app"]["modules"] == ["api", "http", "rtsp"]
+    paths = ["/api", "/api/streams", "/api/restart", "/api/stream.mp4"]
+    assert hardening["api"] == {"listen": "127.0.0.1:1985", "allow_paths": paths}
+    assert hardening["app"]["modules"] == ["api", "http", "mp4", "rtsp"]
     assert "exec" in json.loads(container.server("go2rtc:1", ffmpeg=True)["args"][-1])["app"]["modules"]
 
 

@@ -181,11 +181,11 @@ def test_a_stream_id_used_twice_serves_the_first() -> None:
 def test_programs_run_only_for_a_camera_with_an_input_template() -> None:
     template = {"vendor": "-hwaccel x -rtsp_transport tcp -i {input}"}
     plain = one(MediaCamera(GATE, url="rtsp://cam/x"), ffmpeg=template)
-    assert json.loads(plain.text("r"))["app"]["modules"] == ["api", "http", "rtsp"]
+    assert json.loads(plain.text("r"))["app"]["modules"] == ["api", "http", "mp4", "rtsp"]
     assert "ffmpeg" not in json.loads(plain.text("r"))
     decoded = one(MediaCamera(GATE, url="rtsp://cam/x", input_template="vendor"), ffmpeg=template)
     document = json.loads(decoded.text("r"))
-    assert document["app"]["modules"] == ["api", "http", "rtsp", "exec", "ffmpeg"]
+    assert document["app"]["modules"] == ["api", "http", "mp4", "rtsp", "exec", "ffmpeg"]
     assert document["ffmpeg"] == {"input_vendor": template["vendor"]}
     assert document["streams"] == {GATE: "ffmpeg:rtsp://cam/x#video=mjpeg#input=input_vendor"}
 

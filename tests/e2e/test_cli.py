@@ -112,3 +112,26 @@ def test_the_report_is_readable_and_knows_what_runs(demo: Kubectl, plugin: Path,
     pods = [pod["metadata"]["name"] for pod in sites.pods(demo.namespace, "yard", names.COMPONENT_TRITON)]
     assert pods
     assert all(any(pod in text for text in held.values()) for pod in pods)
+
+
+def test_top_shows_what_the_camera_and_the_model_do(demo: Kubectl, plugin: Path) -> None:
+    def seen() -> Any:
+        return told(plugin, "top", "yard", "--once")["detectors"]
+
+    def flows(found: Any) -> bool:
+        return bool(found) and all((camera["inferred"] or 0) > 0 for camera in found[0]["cameras"]) and found[0]["models"]
+
+    poll(f"frames of {demo.namespace}/yard are inferred", seen, flows)
+
+
+def test_trace_says_where_the_time_goes_and_leaves_nothing_on(demo: Kubectl, plugin: Path) -> None:
+    found = run(plugin, "trace", "yard", "--requests", "10", "-o", "json")
+    assert found.returncode == NO_FINDING, found.stderr
+    text = json.dumps(json.loads(found.stdout))
+    assert "people" in text
+    picture = run(plugin, "trace", "yard", "--requests", "5")
+    assert picture.returncode == NO_FINDING, picture.stderr
+    assert {"network", "queue", "compute"} <= {line.split()[0] for line in picture.stdout.splitlines() if line.strip()}
+    (pod,) = sites.pods(demo.namespace, "yard", names.COMPONENT_TRITON)
+    listed = demo("exec", pod["metadata"]["name"], "-c", "detector", "--", "ls", "/dev/shm")
+    assert "edgedetector-trace" not in listed, "what was traced is read and removed"

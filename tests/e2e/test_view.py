@@ -49,7 +49,10 @@ def site(operator: Kubectl, images: dict[str, str]) -> Iterator[Kubectl]:
         {"name": "gate", "url": "rtsp://camera:8554/vtest", **rate},
         {"name": "dock", "url": f"rtsp://{SECOND}:8554/mirrored", **rate},
     ]
-    sites.change(NAMESPACE, NAME, cameras=cameras, degradation={"enabled": False})
+    # The node has no second processor to promise beside the demo's.
+    little = {"triton": {"requests": {"cpu": "100m"}}}
+    calm = {"degradation": {"enabled": False}, "tuning": {"mode": "Off"}, "scaling": None}
+    sites.change(NAMESPACE, NAME, cameras=cameras, resources=little, **calm)
     sites.wait_ready(NAMESPACE, NAME)
     yield kubectl
     driver.kubectl("delete", "namespace", NAMESPACE, "--wait=false")

@@ -7,7 +7,7 @@ BIN := .venv/bin
 HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export HOME
 
-.PHONY: help demo test check lint quick unit format down kubeconfig golden site soak faults argo weights release bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane bench-observation bench-tuner bench-tuning-load
+.PHONY: help demo test check lint quick unit format down environment kubeconfig golden site soak faults argo weights release bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane bench-observation bench-tuner bench-tuning-load
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,10 @@ down: ## end the cluster: no process, mount, interface, rule or image is left
 
 site: ## a site of docs/ in build/site, with no link that leads nowhere; SITE_SOURCE=https://git.example.com/.../blob/main
 	@hack/site.sh
+
+environment: ## what a shell runs to have kubectl, its plugin and the cluster
+	@hack/bootstrap.sh
+	@$(PYTHON) hack/cluster.py environment
 
 kubeconfig: ## print the path of the running cluster's kubeconfig
 	@$(PYTHON) hack/cluster.py kubeconfig

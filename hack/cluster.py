@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -169,7 +170,21 @@ def _repository_and_tag(image: str) -> dict[str, str]:
     return {"repository": repository, "tag": tag}
 
 
+def environment() -> str:
+    """Return what a shell runs to have kubectl and its plugin, and to reach the cluster in use."""
+    folder = ROOT / "build" / "bin"
+    folder.mkdir(parents=True, exist_ok=True)
+    plugin = ("kubectl-edgedetector", "kubectl_complete-edgedetector")
+    # A folder of its own: beside the cached kubectl lie programs that would hide others, such as `node`.
+    for program in (build("kubectl"), *(ROOT / ".venv" / "bin" / name for name in plugin)):
+        link = folder / program.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(program)
+    return f'export KUBECONFIG={shlex.quote(str(kubeconfig()))} PATH={shlex.quote(str(folder))}:"$PATH"'
+
+
 if __name__ == "__main__":
-    if sys.argv[1:] != ["kubeconfig"]:
-        sys.exit("usage: cluster.py kubeconfig")
-    print(kubeconfig())
+    commands = {"kubeconfig": kubeconfig, "environment": environment}
+    if len(sys.argv) != 2 or sys.argv[1] not in commands:  # noqa: PLR2004
+        sys.exit(f"usage: cluster.py {'|'.join(commands)}")
+    print(commands[sys.argv[1]]())

@@ -77,7 +77,10 @@ def show() -> None:
     for camera in detector["status"].get("cameras", []):
         say(f"camera {camera['name']}: {camera['state']}, {boxes.get(camera['name'], 0)} people in the picture below")
     say(f"picture: {PICTURE.relative_to(ROOT)}")
-    say("next: export KUBECONFIG=$(make -s kubeconfig); make down ends it")
+    say(
+        'next: eval "$(make -s environment)"; kubectl edgedetector status yard -n demo; '
+        "kubectl edgedetector view yard -n demo shows it live; make down ends it"
+    )
 
 
 def save_picture(seconds: float = 20.0) -> dict[str, int]:

@@ -16,7 +16,7 @@ ALL = [command for page in pages() for command in commands(page)]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
 FOLDERS = tuple(f"{path.name}/" for path in ROOT.iterdir() if path.is_dir() and path.name != "build")
 KNOWN = {
-    *("apt-get", "cd", "curl", "export", "git", "grep", "helm", "kubectl", "make", "pip", "python3", "skopeo"),
+    *("apt-get", "cd", "curl", "eval", "export", "git", "grep", "helm", "kubectl", "make", "pip", "python3", "skopeo"),
     *tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"],
 }
 """Programs that people have, or that the page says how to get."""
@@ -71,6 +71,11 @@ def test_a_target_exists(command: Command) -> None:
     named = [word for word in command.words[1:] if not word.startswith("-") and "=" not in word]
 
     assert set(named) <= TARGETS
+
+
+@pytest.mark.parametrize("command", [*of("eval"), *of("export")], ids=str)
+def test_a_target_whose_answer_is_used_exists(command: Command) -> None:
+    assert set(re.findall(r"\$\(make (?:-s|--silent) (\S+)\)", " ".join(command.words))) <= TARGETS
 
 
 @pytest.mark.parametrize("command", ours(), ids=str)

@@ -66,9 +66,10 @@ def _waits(model: ModelVisit, utilization: float) -> Range:
     if busy <= utilization or executions <= 0 or images <= 0:
         return NONE
     part, turnaround = 1.0 - utilization / busy, TURNAROUND * executions / images
-    wait = max(0.0, part * seconds / images - turnaround)
+    whole = part * seconds / images
+    wait = max(0.0, whole - turnaround)
     further = min((part * each for each in _further(model.batches)), default=math.inf)
-    return Range(0.0, min(wait, further), min(wait + turnaround, further))
+    return Range(0.0, min(wait, further), min(max(whole, turnaround), further))
 
 
 def _further(batches: Mapping[int, BatchTime]) -> list[float]:

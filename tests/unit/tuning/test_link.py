@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.tuning.truths import EPOCH, MODEL, situation
 
@@ -86,6 +86,7 @@ def test_where_more_was_served_than_it_could_carry_it_is_another_wait() -> None:
     assert link.an_image(MODEL, [seen(), faster], TENSORS) == link.NONE
 
 
+@example(1800001.0, 0.02, 1.0, 0.0, 0.0)  # a last bit too much
 @given(
     st.floats(1e3, 1e9), st.floats(0.001, 0.1), st.floats(0.01, 1.0), st.floats(0.0, 1.0), st.floats(0.0, 1e4),
 )  # fmt: skip

@@ -164,6 +164,10 @@ class Ladder:
         rungs = ladder(cameras, settings.steps, settings.protected_priority)
         moves = _carried(self.moves, rungs) if kept else ()
         after = replace(self, settings=settings, cameras=cameras, moves=moves)
+        if settings != self.settings:
+            # What did not hold within other limits says nothing of these.
+            doublings = min(MAX_DOUBLINGS, self.doublings) if kept else 0
+            after = replace(after, failed=None, tried=None, doublings=doublings)
         if kept:
             return after, ()
         told = tuple(camera for camera in self.cameras if camera in cameras)

@@ -48,7 +48,7 @@ LOOK: Final = 10.0
 
 def choose(state: State, situation: Situation, now: float) -> Choice | Nothing:
     """Return what to try next from the accepted configuration."""
-    left = effort(len(state.accepted), situation.goal)
+    left = effort(len(state.accepted), wanted(state, situation).goal)
     return replace(_chosen(state, situation, now, left), unseen=left.cut)
 
 

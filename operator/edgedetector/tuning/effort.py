@@ -22,6 +22,8 @@ ALONE: Final = 4000
 LOOKS: Final = {Goal.THROUGHPUT: 1200, Goal.LATENCY: 2400, Goal.EFFICIENCY: 2400}
 """Short looks at several models, times the square of their number, since each costs more, too; for throughput each
 finds a capacity. For two models they are enough for all there is."""
+OF_EACH: Final = 3
+"""Short looks at each of many models at least, so that none is passed over."""
 FIRST: Final = 2 / 3
 """Of the looks, for what is one change away; the others are for what is come to from the best of it."""
 FULL: Final = 12
@@ -65,7 +67,7 @@ def effort(models: int, goal: Goal) -> Effort:
     """Return how much may be looked at."""
     if models <= 1:
         return Effort(ALONE, FULL)
-    return Effort(LOOKS[goal] // models**2, max(FEWEST, min(FULL, FULL_TIMES // models)))
+    return Effort(max(OF_EACH * models, LOOKS[goal] // models**2), max(FEWEST, min(FULL, FULL_TIMES // models)))
 
 
 def order(

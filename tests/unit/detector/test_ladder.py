@@ -197,6 +197,20 @@ def test_what_presses_as_much_later_on_shortens_the_wait_once_it_presses_less() 
     assert [sentence.split(" because")[0] for sentence in told] == ["raised gate from 3 to 5 frames/s"]
 
 
+def test_within_other_limits_what_did_not_hold_says_nothing() -> None:
+    box = Box(replace(GATE, priority=0))
+    box.feel(BUSY, 4)
+    for _ in range(6):
+        while box.ladder.moves:
+            box.feel(FREE, 1)
+        box.feel(BUSY, 4)
+    assert box.feel(FREE, 400) == []
+    box.ladder, _ = box.ladder.configured(replace(box.ladder.settings, react_after=1.0), box.ladder.cameras)
+    assert [sentence.split(" because")[0] for sentence in box.feel(FREE, 30)] == ["raised gate from 3 to 5 frames/s"]
+    off, _ = box.ladder.configured(replace(box.ladder.settings, enabled=False), box.ladder.cameras)
+    assert off.dwell == off.settings.recover_after
+
+
 def test_of_a_failed_attempt_half_is_tried_next_until_the_rung_that_is_just_enough() -> None:
     """Six of the ladder's rungs are given up where two are enough: nobody stays suspended."""
     box = Box(

@@ -10,7 +10,7 @@ from tests.unit.tuning.pairs import NAMES, server, shown
 from edgedetector.tuning import choice, prediction, sentences
 from edgedetector.tuning.candidates import candidates
 from edgedetector.tuning.curve import Curves
-from edgedetector.tuning.effort import ALONE, FEWEST, FULL, LOOKS, Effort, effort, order
+from edgedetector.tuning.effort import ALONE, FEWEST, FULL, LOOKS, OF_EACH, Effort, effort, order
 from edgedetector.tuning.evidence import Prediction
 from edgedetector.tuning.record import State, key
 from edgedetector.tuning.situation import Engine, Goal, Limits, Situation
@@ -35,7 +35,7 @@ def test_however_many_models_there_are_no_more_than_the_bound_is_looked_at(count
     seen = {key(one) for one in first}
     onward = [one for one in steps if key(one) not in seen]
     further = left.next(onward, lambda all_: order(all_, present))
-    most = LOOKS[goal] // count**2 if count > 1 else ALONE
+    most = max(OF_EACH * count, LOOKS[goal] // count**2) if count > 1 else ALONE
     assert len(first) + len(further) <= most
     assert left.looks == most - len(first) - len(further) >= 0
     assert left.cut == (len(steps) - len(first)) + (len(onward) - len(further))
@@ -70,6 +70,15 @@ def test_what_changes_each_model_comes_in_turn() -> None:
     changed = [{name for name in one if one[name] != present[name]} for one in first]
     assert [len(names) for names in changed] == [1, 1, 1, 3]
     assert set.union(*changed[:3]) == set(present)
+
+
+@pytest.mark.parametrize("goal", Goal)
+@pytest.mark.parametrize("count", [8, 16, 32])
+def test_of_many_models_each_is_looked_at(count: int, goal: Goal) -> None:
+    present, steps = offered(count, 2)
+    taken = effort(count, goal).first(steps, lambda all_: order(all_, present))
+    changed = [[name for name in one if one[name] != present[name]] for one in taken]
+    assert {names[0] for names in changed if len(names) == 1} == set(present)
 
 
 def test_what_was_not_looked_at_is_said() -> None:

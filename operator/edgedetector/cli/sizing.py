@@ -67,7 +67,7 @@ class Box:
     link: float = LINK
     """Bytes a second."""
     spare_device: float = 0.2
-    """Share of the device that is to stay free; 0 where `capacity` is without it already."""
+    """Share of the device that is to stay free: any capacity, benchmarked or of the status, is the whole device's."""
     spare_cpu: float = 0.15
 
 
@@ -143,7 +143,7 @@ def known(subject: Subject, detector: EdgeDetector, nodes: Mapping[str, Mapping[
         memory=float(parse_quantity(free["memory"])) if "memory" in free else None,
         device_memory=gauges.get("memoryTotal") or stated,
         device_memory_used=gauges.get("memoryUsed"),
-        spare_device=0.0 if capacity is not None else float(headroom.accelerator),
+        spare_device=float(headroom.accelerator),
         spare_cpu=float(headroom.cpu),
     )
 

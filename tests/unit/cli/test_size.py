@@ -109,11 +109,39 @@ def test_so_many_cameras_without_any_file(run: Run) -> None:
 def test_what_runs_is_sized_by_its_status_exporter_node_and_streams(run: Run) -> None:
     found = told(run("size", "yard", "-o", "json"))
 
-    assert found["device"]["room"] == 166, "measured as it serves now, so nothing is taken off once more"
+    assert found["device"]["room"] == pytest.approx(166 * 0.8), "166 is what a device without a pause serves"
     assert found["host CPU"]["room"] == pytest.approx(8 * 0.85)
     assert found["device memory"]["need"] == 2.0
     assert found["link"]["need"] == 4.0, "1,000,000 bytes in two seconds"
     assert str(found["link"]["from"]).startswith("measured")
+
+
+@pytest.mark.parametrize("flags", [(), ("--images-per-second", "200")], ids=["measured", "stated"])
+@pytest.mark.parametrize("stays_free", ["35%", "0%"])
+def test_what_runs_keeps_the_headroom_that_its_specification_says(
+    world: World, run: Run, stays_free: str, flags: tuple[str, ...]
+) -> None:
+    world.detector["spec"].setdefault("tuning", {})["headroom"] = {"accelerator": stays_free}
+
+    found = told(run("size", "yard", *flags, "-o", "json"))
+
+    whole = 200 if flags else 166
+    assert found["device"]["room"] == pytest.approx(whole * (1 - int(stays_free[:-1]) / 100))
+
+
+@pytest.mark.parametrize(("stays_free", "room"), [("35%", 130.0), ("0%", 200.0), (None, 160.0)])
+def test_a_file_keeps_the_headroom_that_it_says_and_the_default_without(
+    run: Run, stays_free: str | None, room: float
+) -> None:
+    detector = yaml.safe_load((ROOT / "manifests/samples/one-camera/cpu.yaml").read_text())
+    tuning = detector["spec"].setdefault("tuning", {})
+    tuning.pop("headroom", None)
+    if stays_free is not None:
+        tuning["headroom"] = {"accelerator": stays_free}
+
+    result = run("size", "-f", "-", "--images-per-second", "200", "-o", "json", stdin=yaml.safe_dump(detector))
+
+    assert told(result)["device"]["room"] == pytest.approx(room)
 
 
 def test_cameras_whose_measured_bytes_exceed_a_slow_link_do_not_fit(run: Run) -> None:

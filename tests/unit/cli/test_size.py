@@ -63,6 +63,34 @@ def test_a_reload_needs_memory_for_old_and_new_instances() -> None:
     assert (found[sizing.DEVICE_MEMORY].need, found[sizing.DEVICE_MEMORY].room) == (4.0, 8.0)
 
 
+@pytest.mark.parametrize(
+    ("profile", "need", "said"),
+    [("cpu", 2.0, "1 instance, "), ("nobody-has-it", 4.0, "assumed: 2 instances, ")],
+)
+def test_instances_that_nobody_can_plan_are_one_of_each_model(run: Run, profile: str, need: float, said: str) -> None:
+    detector = yaml.safe_load((ROOT / "manifests/samples/one-camera/cpu.yaml").read_text())
+    detector["spec"]["acceleratorProfile"] = profile
+    if profile != "cpu":
+        detector["spec"]["models"].append({**detector["spec"]["models"][0], "name": "another"})
+
+    result = run("size", "-f", "-", "--instance-memory", "1Gi", "-o", "json", stdin=yaml.safe_dump(detector))
+
+    found = told(result)["device memory"]
+    assert found["need"] == need
+    assert str(found["from"]).startswith(said)
+
+
+def test_so_many_cameras_are_assumed_to_need_one_instance(run: Run) -> None:
+    arguments = ("--device-memory", "1.5Gi", "--instance-memory", "1Gi", "-o", "json")
+
+    result = run("size", "--cameras", "4", *arguments)
+
+    found = told(result)["device memory"]
+    assert (found["need"], found["room"]) == (2.0, 1.5)
+    assert found["from"] == "assumed: 1 instance, old and new in a reload"
+    assert result.exit_code == 1
+
+
 @given(
     cameras=st.integers(1, 2000),
     rate=st.floats(0.1, 60),

@@ -87,7 +87,7 @@ class Release:
         (self._output / "licences.tsv").write_text(inventory.report(self._rows))
         self._note(f"lists of parts and licences of {', '.join(self._rows)}")
         if self._tree.dirty:
-            self.open.append("made with changes that are not committed")
+            self.open.append("made with changes or files that are not committed")
         if not self._said.date:
             self.open.append("CHANGELOG.md calls it unreleased: put the date there")
         lines = [f"EdgeDetector {self._tree.version}, commit {self._tree.commit}", "", "Made:"]
@@ -125,7 +125,10 @@ def prepare(version: str | None, root: Path = ROOT) -> tuple[tree.Tree, changelo
         raise ReleaseError(f"not {version or source.version} everywhere: " + "; ".join(wrong))
     said = changelog.entry((root / "CHANGELOG.md").read_text(), source.version)
     if version and source.dirty:
-        raise ReleaseError("there are changes that are not committed: commit them, or leave VERSION out for a trial")
+        raise ReleaseError(
+            "there are changes or files that are not committed, git status names them: commit or remove them, "
+            "or leave VERSION out for a trial"
+        )
     if version and not said.date:
         raise ReleaseError(f"CHANGELOG.md calls {version} unreleased: put the date there, or leave VERSION out")
     return source, said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tomllib
 from dataclasses import dataclass
@@ -55,10 +56,15 @@ def missing(built: list[Build]) -> list[str]:
     ]
 
 
-def pins() -> dict[str, str]:
+def pins(path: Path = PINS) -> dict[str, str]:
     """Return the digests of images of others; ReleaseError for what is none."""
-    found = tomllib.loads(PINS.read_text())["images"]
+    try:
+        found = tomllib.loads(path.read_text()).get("images")
+    except tomllib.TOMLDecodeError as error:
+        raise ReleaseError(f"releasing/{path.name} is no TOML: {error}; names and digests stand in quotes") from None
+    if not isinstance(found, dict):
+        raise ReleaseError(f"releasing/{path.name} has no table [images]: put the digests below such a line")
     for name, digest in found.items():
-        if not digest.startswith("sha256:") or len(digest) != len("sha256:") + 64:
-            raise ReleaseError(f"releasing/pins.toml: {name} has {digest!r} instead of sha256: and 64 digits")
-    return dict(found)
+        if not isinstance(digest, str) or not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+            raise ReleaseError(f"releasing/{path.name}: {name} has {digest!r} instead of sha256: and 64 digits")
+    return found

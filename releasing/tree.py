@@ -23,7 +23,10 @@ class ReleaseError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """What is released. `epoch` is the commit's time in seconds since 1970, which all archives bear."""
+    """What is released. `epoch` is the commit's time in seconds since 1970, which all archives bear.
+
+    `dirty`: something differs from the commit. A file that git does not know counts, since images copy whole folders.
+    """
 
     root: Path
     version: str
@@ -40,7 +43,8 @@ def read(root: Path = ROOT) -> Tree:
             f"pyproject.toml: version {version} is not MAJOR.MINOR.PATCH, which chart, wheel and krew share"
         )
     commit, epoch = _git(root, "log", "-1", "--format=%H %ct").split()
-    return Tree(root, version, commit, int(epoch), bool(_git(root, "status", "--porcelain", "--untracked-files=no")))
+    changes = _git(root, "status", "--porcelain", "--untracked-files=normal")
+    return Tree(root, version, commit, int(epoch), bool(changes))
 
 
 def disagreements(root: Path, version: str) -> list[str]:

@@ -97,4 +97,5 @@ def diagnosis(seen: Snapshot, found: Diagnosis) -> Json:
         }
         for one in found.findings
     ]
-    return document("Diagnosis", replace(seen, gaps=(*seen.gaps, *found.gaps)), summary=count, findings=told)
+    seen = replace(seen, gaps=(*seen.gaps, *found.gaps))
+    return document("Diagnosis", seen, namespace=seen.namespace, summary=count, findings=told)

@@ -115,7 +115,7 @@ class _Look:
         known = cluster.profiles or {}
         subjects = tuple(replace(one, profile=known.get(str(one.spec.get("acceleratorProfile")))) for one in subjects)
         gaps = tuple(self._gaps[what] for what in sorted(self._gaps))
-        return Snapshot(at=now, subjects=subjects, cluster=cluster, gaps=gaps)
+        return Snapshot(at=now, subjects=subjects, cluster=cluster, gaps=gaps, namespace=self._wanted.namespace or "")
 
     def _try(self, what: str, read: Callable[[], T], absent: T | None = None) -> T | None:
         """Return what is read; None, and a gap, if it cannot be."""

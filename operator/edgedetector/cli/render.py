@@ -185,9 +185,18 @@ def findings(document: Json) -> list[Any]:
         ]
     count = document["summary"]
     told = f"{count['errors']} errors, {count['warnings']} warnings, {count['infos']} notes"
-    looked = f"in {count['looked']} EdgeDetector" + ("s" if count["looked"] != 1 else "")
-    lines.append(f"{told} {looked}" if document["findings"] else f"nothing found {looked}")
+    if count["looked"]:
+        looked = f"in {count['looked']} EdgeDetector" + ("s" if count["looked"] != 1 else "")
+        lines.append(f"{told} {looked}" if document["findings"] else f"nothing found {looked}")
+    else:
+        lines.append(f"{told}; {_none(document)}" if document["findings"] else _none(document))
     return lines + not_seen(document)
+
+
+def _none(document: Json) -> str:
+    if document["namespace"]:
+        return f"there is no EdgeDetector in namespace {document['namespace']}; --all-namespaces looks in all"
+    return "there is no EdgeDetector in any namespace"
 
 
 def _styled(words: str, kind: str) -> Text:

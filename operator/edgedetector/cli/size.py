@@ -98,7 +98,7 @@ def size(  # noqa: PLR0917 - click gives them by name
         link=link * 1e6 / 8,
     )
     if images_per_second is not None:
-        box = replace(box, capacity=images_per_second, capacity_from="stated", spare_device=_spare(box))
+        box = replace(box, capacity=images_per_second, capacity_from="stated")
     found = sized(seen, title, load, box)
     show(found, output, lines)
     if not found["fits"]:
@@ -109,11 +109,6 @@ def _looked(session: Session, name: str, namespace: str | None, paths: tuple[str
     if paths:
         return files.read(paths, session.now())
     return session.look(Wanted(session.namespace(namespace), name, cluster=True, pods=True, seconds=MEASURED))
-
-
-def _spare(box: sizing.Box) -> float:
-    """Return what is to stay free of a benchmarked rate, which is the whole device's."""
-    return box.spare_device or sizing.Box().spare_device
 
 
 def sized(seen: Snapshot, title: str, load: sizing.Load, box: sizing.Box) -> Json:

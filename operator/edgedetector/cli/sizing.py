@@ -44,8 +44,10 @@ class Load:
     """Whether `streams` was measured; else it is assumed."""
     shared_memory: int = 0
     """Bytes in /dev/shm for the requests under way."""
-    instances: int = 0
+    instances: int = 1
     """Of all models together."""
+    planned: bool = False
+    """Whether `instances` is what the operator starts; else it is assumed, one of each model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Box:
     link: float = LINK
     """Bytes a second."""
     spare_device: float = 0.2
-    """Share of the device that is to stay free; 0 where `capacity` is without it already."""
+    """Share of the device that is to stay free: any capacity, benchmarked or of the status, is the whole device's."""
     spare_cpu: float = 0.15
 
 
@@ -100,7 +102,7 @@ def load(subject: Subject, detector: EdgeDetector) -> Load:
     mains = sum(1 for camera in spec.cameras if reads_main(camera))
     traffic = subject.traffic
     profile = subject.profile_parsed()
-    need = instances = 0
+    need, instances, planned = 0, len(spec.models), False
     if profile is not None:
         try:
             serving = plan.serving_config(detector, profile)
@@ -108,7 +110,7 @@ def load(subject: Subject, detector: EdgeDetector) -> Load:
             pass
         else:
             need = shared_memory.need(spec.models, serving)
-            instances = sum(model.instances for model in serving.models)
+            instances, planned = sum(model.instances for model in serving.models), True
     return Load(
         cameras=len(spec.cameras),
         mains=mains,
@@ -117,6 +119,7 @@ def load(subject: Subject, detector: EdgeDetector) -> Load:
         measured=traffic is not None,
         shared_memory=need,
         instances=instances,
+        planned=planned,
     )
 
 
@@ -143,7 +146,7 @@ def known(subject: Subject, detector: EdgeDetector, nodes: Mapping[str, Mapping[
         memory=float(parse_quantity(free["memory"])) if "memory" in free else None,
         device_memory=gauges.get("memoryTotal") or stated,
         device_memory_used=gauges.get("memoryUsed"),
-        spare_device=0.0 if capacity is not None else float(headroom.accelerator),
+        spare_device=float(headroom.accelerator),
         spare_cpu=float(headroom.cpu),
     )
 
@@ -178,8 +181,10 @@ def needs(load: Load, box: Box) -> tuple[Need, ...]:
 
 
 def _device_memory(load: Load, box: Box) -> Need:
-    if box.instance_memory is not None and load.instances:
-        need, said = 2 * load.instances * box.instance_memory, f"{load.instances} instances, old and new in a reload"
+    if box.instance_memory is not None:
+        count = f"{load.instances} instance" + ("s" if load.instances != 1 else "")
+        said = ("" if load.planned else "assumed: ") + f"{count}, old and new in a reload"
+        need = 2 * load.instances * box.instance_memory
     elif box.device_memory_used is not None:
         need, said = box.device_memory_used, "in use now"
     else:

@@ -160,6 +160,8 @@ class Snapshot:
     gaps: tuple[Gap, ...] = ()
     live: bool = True
     """False: of files, before anything is applied."""
+    namespace: str = ""
+    """Where EdgeDetectors were looked for; empty: in all namespaces, or in files."""
 
     @property
     def now(self) -> datetime:

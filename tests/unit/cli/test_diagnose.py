@@ -26,6 +26,24 @@ def test_nothing_found_is_code_0(run: Run) -> None:
     assert result.output == "nothing found in 1 EdgeDetector\n"
 
 
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ((), "there is no EdgeDetector in namespace site; --all-namespaces looks in all\n"),
+        (("-A",), "there is no EdgeDetector in any namespace\n"),
+    ],
+)
+def test_where_there_is_no_edgedetector_it_is_told_and_is_code_0(
+    world: World, run: Run, flags: tuple[str, ...], said: str
+) -> None:
+    world.detector = {}
+
+    result = run("diagnose", *flags)
+
+    assert result.exit_code == 0
+    assert result.output == said
+
+
 def test_a_finding_is_code_1_with_evidence_remedy_and_page(world: World, run: Run) -> None:
     world.gauge(pcieWidth=1.0)
 

@@ -63,6 +63,34 @@ def test_a_reload_needs_memory_for_old_and_new_instances() -> None:
     assert (found[sizing.DEVICE_MEMORY].need, found[sizing.DEVICE_MEMORY].room) == (4.0, 8.0)
 
 
+@pytest.mark.parametrize(
+    ("profile", "need", "said"),
+    [("cpu", 2.0, "1 instance, "), ("nobody-has-it", 4.0, "assumed: 2 instances, ")],
+)
+def test_instances_that_nobody_can_plan_are_one_of_each_model(run: Run, profile: str, need: float, said: str) -> None:
+    detector = yaml.safe_load((ROOT / "manifests/samples/one-camera/cpu.yaml").read_text())
+    detector["spec"]["acceleratorProfile"] = profile
+    if profile != "cpu":
+        detector["spec"]["models"].append({**detector["spec"]["models"][0], "name": "another"})
+
+    result = run("size", "-f", "-", "--instance-memory", "1Gi", "-o", "json", stdin=yaml.safe_dump(detector))
+
+    found = told(result)["device memory"]
+    assert found["need"] == need
+    assert str(found["from"]).startswith(said)
+
+
+def test_so_many_cameras_are_assumed_to_need_one_instance(run: Run) -> None:
+    arguments = ("--device-memory", "1.5Gi", "--instance-memory", "1Gi", "-o", "json")
+
+    result = run("size", "--cameras", "4", *arguments)
+
+    found = told(result)["device memory"]
+    assert (found["need"], found["room"]) == (2.0, 1.5)
+    assert found["from"] == "assumed: 1 instance, old and new in a reload"
+    assert result.exit_code == 1
+
+
 @given(
     cameras=st.integers(1, 2000),
     rate=st.floats(0.1, 60),
@@ -109,11 +137,39 @@ def test_so_many_cameras_without_any_file(run: Run) -> None:
 def test_what_runs_is_sized_by_its_status_exporter_node_and_streams(run: Run) -> None:
     found = told(run("size", "yard", "-o", "json"))
 
-    assert found["device"]["room"] == 166, "measured as it serves now, so nothing is taken off once more"
+    assert found["device"]["room"] == pytest.approx(166 * 0.8), "166 is what a device without a pause serves"
     assert found["host CPU"]["room"] == pytest.approx(8 * 0.85)
     assert found["device memory"]["need"] == 2.0
     assert found["link"]["need"] == 4.0, "1,000,000 bytes in two seconds"
     assert str(found["link"]["from"]).startswith("measured")
+
+
+@pytest.mark.parametrize("flags", [(), ("--images-per-second", "200")], ids=["measured", "stated"])
+@pytest.mark.parametrize("stays_free", ["35%", "0%"])
+def test_what_runs_keeps_the_headroom_that_its_specification_says(
+    world: World, run: Run, stays_free: str, flags: tuple[str, ...]
+) -> None:
+    world.detector["spec"].setdefault("tuning", {})["headroom"] = {"accelerator": stays_free}
+
+    found = told(run("size", "yard", *flags, "-o", "json"))
+
+    whole = 200 if flags else 166
+    assert found["device"]["room"] == pytest.approx(whole * (1 - int(stays_free[:-1]) / 100))
+
+
+@pytest.mark.parametrize(("stays_free", "room"), [("35%", 130.0), ("0%", 200.0), (None, 160.0)])
+def test_a_file_keeps_the_headroom_that_it_says_and_the_default_without(
+    run: Run, stays_free: str | None, room: float
+) -> None:
+    detector = yaml.safe_load((ROOT / "manifests/samples/one-camera/cpu.yaml").read_text())
+    tuning = detector["spec"].setdefault("tuning", {})
+    tuning.pop("headroom", None)
+    if stays_free is not None:
+        tuning["headroom"] = {"accelerator": stays_free}
+
+    result = run("size", "-f", "-", "--images-per-second", "200", "-o", "json", stdin=yaml.safe_dump(detector))
+
+    assert told(result)["device"]["room"] == pytest.approx(room)
 
 
 def test_cameras_whose_measured_bytes_exceed_a_slow_link_do_not_fit(run: Run) -> None:

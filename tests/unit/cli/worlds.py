@@ -454,8 +454,8 @@ class World:
             "PrometheusRule": "/apis/monitoring.coreos.com/v1/namespaces/site/prometheusrules",
         }
         return {
-            f"{group}{site}/edgedetectors": [self.detector],
-            f"{group}/edgedetectors": [self.detector],
+            f"{group}{site}/edgedetectors": [self.detector] if self.detector else [],
+            f"{group}/edgedetectors": [self.detector] if self.detector else [],
             f"{group}/acceleratorprofiles": [self.profile] if self.profile else [],
             f"/api/v1{site}/pods": self.pods,
             f"/api/v1{site}/events": self.events,

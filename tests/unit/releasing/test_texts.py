@@ -25,6 +25,33 @@ def test_the_repository_says_one_version_everywhere_and_what_has_changed() -> No
     assert changelog.entry((ROOT / "CHANGELOG.md").read_text(), version).changes
 
 
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A git checkout in which everything is committed, and a cache that git ignores."""
+    for name, text in {"pyproject.toml": '[project]\nversion = "0.1.0"\n', ".gitignore": "*.pyc\n"}.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "operator").mkdir()
+    (tmp_path / "operator" / "one.pyc").write_text("")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@example.com"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "First"]):
+        subprocess.run([*git, *command], check=True)
+    return tmp_path
+
+
+def test_a_checkout_with_only_what_git_ignores_is_committed(checkout: Path) -> None:
+    assert not tree.read(checkout).dirty
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "operator/new.py", "operator/sub/new.py"])
+def test_a_change_or_a_file_that_git_does_not_know_is_not_committed(name: str, checkout: Path) -> None:
+    """Images copy folders with all that is in them."""
+    subprocess.run(["git", "-C", str(checkout), "config", "status.showUntrackedFiles", "no"], check=True)
+    (checkout / name).parent.mkdir(exist_ok=True)
+    with (checkout / name).open("a") as file:
+        file.write("\n")
+    assert tree.read(checkout).dirty
+
+
 def test_every_place_that_says_another_version_is_named() -> None:
     found = tree.disagreements(ROOT, "9.9.9")
     assert len(found) == 3 + 4  # three files, and the images of the shipped profiles
@@ -126,8 +153,33 @@ def test_a_folder_with_other_things_is_not_deleted(tmp_path: Path) -> None:
         check_output(tmp_path)
 
 
-def test_the_digests_of_other_peoples_images_are_digests() -> None:
-    assert all(digest.startswith("sha256:") for digest in builds.pins().values())
+DIGEST = "sha256:" + "0123456789abcdef" * 4
+
+
+def test_the_digests_of_other_peoples_images_are_digests(tmp_path: Path) -> None:
+    builds.pins()  # the repository's own are accepted
+    table = tmp_path / "pins.toml"
+    table.write_text(f'[images]\n"example/triton:1" = "{DIGEST}"\n')
+    assert builds.pins(table) == {"example/triton:1": DIGEST}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f'[images]\na = "{DIGEST}"\n"b:1" = "{DIGEST[7:]}"', "b:1 has '0123"),
+        (f'[images]\na = "{DIGEST[:-1]}"', "instead of sha256: and 64 digits"),
+        (f'[images]\na = "{DIGEST[:-1]}g"', "instead of sha256: and 64 digits"),
+        (f'[images]\na = "{DIGEST}\\n"', "instead of sha256: and 64 digits"),
+        (f'[images]\na.b = "{DIGEST}"', "a has {'b': .*} instead of"),
+        ("[images]\na = 5", "a has 5 instead of"),
+        (f"[images]\na = {DIGEST}", "is no TOML"),
+        (f'[image]\na = "{DIGEST}"', r"has no table \[images\]"),
+    ],
+)
+def test_a_table_of_digests_with_something_else_is_refused(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "pins.toml").write_text(text)
+    with pytest.raises(ReleaseError, match=said):
+        builds.pins(tmp_path / "pins.toml")
 
 
 def test_the_wheel_is_built_by_the_same_program_as_that_in_the_images() -> None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import click
 
-from edgedetector.cli import render, summary
+from edgedetector.cli import render, signals, summary
 from edgedetector.cli.errors import BLIND, CommandError
 from edgedetector.cli.gather import Wanted, detectors, gather
 from edgedetector.cli.pods import Forward, forward
@@ -56,12 +56,13 @@ class Session:
 
 
 class Commands(click.Group):
-    """Ends every command that cannot go on with one line and exit code 2."""
+    """Ends every command that cannot go on with one line and exit code 2; SIGTERM and SIGHUP end it in good order."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
-            return super().invoke(ctx)
+            with signals.handled(signals.leave):
+                return super().invoke(ctx)
         except CommandError as error:
             click.echo(f"error: {error}", err=True)
             ctx.exit(BLIND)

@@ -205,6 +205,8 @@ class _Look:
 
     def _exposition(self, pod: Object) -> str | None:
         metadata = pod["metadata"]
+        if (pod.get("status") or {}).get("phase") != "Running":
+            return None
         where = proxied(metadata["namespace"], metadata["name"], names.PORT_DETECTOR, "metrics")
         return self._try(f"metrics of pod {metadata['name']}", lambda: self._server.text(where))
 

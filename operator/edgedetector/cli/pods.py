@@ -4,10 +4,14 @@ By `kubectl port-forward`, which whoever runs a plugin of kubectl has: it carrie
 its own, with every way to log in and every proxy that kubectl knows. It reaches what a pod answers on its loopback, and
 it passes where a NetworkPolicy keeps the API server's proxy out. The rights that it needs are `get` of `pods` and
 `create` of `pods/portforward` in the namespace.
+
+No kubectl outlives us: each ends with its block, and what is left when we end, e.g. in the block of a thread that is
+not waited for, ends then. Only SIGKILL leaves one behind, until it next has something to print.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import re
 import shutil
@@ -32,6 +36,54 @@ _NO_RIGHT: Final = ("(Forbidden)", "is forbidden", "Unauthorized")
 
 Forward = Callable[[Place, str, str, int], AbstractContextManager[str]]
 """What `forward` is: commands take it from their session, so that tests can put a real server of their own there."""
+
+
+class _Children:
+    """Every kubectl that runs. For several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[str]] = set()
+        self._closed = False
+
+    def start(self, command: list[str]) -> subprocess.Popen[str]:
+        """Start one."""
+        with self._lock:
+            if self._closed:
+                raise UnreachableError("no port is forwarded any more", "the command ends")
+            # In a group of its own: the terminal's Ctrl-C is for us, who may have something to undo in the pod first.
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                errors="replace", process_group=0,
+            )  # fmt: skip
+            self._running.add(process)
+            return process
+
+    def end(self, process: subprocess.Popen[str]) -> None:
+        """End one, and wait until it has."""
+        process.terminate()
+        try:
+            process.wait(STOP)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        with self._lock:
+            self._running.discard(process)
+
+    def close(self) -> None:
+        """End all, and start no other."""
+        with self._lock:
+            self._closed = True
+            left = list(self._running)
+        for process in left:
+            process.terminate()
+        for process in left:
+            self.end(process)
+
+
+_children: Final = _Children()
+# Threads that nobody waits for have blocks too, and theirs do not end when we do.
+atexit.register(_children.close)
 
 
 @contextlib.contextmanager
@@ -66,23 +118,17 @@ def forward(place: Place, namespace: str, pod: str, port: int) -> Iterator[str]:
     program = shutil.which("kubectl")
     if program is None:
         raise CommandError("kubectl is not in the PATH", "install it: ports of pods are forwarded by it")
-    # In a group of its own: the terminal's Ctrl-C is for us, who may have something to undo in the pod first.
-    process = subprocess.Popen(
-        [program, *_flags(place), "--namespace", namespace, "port-forward", f"pod/{pod}", f":{port}",
-         "--address", "127.0.0.1"],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
-        process_group=0,
-    )  # fmt: skip
+    process = _children.start(
+        [
+            *(program, *_flags(place), "--namespace", namespace, "port-forward", f"pod/{pod}", f":{port}"),
+            *("--address", "127.0.0.1"),
+        ]
+    )
     said = _Said(process)
     try:
         yield f"http://127.0.0.1:{said.port(namespace, pod)}"
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _children.end(process)
         said.thread.join(STOP)
 
 

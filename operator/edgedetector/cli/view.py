@@ -5,13 +5,12 @@ from __future__ import annotations
 import signal
 import threading
 import webbrowser
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import click
 
+from edgedetector.cli import signals
 from edgedetector.cli.app import Session, main, name_argument, namespace_option
 from edgedetector.cli.errors import CommandError
 from edgedetector.cli.gather import Wanted
@@ -76,12 +75,5 @@ def _open(server: Server, *, browser: bool) -> None:
 def _wait() -> None:
     """Return at Ctrl-C, and when the command is told to end."""
     ended = threading.Event()
-    before: list[tuple[int, Any]] = []
-    handler: Callable[..., None] = lambda *_: ended.set()  # noqa: E731 - a handler with a name would say no more
-    if threading.current_thread() is threading.main_thread():
-        before = [(number, signal.signal(number, handler)) for number in (signal.SIGINT, signal.SIGTERM)]
-    try:
+    with signals.handled(lambda *_: ended.set(), signal.SIGINT):
         ended.wait()
-    finally:
-        for number, old in before:
-            signal.signal(number, old)

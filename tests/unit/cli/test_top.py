@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -135,6 +136,15 @@ def test_pods_that_may_not_be_asked_are_told(world: World, run: Run) -> None:
     assert found["detectors"][0]["cameras"][0]["read"] == 0.0, "its metrics may be asked"
 
 
+def test_a_pod_that_does_not_run_is_not_asked(world: World, run: Run) -> None:
+    world.pods[0]["status"]["phase"] = "Pending"
+
+    found = document(run)
+
+    assert found["notSeen"] == []
+    assert [path for path in world.asked if "/pods/yard-triton-1:" in path] == []
+
+
 def test_without_a_terminal_the_way_out_is_told(run: Run) -> None:
     result = run("top")
 
@@ -151,7 +161,8 @@ main(["top", "yard", "--interval", "1"], obj=Session(opened=lambda _c, _x: Place
 """
 
 
-def test_in_a_terminal_it_looks_again_and_q_ends_it() -> None:
+@pytest.mark.parametrize(("by", "code"), [("q", 0), ("SIGTERM", 128 + signal.SIGTERM), ("SIGHUP", 128 + signal.SIGHUP)])
+def test_in_a_terminal_it_looks_again_until_q_or_a_signal_ends_it(by: str, code: int) -> None:
     """The terminal is as it was before, afterwards."""
     ours, theirs = pty.openpty()
     before = termios.tcgetattr(theirs)
@@ -167,11 +178,13 @@ def test_in_a_terminal_it_looks_again_and_q_ends_it() -> None:
                 shown += os.read(ours, 65536).decode(errors="replace")
             if "q quits" in shown and "gate" in shown and not pressed:
                 pressed = True
-                os.write(ours, b"xq")
+                os.write(ours, b"xq" if by == "q" else b"x")
+                if by != "q":
+                    running.send_signal(signal.Signals[by])
     after = termios.tcgetattr(theirs)
     for descriptor in (ours, theirs):
         os.close(descriptor)
 
-    assert running.returncode == 0, shown
+    assert running.returncode == code, shown
     assert "people" in shown
     assert after == before

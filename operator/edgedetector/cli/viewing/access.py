@@ -1,4 +1,8 @@
-"""Who is answered: the browser that was opened, and no other page, user or name of this machine. Pure."""
+"""Who is answered by the page's server: the browser that was opened, and no other page, user or name. Pure.
+
+It guards the page alone. The ports of the pods that kubectl forwards are plain ports of 127.0.0.1, and whoever has an
+account on this machine reaches them while the command runs.
+"""
 
 from __future__ import annotations
 

@@ -20,10 +20,12 @@ class _Link:
     lock: threading.Lock = field(default_factory=threading.Lock)
     stack: ExitStack | None = None
     url: str = ""
+    gone: bool = False
+    """Nobody wants it any more: who is just opening it closes it."""
 
 
 class Links:
-    """Forwarded ports. For several threads."""
+    """Forwarded ports. For several threads; closing does not wait for a port that is just being opened."""
 
     def __init__(self, enter: Enter) -> None:
         self._enter = enter
@@ -40,14 +42,19 @@ class Links:
             If it cannot be forwarded.
         """
         with self._lock:
-            link = self._links.setdefault((pod, port), _Link())
-        with link.lock:
             if self._closed:
                 raise UnreachableError("the page is closed")
-            if link.stack is None:
+            link = self._links.setdefault((pod, port), _Link())
+        with link.lock:
+            if link.stack is None and not link.gone:
                 stack = ExitStack()
                 link.url, link.stack = stack.enter_context(self._enter(pod, port)), stack
-            return link.url
+            url = link.url
+        # After the lock: who has found it taken since then leaves the closing to us.
+        if link.gone:
+            _close(link)
+            raise UnreachableError(f"pod {pod} is gone, or the page is closed")
+        return url
 
     def drop(self, pod: str, port: int, url: str) -> None:
         """Close one that does not work, if nobody has done so already: the next who asks opens it anew."""
@@ -61,17 +68,23 @@ class Links:
         with self._lock:
             gone = [self._links.pop(key) for key in list(self._links) if key[0] not in pods]
         for link in gone:
-            _close(link)
+            link.gone = True
+            _close(link, wait=False)
 
     def close(self) -> None:
         """Close all, for good."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
         self.keep(())
 
 
-def _close(link: _Link, url: str = "") -> None:
-    with link.lock:
+def _close(link: _Link, url: str = "", *, wait: bool = True) -> None:
+    if not link.lock.acquire(blocking=wait):
+        return
+    try:
         if link.stack is not None and url in {"", link.url}:
             stack, link.stack = link.stack, None
             with contextlib.suppress(OSError):
                 stack.close()
+    finally:
+        link.lock.release()

@@ -22,12 +22,16 @@ LINES: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """Results of one camera that have arrived here of late."""
+    """Results of one model for one camera that have arrived here of late."""
 
     results: float
     """A second."""
     age: float | None = None
     """Seconds from the decoded frame to the result, median; None: there were none."""
+
+
+Rates = Mapping[tuple[str, str], Rate]
+"""By camera and model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +47,13 @@ class Source:
     """Inference pod that has the camera; empty: none."""
 
 
-def page(snapshot: Snapshot, rates: Mapping[str, Rate], trouble: Mapping[str, str]) -> Json:
+def page(snapshot: Snapshot, rates: Rates, trouble: Mapping[str, str]) -> Json:
     """Return the document of the page.
 
     Parameters
     ----------
     rates
-        By camera.
+        What has arrived; a camera has that of the slowest of its models, since each is to have all its frames.
     trouble
         What cannot be shown -> why, of video and results.
     """
@@ -62,7 +66,7 @@ def page(snapshot: Snapshot, rates: Mapping[str, Rate], trouble: Mapping[str, st
         "serving": {key: told["serving"][key] for key in ("replicas", "profile", "models")},
         "capacity": told["capacity"],
         "tuning": {**told["tuning"], "log": story.tuning(snapshot)["log"][: -LINES - 1 : -1]},
-        "cameras": [_camera(subject, view, rates.get(view.name)) for view in views(subject)],
+        "cameras": [_camera(subject, view, lowest(subject, view.name, rates)) for view in views(subject)],
         "notSeen": [{"what": gap.what, "why": gap.why} for gap in snapshot.gaps]
         + [{"what": what, "why": why} for what, why in sorted(trouble.items())],
     }
@@ -72,7 +76,9 @@ def views(subject: Subject) -> tuple[CameraView, ...]:
     """Return each camera of the specification and where it stands: as its pod says now, else as the status has it."""
     wanted = [str(one.get("name", "")) for one in subject.spec.get("cameras") or ()]
     if subject.states:
-        main = [str(one.get("name")) for one in subject.spec["cameras"] if one.get("detectionStream") == "Main"]
+        main = [
+            str(one.get("name")) for one in subject.spec.get("cameras") or () if one.get("detectionStream") == "Main"
+        ]
         return merge(wanted, subject, main, suspended=bool(subject.spec.get("suspend")))
     known = {str(one.get("name")): one for one in subject.status.get("cameras") or ()}
     return tuple(_of_status(name, known.get(name) or {}) for name in wanted)
@@ -98,6 +104,18 @@ def _camera(subject: Subject, view: CameraView, rate: Rate | None) -> Json:
         "age": round(rate.age, 3) if rate and rate.age is not None else None,
         "codec": _codec(subject, view.name),
     }
+
+
+def lowest(subject: Subject, camera: str, rates: Rates) -> Rate | None:
+    """Return the rate of the slowest of a camera's models, the older results of equal ones; None: nothing has come."""
+    found = {model: rate for (of, model), rate in rates.items() if of == camera}
+    if not found:
+        return None
+    detector = subject.parsed()
+    specified = _specified(subject, camera)
+    wanted = (specified.models or detector.spec.usual_models) if detector and specified else tuple(found)
+    each = [found.get(model, Rate(0.0)) for model in wanted]
+    return min(each, key=lambda rate: (rate.results, -(rate.age or 0.0)), default=None)
 
 
 def state(view: CameraView) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import statistics
 import threading
 import time
+import traceback
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from edgedetector.cli.viewing.feeds import Feed
 from edgedetector.cli.viewing.links import Links
 from edgedetector.cli.viewing.message import document, packed
 from edgedetector.cli.viewing.mp4 import Piece
-from edgedetector.cli.viewing.page import Rate, page, running, source
+from edgedetector.cli.viewing.page import Rate, Rates, page, running, source
 from edgedetector.cli.viewing.results import parse
 from edgedetector.cli.viewing.session import Session
 
@@ -48,12 +49,13 @@ class Relay:
         self._look = look
         self._links = links
         self._token = token
-        self._lock = threading.Lock()
+        # Held while a feed is stopped and while what one brings is taken: a stopped one brings nothing more.
+        self._lock = threading.RLock()
         self._sessions: dict[str, Session] = {}
         self._watched: dict[str, dict[str, tuple[str, Feed]]] = {}
         self._results: dict[str, Feed] = {}
         self._trouble: dict[str, str] = {}
-        self._arrivals: dict[str, deque[tuple[float, float]]] = {}
+        self._arrivals: dict[tuple[str, str], deque[tuple[float, float]]] = {}
         self._subject: Subject | None = None
         self._opened = threading.Event()
 
@@ -94,26 +96,35 @@ class Relay:
 
     def run(self, stop: threading.Event) -> None:
         """Look again and again while pages are open, until `stop` is set."""
-        while not stop.is_set():
-            if self._sessions:
-                self.round()
-                stop.wait(LOOK)
-            else:
-                self._rest()
-                self._opened.wait(LOOK)
-                self._opened.clear()
+        try:
+            while not stop.is_set():
+                if self._sessions:
+                    self.round()
+                    stop.wait(LOOK)
+                else:
+                    self._rest()
+                    self._opened.wait(LOOK)
+                    self._opened.clear()
+        finally:
+            self.end()
+
+    def end(self) -> None:
+        """Close all pages and ports, for good; it does not wait for a look that goes on."""
+        self._links.close()
         self._rest()
         for session in list(self._sessions.values()):
             self.close(session)
-        self._links.close()
 
     def round(self) -> None:
         """Look once, read from the inference pods that there are, and tell all pages."""
         try:
-            seen = self._look()
+            self._told(self._look())
         except CommandError as error:
             self._tell(packed("blind", why=str(error)[:2000]))
-            return
+        except Exception as error:  # noqa: BLE001 - a page that stands still would look as if all were as it was
+            self._tell(packed("blind", why=_unforeseen(error)))
+
+    def _told(self, seen: Snapshot) -> None:
         (self._subject,) = seen.subjects
         pods = running(self._subject, names.COMPONENT_TRITON)
         self._links.keep({*pods, *running(self._subject, names.COMPONENT_MEDIA)})
@@ -122,17 +133,13 @@ class Relay:
             trouble = dict(self._trouble)
         self._tell(document("page", page(seen, self.rates(time.monotonic()), trouble)))
 
-    def rates(self, now: float) -> dict[str, Rate]:
-        """Return what has come of each camera within the last seconds."""
+    def rates(self, now: float) -> Rates:
+        """Return what has come of each camera and model within the last seconds."""
         with self._lock:
             recent = {
-                camera: [age for at, age in arrivals if now - at <= RATES]
-                for camera, arrivals in self._arrivals.items()
+                key: [age for at, age in arrivals if now - at <= RATES] for key, arrivals in self._arrivals.items()
             }
-        return {
-            camera: Rate(len(ages) / RATES, statistics.median(ages) if ages else None)
-            for camera, ages in recent.items()
-        }
+        return {key: Rate(len(ages) / RATES, statistics.median(ages) if ages else None) for key, ages in recent.items()}
 
     def _follow(self, pods: tuple[str, ...]) -> None:
         with self._lock:
@@ -141,8 +148,9 @@ class Relay:
                 self._trouble.pop(_results_of(pod), None)
             for pod in pods:
                 if pod not in self._results:
-                    read = partial(feeds.results, self._links, pod, self._token, self._result)
-                    self._results[pod] = Feed(f"results of {pod}", read, partial(self._note, _results_of(pod)))
+                    read = partial(feeds.results, self._links, pod, self._token)
+                    note = partial(self._note, _results_of(pod))
+                    self._results[pod] = self._begun(f"results of {pod}", read, self._result, note)
 
     def _rest(self) -> None:
         self._follow(())
@@ -163,7 +171,7 @@ class Relay:
     def _result(self, event: dict[str, Any]) -> None:
         found, now = parse(event), time.monotonic()
         with self._lock:
-            arrivals = self._arrivals.setdefault(found.camera, deque())
+            arrivals = self._arrivals.setdefault((found.camera, found.model), deque())
             arrivals.append((now, found.age))
             while now - arrivals[0][0] > RATES:
                 arrivals.popleft()
@@ -185,13 +193,38 @@ class Relay:
             def picture(content: bytes) -> None:
                 session.put(packed("picture", content, camera=camera))
 
-            read = partial(feeds.pictures, self._links, partial(self._replica, camera), camera, self._token, picture)
-            return Feed(f"pictures of {camera}", read, told, feeds.PICTURES)
+            read = partial(feeds.pictures, self._links, partial(self._replica, camera), camera, self._token)
+            return self._begun(f"pictures of {camera}", read, picture, told, feeds.PICTURES)
 
         def piece(content: Piece, what: str) -> None:
             session.video(camera, content, what, time.monotonic())
 
-        return Feed(f"video of {camera}", lambda: feeds.video(self._links, *self._video(camera), piece), told)
+        def film(take: Callable[[Piece, str], None]) -> Generator[None]:
+            return feeds.video(self._links, *self._video(camera), take)
+
+        return self._begun(f"video of {camera}", film, piece, told)
+
+    def _begun(
+        self,
+        name: str,
+        read: Callable[[Callable[..., None]], Generator[None]],
+        take: Callable[..., None],
+        tell: Callable[[str], None],
+        pause: float = 0.0,
+    ) -> Feed:
+        """Return a new feed, of which nothing is taken and told once it is stopped."""
+
+        def passed(to: Callable[..., None]) -> Callable[..., None]:
+            def passing(*things: Any) -> None:
+                with self._lock:
+                    if not feed.stopped():
+                        to(*things)
+
+            return passing
+
+        with self._lock:  # so that `feed` is there before anything comes
+            feed = Feed(name, partial(read, passed(take)), passed(tell), pause)
+        return feed
 
     def _video(self, camera: str) -> tuple[Callable[[], str], str]:
         subject = self._subject
@@ -206,3 +239,10 @@ class Relay:
 
 def _results_of(pod: str) -> str:
     return f"results of pod {pod}"
+
+
+def _unforeseen(error: Exception) -> str:
+    """Return what is told of a mistake of ours: where, and not what it says, which may hold anything."""
+    at = traceback.extract_tb(error.__traceback__)[-1]
+    where = f"{at.filename.replace(chr(92), '/').rpartition('/')[2]}, line {at.lineno}"
+    return f"{type(error).__name__} at {where}: a mistake of this program, please report it"

@@ -40,6 +40,8 @@ FILES: Final = {
 """Path behind the token -> file and type. Nothing else is answered."""
 KEEPALIVE: Final = 5.0
 """Seconds of silence after which a page gets a sign of life, by which one that was closed is noticed."""
+PATIENCE: Final = 10.0
+"""Seconds that a thread has to end."""
 MAX_BODY: Final = 1 << 20
 """Bytes: a thousand names of cameras have a tenth of that."""
 MAX_CAMERAS: Final = 1000
@@ -176,8 +178,13 @@ _ASKED: Final = {"host": "Host", "origin": "Origin", "site": "Sec-Fetch-Site"}
 
 
 @contextlib.contextmanager
-def serving(relay: Relay, port: int = 0) -> Iterator[Server]:
+def serving(relay: Relay, port: int = 0, patience: float = PATIENCE) -> Iterator[Server]:
     """Serve the page for as long as the block runs.
+
+    Parameters
+    ----------
+    patience
+        Seconds that each thread has to end. No port stays open, even if one has not ended by then.
 
     Raises
     ------
@@ -196,6 +203,7 @@ def serving(relay: Relay, port: int = 0) -> Iterator[Server]:
             yield server
         finally:
             stop.set()
+            relay.end()  # here and not in its thread alone, which may be waiting for the cluster for long
             server.shutdown()
             for thread in threads:
-                thread.join(10.0)
+                thread.join(patience)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -67,3 +68,36 @@ def test_after_the_end_none_is_open_and_none_is_opened() -> None:
     assert not ports.open
     with pytest.raises(CommandError, match="closed"):
         links.url("a", 1)
+
+
+@pytest.mark.parametrize("how", ["close", "keep"])
+def test_a_port_that_is_just_being_opened_is_not_waited_for_and_does_not_stay(how: str) -> None:
+    ports, entered, opens, said = Ports(), threading.Event(), threading.Event(), []
+
+    @contextlib.contextmanager
+    def slow(pod: str, port: int) -> Iterator[str]:
+        entered.set()
+        assert opens.wait(60)
+        with ports.enter(pod, port) as url:
+            yield url
+
+    def ask() -> None:
+        with pytest.raises(CommandError) as error:
+            links.url("a", 1)
+        said.append(str(error.value))
+
+    links = Links(slow)
+    asking = threading.Thread(target=ask)
+    asking.start()
+    assert entered.wait(60)
+    ending = threading.Thread(target=links.close if how == "close" else lambda: links.keep({"b"}), daemon=True)
+    ending.start()
+    ending.join(60)
+    waited = ending.is_alive()
+    opens.set()
+    asking.join(60)
+
+    assert not waited
+    assert len(said) == 1
+    assert ports.opened
+    assert not ports.open

@@ -10,14 +10,14 @@ from tests.unit.cli.worlds import World
 
 from edgedetector.api import names
 from edgedetector.api.dataplane import CameraState
-from edgedetector.cli.viewing.page import LINES, Rate, page, source
+from edgedetector.cli.viewing.page import LINES, Rate, lowest, page, source
 from edgedetector.go2rtc.state import MediaState, StreamState
 
 BUSY = "suspended because the host CPU was 97 % busy"
 
 
 def told(world: World, **rates: Rate) -> dict[str, object]:
-    found = page(world.snapshot(cluster=False), rates, {})
+    found = page(world.snapshot(cluster=False), {(camera, "people"): rate for camera, rate in rates.items()}, {})
     assert json.loads(json.dumps(found, allow_nan=False)) == json.loads(json.dumps(found))
     return found
 
@@ -79,6 +79,35 @@ def test_rates_are_told_beside_what_is_wanted(world: World) -> None:
 
     assert (cameras["gate"]["rate"], cameras["gate"]["wanted"], cameras["gate"]["age"]) == (5.0, 5.0, 0.042)
     assert (cameras["dock"]["rate"], cameras["dock"]["age"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("named", "rate"),
+    [
+        ([], Rate(0.4, 0.2)),
+        (["people"], Rate(5.0, 0.04)),
+        (["people", "cars"], Rate(0.4, 0.2)),
+        (["people", "faces"], Rate(0.0)),
+    ],
+)
+def test_a_camera_is_as_fast_as_the_slowest_of_its_models(world: World, named: list[str], rate: Rate) -> None:
+    spec = world.detector["spec"]
+    spec["models"] = [{**spec["models"][0], "name": name} for name in ("people", "cars", "faces")]
+    if not named:
+        spec["models"].pop()
+    camera = next(one for one in spec["cameras"] if one["name"] == "gate")
+    camera["models"] = named
+    (subject,) = world.snapshot(cluster=False).subjects
+    rates = {("gate", "people"): Rate(5.0, 0.04), ("gate", "cars"): Rate(0.4, 0.2), ("dock", "people"): Rate(0.1, 1.0)}
+
+    assert lowest(subject, "gate", rates) == rate
+    assert lowest(subject, "yard", rates) is None
+
+
+def test_a_specification_without_cameras_has_none(world: World) -> None:
+    world.detector["spec"].pop("cameras")
+
+    assert told(world)["cameras"] == []
 
 
 def test_the_story_is_the_newest_first_and_no_longer_than_a_screen(world: World) -> None:

@@ -7,11 +7,17 @@ import http.client
 import json
 import threading
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
 import pytest
+from tests.unit.cli.test_pods import LISTENS, PLACE, ended, kubectl
 from tests.unit.cli.worlds import World
+from tests.unit.media.conftest import wait_for
 
 from edgedetector.cli.errors import UnreachableError
+from edgedetector.cli.pods import forward
+from edgedetector.cli.snapshot import Snapshot
 from edgedetector.cli.viewing.access import HEADERS
 from edgedetector.cli.viewing.links import Links
 from edgedetector.cli.viewing.relay import Relay
@@ -128,6 +134,24 @@ def test_a_cluster_that_does_not_answer_is_told_on_the_page(server: Server, worl
     live.connection.close()
 
 
+def test_a_mistake_of_ours_is_told_on_the_page_and_the_next_look_follows(world: World) -> None:
+    looks = iter([ZeroDivisionError("rtsp://user:secret@camera")])
+
+    def look() -> Snapshot:
+        for error in looks:
+            raise error
+        return world.snapshot(cluster=False, seconds=0.0)
+
+    with serving(Relay(look, Links(no_ports))) as server:
+        live = Live(server)
+        said = str(live.next("blind")[0]["why"])
+        live.next("page")
+        live.connection.close()
+
+    assert "ZeroDivisionError at test_web.py, line" in said
+    assert "secret" not in said
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
@@ -175,3 +199,31 @@ def test_nothing_is_left_behind(world: World) -> None:
     assert not {thread.name for thread in threading.enumerate()} - {thread.name for thread in before}
     with pytest.raises(OSError, match="refused"):
         http.client.HTTPConnection("127.0.0.1", address, timeout=5).connect()
+
+
+def test_a_look_that_takes_long_keeps_no_port_open(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = kubectl(tmp_path, LISTENS, monkeypatch)
+    seen, slow, answers = world.snapshot(cluster=False, seconds=0.0), threading.Event(), threading.Event()
+    looks = iter([seen])
+
+    def look() -> Snapshot:
+        for one in looks:
+            return one
+        slow.set()
+        answers.wait(120)
+        return seen
+
+    try:
+        with serving(Relay(look, Links(partial(forward, PLACE, "site"))), patience=0.05) as server:
+            live = Live(server)
+            wait_for("kubectl", lambda: notes.exists() and notes.read_text().endswith("]"), 60)
+            pid = json.loads(notes.read_text())[0]
+            assert slow.wait(60)
+            assert not ended(pid)
+        wait_for("the end of kubectl", lambda: ended(pid), 60)
+        assert not answers.is_set()
+    finally:
+        answers.set()
+        live.connection.close()

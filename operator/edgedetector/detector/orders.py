@@ -53,13 +53,21 @@ def _unwanted(handler: BaseHTTPRequestHandler, length: int) -> tuple[HTTPStatus,
     """Return why a request is not even read, None if it is."""
     if not on_loopback(handler.client_address[0]):
         return HTTPStatus.FORBIDDEN, "only through a forwarded port: kubectl edgedetector trace"
-    if urlsplit(f"//{handler.headers.get('Host', '')}").hostname not in _HOSTS:
+    if _host(handler.headers.get("Host", "")) not in _HOSTS:
         return HTTPStatus.FORBIDDEN, "the Host is not this machine"
     if handler.headers.get_content_type() != "application/json":
         return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the Content-Type is not application/json"
     if not 0 < length <= LONGEST:
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"an order has 1 to {LONGEST} bytes, and says how many"
     return None
+
+
+def _host(header: str) -> str | None:
+    """Return the name that a Host bears, None if it has none or cannot be read."""
+    try:
+        return urlsplit(f"//{header}").hostname
+    except ValueError:  # e.g. of a bracket that is not closed
+        return None
 
 
 def _refused(status: HTTPStatus, message: str) -> Answered:
@@ -76,8 +84,10 @@ def on_loopback(address: str) -> bool:
 def gone(connection: socket.socket) -> bool:
     """Return whether the other side has closed a connection on which nothing more is expected."""
     try:
+        # Not select.select, which takes no descriptor above 1023: the connection would count as closed.
+        poll = select.poll()
+        poll.register(connection, select.POLLIN)
         # A client that has sent all it wanted to may close its half alone; ours never does.
-        readable, _, _ = select.select([connection], [], [], 0)
-        return bool(readable) and not connection.recv(1, socket.MSG_PEEK)
+        return bool(poll.poll(0)) and not connection.recv(1, socket.MSG_PEEK)
     except (OSError, ValueError):
         return True

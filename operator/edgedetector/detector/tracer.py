@@ -2,7 +2,8 @@
 
 Here and not in the command line, since the key of Triton's trace and log settings exists in the pod alone. Whatever
 becomes of this process, Triton stops after as many requests as were wanted. Its verbose log has no such end, so a file
-in the pod's memory says that it is on, and whoever finds it when this process begins anew switches it off.
+in the pod's memory (the mark) says what it was before and where traces are written, and whoever finds it when this
+process begins anew puts that back and removes them.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
 from edgedetector.api import names
 from edgedetector.api.trace import Order, Trace
+from edgedetector.api.wire import InvalidDocumentError, from_json, to_json
+from edgedetector.detector.repository import replace_file
 from edgedetector.triton.client import Journal
-from edgedetector.triton.errors import RejectedError, TritonError
+from edgedetector.triton.errors import RefusedError, RejectedError, TritonError
 from edgedetector.triton.tracing import Sorted, Span, UnreadableTraceError, requests, spans
 
 log = logging.getLogger(__name__)
@@ -30,9 +34,11 @@ EVERY: Final = 0.1
 FLUSH: Final = 3.0
 """Seconds that Triton has, once tracing is off, to write down what it has traced."""
 OFF: Final = 5.0
-"""Seconds for which switching off is tried at once; then in the background, for ever."""
+"""Seconds for which switching off is tried at once; then in the background, until Triton answers."""
 AGAIN: Final = 2.0
 """Seconds between tries in the background."""
+_IDLE: Final = frozenset({"OFF", ""})
+"""Trace levels with which nothing is traced."""
 _NONE: Final[Mapping[str, str | list[str] | None]] = {
     "trace_level": ["OFF"],
     "trace_rate": None,
@@ -49,6 +55,14 @@ class BusyError(TraceRefusedError):
     """Another trace runs."""
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What the mark says: where traces are written, and how verbose the log was; None: that was not touched."""
+
+    file: str
+    verbosity: int | None = None
+
+
 class Server(Protocol):
     """What is needed of `triton.client.Client`."""
 
@@ -57,6 +71,9 @@ class Server(Protocol):
 
     def set_trace(self, settings: Mapping[str, str | list[str] | None]) -> None:
         """Change it."""
+
+    def verbosity(self) -> int:
+        """Return how much of the verbose log is written."""
 
     def set_verbosity(self, level: int) -> None:
         """Change how much of the verbose log is written."""
@@ -99,11 +116,11 @@ class Tracer:
         self.last: Trace | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Switch off what was left on: by a process before this one, or since Triton did not answer."""
+        """Switch off and remove what was left: by a process before this one, or since Triton did not answer."""
         while not stop.wait(AGAIN):
             if self._mark.exists() and self._lock.acquire(blocking=False):
                 try:
-                    self._switch_off()
+                    self._settle()
                 finally:
                     self._lock.release()
 
@@ -129,26 +146,30 @@ class Tracer:
             self.last = found = self._traced(order, gone)
         except TritonError as error:
             raise TraceRefusedError(f"Triton does not trace: {error}") from None
+        except OSError as error:
+            raise TraceRefusedError(f"the detector cannot use the files of a trace: {error}") from None
         finally:
             self._by = ""
             self._lock.release()
         return found
 
     def _traced(self, order: Order, gone: Callable[[], bool]) -> Trace:
-        settings = self._client.trace_settings()
-        file = Path(next(iter(settings.get("trace_file", ())), "") or self._file)
+        if self._mark.exists() and not self._settle():
+            raise TraceRefusedError("what the trace before left on cannot be switched off yet; try again")
+        file = self._file_of(self._client.trace_settings())
         _remove(file)
         began = self._now()
         with self._client.journal() as journal:
             try:
-                self._mark.write_text("")
-                self._switch_on(order, settings, file)
+                self._switch_on(order, file)
                 cut = self._wait(order, file, gone)
             finally:
                 # Before anything else, and while the journal still goes on for those that are on their way.
-                self._switch_off()
+                off = self._switch_off()
             ended = self._now()
             found = self._collected(file, journal)
+        if off:
+            self._mark.unlink(missing_ok=True)
         if not cut and not (found.requests or found.foreign or found.incomplete):
             cut = f"what Triton wrote cannot be read; is there room in {file.parent}?"
         return Trace(
@@ -163,7 +184,27 @@ class Tracer:
             cut=cut,
         )
 
-    def _switch_on(self, order: Order, settings: Mapping[str, tuple[str, ...]], file: Path) -> None:
+    def _file_of(self, settings: Mapping[str, tuple[str, ...]]) -> Path:
+        """Return where Triton will write traces, having told it where that is possible.
+
+        Raises
+        ------
+        TraceRefusedError
+            If requests are traced already, or what is there is not ours.
+        """
+        level = settings.get("trace_level", ())
+        if any(one not in _IDLE for one in level):
+            raise TraceRefusedError(
+                f"this Triton traces requests already, with the trace level {', '.join(level)}, and that is left alone;"
+                " take the level out of --trace-config in triton.arguments of the AcceleratorProfile to trace from here"
+            )
+        file = Path(next(iter(settings.get("trace_file", ())), "") or self._file)
+        # Under our own name lies at most what is left of a trace of ours; under another one it may be anybody's.
+        if str(file) != self._file and (found := next(_written(file), None)):
+            raise TraceRefusedError(
+                f"{found} is there already and is not of a trace from here, which would write over it;"
+                " move it, or take the file out of --trace-config in triton.arguments of the AcceleratorProfile"
+            )
         if settings.get("trace_file") != (str(file),):
             try:
                 self._client.set_trace({"trace_file": str(file)})
@@ -172,7 +213,13 @@ class Tracer:
                     "this Triton takes its trace file at its start alone; add"
                     f" --trace-config=triton,file={file} to triton.arguments of the AcceleratorProfile"
                 ) from None
-        if order.verbose:
+        return file
+
+    def _switch_on(self, order: Order, file: Path) -> None:
+        before = self._client.verbosity() if order.verbose else 1
+        # A log that is verbose by the administrator's own settings is, and stays so.
+        replace_file(self._mark, to_json(Left(str(file), before if before < 1 else None)))
+        if before < 1:
             self._client.set_verbosity(1)
         count = str(order.requests)
         # The frequency has all be written at once when the last one is there, into a file that is complete then.
@@ -191,21 +238,59 @@ class Tracer:
             self._sleep(EVERY)
         return ""
 
-    def _switch_off(self) -> None:
-        """Switch off tracing and the verbose log; what does not work now is tried again in the background."""
-        deadline = self._clock() + OFF
+    def _settle(self) -> bool:
+        """Switch off what was left on and remove what it wrote; return False if it has to be tried again."""
+        if not self._switch_off():
+            return False
+        self._sleep(FLUSH)
+        _remove(Path(self._left().file))
+        self._mark.unlink(missing_ok=True)
+        return True
+
+    def _switch_off(self) -> bool:
+        """Switch off tracing and put the log back; return False if Triton does not answer, which the mark outlives.
+
+        What Triton says no to is told once and is not tried again: it would say so for ever.
+        """
+        if not self._mark.exists():
+            return True
+        left, deadline = self._left(), self._clock() + OFF
         while True:
             try:
-                self._client.set_trace(_NONE)
-                self._client.set_verbosity(0)
+                refused = self._put_back(left)
             except TritonError as error:
                 if self._clock() >= deadline:
                     log.warning("tracing could not be switched off yet, which is tried again: %s", error)
-                    return
+                    return False
                 self._sleep(EVERY)
             else:
-                self._mark.unlink(missing_ok=True)
-                return
+                if refused:
+                    log.warning(
+                        "Triton does not switch off what a trace has switched on, and is not asked again;"
+                        " delete the pod to be rid of it: %s",
+                        "; ".join(refused),
+                    )
+                return True
+
+    def _put_back(self, left: Left) -> list[str]:
+        """Put trace and log settings back and return what Triton refuses of it."""
+        refused = []
+        calls: list[Callable[[], None]] = [lambda: self._client.set_trace(_NONE)]
+        if (verbosity := left.verbosity) is not None:
+            calls.append(lambda: self._client.set_verbosity(verbosity))
+        for call in calls:
+            try:
+                call()
+            except (RejectedError, RefusedError) as error:
+                refused.append(str(error))
+        return refused
+
+    def _left(self) -> Left:
+        """Return what the mark says; one that cannot be read may stand for a verbose log, which has no end."""
+        try:
+            return from_json(Left, self._mark.read_text())
+        except (InvalidDocumentError, OSError):
+            return Left(self._file, 0)
 
     def _collected(self, file: Path, journal: Journal) -> Sorted:
         """Return what was written, and remove it: the last requests may still be on their way."""

@@ -8,7 +8,7 @@ from typing import Any, Final
 from edgedetector.api import names
 from edgedetector.api.dataplane import Decoding
 from edgedetector.api.edgedetector import EdgeDetector
-from edgedetector.api.profile import AcceleratorProfile
+from edgedetector.api.profile import AcceleratorProfile, TritonSpec
 from edgedetector.api.wire import to_json
 from edgedetector.plan import outputs, scaling, sources
 from edgedetector.plan.common import (
@@ -64,9 +64,11 @@ done
 _CLIENT_SHM_RELEASE: Final = "26.04"
 _CLIENT_SHM: Final = "--allow-client-shm=true"
 # Seen: 23.07 is told the file of its traces when one is wanted, 24.10 at its start alone. An older server than that is
-# told nothing here, since one without tracing would not start with it. Nothing is traced until somebody wants it.
+# told nothing here, since one without tracing would not start with it, nor is one whose profile tells it itself.
+# Nothing is traced until somebody wants it.
 _TRACE_FILE_RELEASE: Final = "24.10"
-_TRACE_FILE: Final = f"--trace-config=triton,file={names.FILE_TRACE}"
+_TRACE_CONFIG: Final = "--trace-config"
+_TRACE_FILE: Final = f"{_TRACE_CONFIG}=triton,file={names.FILE_TRACE}"
 _STARTUP_SECONDS: Final = 300  # the first start of a vendor's server reads gigabytes of libraries from a slow disk
 
 _MODELS: Final = {"name": "models", "mountPath": names.DIR_MODELS}
@@ -203,7 +205,7 @@ def _triton(detector: EdgeDetector, profile: AcceleratorProfile, settings: Setti
         image=settings.image(triton.image),
         imagePullPolicy="IfNotPresent",
         command=["/bin/sh", "-c", _START, "tritonserver"],
-        args=[*_arguments(triton.version), *triton.arguments],
+        args=[*_arguments(triton), *triton.arguments],
         env=environment(triton.environment),
         ports=[_port("grpc", names.PORT_TRITON_GRPC), _port("metrics", names.PORT_TRITON_METRICS)],
         startupProbe={**health, "periodSeconds": 1, "failureThreshold": _STARTUP_SECONDS},
@@ -221,10 +223,11 @@ def _triton(detector: EdgeDetector, profile: AcceleratorProfile, settings: Setti
     )
 
 
-def _arguments(version: str) -> list[str]:
+def _arguments(triton: TritonSpec) -> list[str]:
     """Return what a release needs told; releases are YY.MM, which compare as text."""
-    since = ((_CLIENT_SHM_RELEASE, _CLIENT_SHM), (_TRACE_FILE_RELEASE, _TRACE_FILE))
-    return [argument for release, argument in since if version >= release]
+    told = any(argument.startswith(_TRACE_CONFIG) for argument in triton.arguments)
+    since = [(_CLIENT_SHM_RELEASE, _CLIENT_SHM), *([] if told else [(_TRACE_FILE_RELEASE, _TRACE_FILE)])]
+    return [argument for release, argument in since if triton.version >= release]
 
 
 def _detector(detector: EdgeDetector, profile: AcceleratorProfile, settings: Settings) -> dict[str, Any]:

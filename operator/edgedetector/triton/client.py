@@ -275,6 +275,12 @@ class Client:
                 settings=dict(settings), headers=self._headers, client_timeout=self._timeouts.query
             )
 
+    def verbosity(self) -> int:
+        """Return how much of the verbose log Triton writes; 0: none."""
+        with _ours("log settings"):
+            answer = self._client.get_log_settings(headers=self._headers, client_timeout=self._timeouts.query)
+        return int(answer.settings["log_verbose_level"].uint32_param)
+
     def set_verbosity(self, level: int) -> None:
         """Change how much of the verbose log Triton writes; 0: none."""
         with _ours("log settings"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from edgedetector.triton.client import Journal
-from edgedetector.triton.errors import RejectedError, UnavailableError
+from edgedetector.triton.errors import RefusedError, RejectedError, UnavailableError
 
 MILLISECOND = 1_000_000
 STEPS = (
@@ -47,6 +47,8 @@ class FakeTriton:
     """Calls that are not answered from now on."""
     fixed: bool = False
     """The file can be given at the start alone."""
+    refuses: type[RejectedError | RefusedError] | None = None
+    """With which it answers everything from now on."""
     level: int = 0
     calls: list[Any] = field(default_factory=list)
     settings: dict[str, tuple[str, ...]] = field(default_factory=lambda: {"trace_level": ("OFF",)})
@@ -57,6 +59,8 @@ class FakeTriton:
         if self.down:
             self.down -= 1
             raise UnavailableError("trace settings: nobody answers")
+        if self.refuses:
+            raise self.refuses("trace settings: no")
 
     def trace_settings(self) -> dict[str, tuple[str, ...]]:
         self._called("settings")
@@ -70,6 +74,10 @@ class FakeTriton:
             self.settings[name] = tuple(value) if isinstance(value, list) else (str(value),)
         if settings.get("trace_level") == ["TIMESTAMPS"]:
             self._answer(int(str(settings["trace_count"])))
+
+    def verbosity(self) -> int:
+        self._called("verbosity")
+        return self.level
 
     def set_verbosity(self, level: int) -> None:
         self._called(level)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import json
 import socket
@@ -19,7 +20,7 @@ from tests.unit.detector.realpod import until
 from edgedetector.api.trace import Order, Trace
 from edgedetector.api.wire import from_json, to_json
 from edgedetector.detector import web
-from edgedetector.detector.orders import on_loopback
+from edgedetector.detector.orders import gone, on_loopback
 from edgedetector.detector.tracer import Tracer
 
 JSON = {"Content-Type": "application/json"}
@@ -90,6 +91,8 @@ def test_an_order_is_carried_out_and_told_again(rig: Rig) -> None:
         ('{"requests": 1}', {"Content-Type": "text/plain"}, 415, "application/json"),
         ('{"requests": 1}', {}, 415, "application/json"),
         ('{"requests": 1}', {**JSON, "Host": "evil.example"}, 403, "the Host"),
+        ('{"requests": 1}', {**JSON, "Host": "[::1"}, 403, "the Host"),
+        ('{"requests": 1}', {**JSON, "Host": "[evil]"}, 403, "the Host"),
     ],
 )
 def test_what_is_not_taken_is_told(rig: Rig, body: str, headers: dict[str, str], status: int, said: str) -> None:
@@ -134,6 +137,20 @@ def test_a_second_order_is_a_conflict_and_names_who_has_the_first(rig: Rig) -> N
     until("it is switched off", lambda: rig.triton.settings["trace_level"] == ("OFF",))
     until("the lock is free", lambda: rig.tracer.last is not None)
     assert rig.tracer.last.cut == "who asked has gone"
+
+
+@pytest.mark.parametrize("least", [0, 1100])
+def test_a_connection_of_any_descriptor_is_gone_once_it_is_closed(least: int) -> None:
+    here, there = socket.socketpair()
+    with here, there, socket.socket(fileno=fcntl.fcntl(here, fcntl.F_DUPFD, least)) as connection:
+        assert connection.fileno() >= least
+        assert not gone(connection)
+        there.send(b"more")
+        assert not gone(connection)
+        connection.recv(4)
+        there.close()
+        assert gone(connection)
+    assert gone(connection), "closed by ourselves"
 
 
 def test_a_triton_that_does_not_trace_is_told(rig: Rig) -> None:

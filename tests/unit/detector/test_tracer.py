@@ -9,7 +9,9 @@ import pytest
 from tests.unit.detector.faketriton import FakeTriton
 
 from edgedetector.api.trace import Order
-from edgedetector.detector.tracer import Tracer, TraceRefusedError
+from edgedetector.api.wire import to_json
+from edgedetector.detector.tracer import Left, Tracer, TraceRefusedError
+from edgedetector.triton.errors import RefusedError, RejectedError
 
 
 class Rig:
@@ -103,6 +105,115 @@ def test_a_triton_that_takes_its_file_at_its_start_alone_says_what_to_add(rig: R
 
     with pytest.raises(TraceRefusedError, match=r"add --trace-config=triton,file=.* to triton.arguments"):
         rig.tracer.trace(Order(3, 30.0), never)
+
+    assert rig.off()
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.parametrize("level", [0, 1, 3])
+def test_the_log_is_as_verbose_afterwards_as_before(rig: Rig, level: int, *, verbose: bool) -> None:
+    rig.triton.level = level
+    rig.tracer.trace(Order(3, 30.0, verbose=verbose), never)
+
+    assert rig.triton.level == level
+    touched = [call for call in rig.triton.calls if isinstance(call, int)]
+    assert touched == ([1, 0] if verbose and level == 0 else [])
+    assert not rig.mark.exists()
+
+
+@pytest.mark.parametrize("levels", [("TIMESTAMPS",), ("TIMESTAMPS", "TENSORS")])
+def test_a_triton_that_traces_already_is_left_alone(rig: Rig, levels: tuple[str, ...]) -> None:
+    rig.triton.settings["trace_level"] = levels
+    written = rig.triton.file.with_name("trace.0")
+    written.write_text("[]")
+
+    with pytest.raises(TraceRefusedError, match=r"traces requests already.*take the level out of --trace-config"):
+        rig.tracer.trace(Order(3, 30.0, verbose=True), never)
+
+    assert rig.triton.calls == ["settings"]
+    assert written.exists()
+    assert not rig.mark.exists()
+
+
+def test_what_lies_under_a_name_that_is_not_ours_stays(rig: Rig, tmp_path: Path) -> None:
+    theirs = tmp_path / "theirs"
+    written = theirs.with_name("theirs.0")
+    written.write_text("[]")
+    rig.triton.settings["trace_file"] = (str(theirs),)
+
+    with pytest.raises(TraceRefusedError, match=r"theirs.0 is there already .* move it"):
+        rig.tracer.trace(Order(3, 30.0), never)
+
+    assert written.exists()
+    assert rig.triton.calls == ["settings"]
+
+
+def test_a_file_of_the_administrators_own_name_is_used_where_nothing_lies(rig: Rig, tmp_path: Path) -> None:
+    rig.triton.file = tmp_path / "theirs"
+    rig.triton.settings["trace_file"] = (str(rig.triton.file),)
+
+    assert len(rig.tracer.trace(Order(3, 30.0), never).requests) == 3
+    assert not rig.triton.file.with_name("theirs.0").exists()
+
+
+@pytest.mark.parametrize("kind", [RejectedError, RefusedError])
+def test_what_triton_says_no_to_is_told_once_and_not_tried_again(
+    rig: Rig, kind: type[RejectedError | RefusedError], caplog: pytest.LogCaptureFixture
+) -> None:
+    def gone() -> bool:
+        rig.triton.refuses = kind
+        return True
+
+    rig.triton.comes = 0
+    rig.tracer.trace(Order(3, 30.0, verbose=True), gone)
+    asked = len(rig.triton.calls)
+    rig.tracer.run(_Turns(3))
+
+    assert not rig.mark.exists()
+    assert len(rig.triton.calls) == asked
+    (said,) = [one.message for one in caplog.records]
+    assert "delete the pod" in said
+
+
+def test_what_a_process_that_died_has_traced_is_removed(rig: Rig) -> None:
+    rig.mark.write_text(to_json(Left(str(rig.triton.file), 0)))
+    rig.triton.level, rig.triton.settings["trace_level"] = 1, ("TIMESTAMPS",)
+    written = [rig.triton.file.with_name(name) for name in ("trace.0", "trace.12")]
+    for path in written:
+        path.write_text("[]")
+    other = rig.triton.file.with_name("trace.txt")
+    other.write_text("")
+
+    rig.tracer.run(_Turns(1))
+
+    assert rig.off()
+    assert not any(path.exists() for path in written)
+    assert other.exists()
+
+
+def test_an_order_after_a_process_that_died_switches_off_what_it_left(rig: Rig) -> None:
+    rig.mark.write_text(to_json(Left(str(rig.triton.file), 0)))
+    rig.triton.level, rig.triton.settings["trace_level"] = 1, ("TIMESTAMPS",)
+
+    assert len(rig.tracer.trace(Order(3, 30.0), never).requests) == 3
+    assert rig.off()
+
+
+def test_an_order_is_refused_while_what_was_left_cannot_be_switched_off(rig: Rig) -> None:
+    rig.mark.write_text(to_json(Left(str(rig.triton.file), 0)))
+    rig.triton.down = 1000
+
+    with pytest.raises(TraceRefusedError, match="cannot be switched off yet; try again"):
+        rig.tracer.trace(Order(3, 30.0), never)
+
+    assert rig.mark.exists()
+
+
+def test_a_mark_that_cannot_be_read_stands_for_all_that_may_be_on(rig: Rig) -> None:
+    rig.mark.write_text("{")
+    rig.triton.level, rig.triton.settings["trace_level"] = 1, ("TIMESTAMPS",)
+
+    rig.tracer.run(_Turns(1))
 
     assert rig.off()
 

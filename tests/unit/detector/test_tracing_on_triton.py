@@ -19,7 +19,8 @@ from tritonclient.grpc.service_pb2 import ModelInferRequest
 
 from edgedetector.api import trace
 from edgedetector.api.trace import Order
-from edgedetector.detector.tracer import BusyError, Tracer
+from edgedetector.api.wire import to_json
+from edgedetector.detector.tracer import BusyError, Left, Tracer, TraceRefusedError
 from edgedetector.triton.client import Client
 
 pytestmark = pytest.mark.tritonserver
@@ -219,10 +220,11 @@ def test_a_second_one_is_told_who_has_the_first(rig: Rig) -> None:
 
 
 def test_what_a_process_that_was_killed_left_on_is_switched_off(rig: Rig) -> None:
-    (rig.home / "tracing").write_text("")
+    (rig.home / "tracing").write_text(to_json(Left(str(rig.home / "trace"), 0)))
     rig.client.set_verbosity(1)
     rig.client.set_trace({"trace_level": ["TIMESTAMPS"], "trace_rate": "1", "trace_count": "1000"})
     assert rig.verbose()
+    assert rig.client.verbosity() == 1
 
     stop = threading.Event()
     thread = threading.Thread(target=rig.tracer.run, args=(stop,))
@@ -231,8 +233,28 @@ def test_what_a_process_that_was_killed_left_on_is_switched_off(rig: Rig) -> Non
     stop.set()
     thread.join()
 
-    assert rig.settings()["trace_level"] == ("OFF",)
+    assert off(rig), "nor is anything left of what it traced"
     assert not rig.verbose()
+
+
+@pytest.mark.usefixtures("load")
+def test_a_log_that_was_verbose_stays_so(rig: Rig) -> None:
+    rig.client.set_verbosity(1)
+    try:
+        assert len(rig.trace(2, verbose=True).requests) == 2
+        assert rig.client.verbosity() == 1
+    finally:
+        rig.client.set_verbosity(0)
+    assert rig.client.verbosity() == 0
+
+
+def test_a_triton_that_traces_already_is_left_alone(rig: Rig) -> None:
+    rig.client.set_trace({"trace_level": ["TIMESTAMPS"]})
+    with pytest.raises(TraceRefusedError, match="traces requests already"):
+        rig.trace(2)
+
+    assert rig.settings()["trace_level"] == ("TIMESTAMPS",)
+    rig.client.set_trace({"trace_level": ["OFF"]})
 
 
 def test_triton_itself_stops_after_as_many(rig: Rig) -> None:
@@ -242,6 +264,6 @@ def test_triton_itself_stops_after_as_many(rig: Rig) -> None:
         rig.ask()
 
     assert rig.settings()["trace_count"] == ("0",)
-    rig.tracer._switch_off()
+    rig.client.set_trace({"trace_level": ["OFF"], "trace_rate": None, "trace_count": None, "log_frequency": None})
     for path in rig.home.glob("trace.*"):
         path.unlink()

@@ -222,6 +222,21 @@ def test_a_triton_that_takes_the_file_of_its_traces_at_its_start_alone_is_told_i
     assert {"name": "shm", "mountPath": "/dev/shm"} in container["volumeMounts"]
 
 
+@pytest.mark.parametrize(
+    "own",
+    [("--trace-config=rate=2",), ("--trace-config", "triton,file=/dev/shm/mine"), ("--log-info=1", "--trace-config=x")],
+)
+def test_where_the_profile_configures_tracing_its_own_holds(own: tuple[str, ...]) -> None:
+    wanted, profile = detector("yard", minimal()), scenarios.PROFILES["cpu"]
+    told = replace(profile.spec, triton=replace(profile.spec.triton, version="24.10", arguments=own))
+    objects = detector_children(
+        wanted, replace(profile, spec=told), scenarios.SETTINGS, scenarios.FACTS, serving_config(wanted, profile)
+    )
+    pod = child(list(objects), "Deployment", "yard-triton")["spec"]["template"]["spec"]
+    (container,) = [c for c in pod["containers"] if c["name"] == "triton"]
+    assert container["args"] == list(own)
+
+
 def test_the_profiles_arguments_come_last() -> None:
     wanted = detector("yard", minimal())
     profile = scenarios.PROFILES["cpu"]

@@ -8,6 +8,7 @@ refused where it is used, by Triton or by the API server when a child is applied
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import urls
@@ -27,8 +28,17 @@ BUILTIN_OUTPUTS: Final = frozenset({"boxes", "scores", "classes", "count"})
 
 LONGEST_WAIT: Final = 10
 """Seconds in Triton's queue that a target may be: the longest queue delay that tuning may choose, too."""
+LEAST_TARGET: Final = Decimal("0.001")
+"""Of an autoscaler: it calculates in thousandths, and takes less for one."""
 SMALLEST_ZONE: Final = 1e-6
 """Share of the picture that a zone must have: below any camera's pixel. The data plane has the same bound."""
+
+_SHARE_REFUSED: Final = (
+    "averageValue must be a share of at least 1m and at most 1, e.g. 800m for four fifths of what one replica serves"
+)
+_WAIT_REFUSED: Final = (
+    f"averageValue of QueueTime must be seconds of at least 1m and at most {LONGEST_WAIT}, e.g. 10m for 10 ms"
+)
 
 
 def check(spec: DetectorSpec) -> None:
@@ -82,9 +92,9 @@ def _broken_by_metrics(spec: DetectorSpec) -> Iterator[tuple[str, str, str]]:
     if scaling.metrics and not spec.monitoring.enabled:
         yield where, "are recorded by rules that monitoring leaves out", "set spec.monitoring.enabled to true"
     for metric in scaling.metrics:
-        value, most = metric.target.average_value, LONGEST_WAIT if metric.name == "QueueTime" else 1
-        if value is not None and not 0 < parse_quantity(value) <= most:
-            yield f"{where}[{metric.name}].target.averageValue", f"is not above 0 and at most {most}", "correct it"
+        value, waits = metric.target.average_value, metric.name == "QueueTime"
+        if value is not None and not LEAST_TARGET <= parse_quantity(value) <= (LONGEST_WAIT if waits else 1):
+            yield f"{where}[{metric.name}].target", _WAIT_REFUSED if waits else _SHARE_REFUSED, "correct it"
 
 
 def _broken_by_model(model: ModelSpec, where: str) -> Iterator[tuple[str, str, str]]:

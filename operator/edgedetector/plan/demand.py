@@ -30,6 +30,8 @@ EVERY: Final = 15  # seconds between two recordings: an autoscaler looks as ofte
 RANGE: Final = 60  # seconds over which rates are taken, at the default scrape interval of 10 seconds
 MEMORY: Final = "1d"
 """For how long the lowest capacity counts: a day has each hour's load, and a neighbour on the device goes within it."""
+ABSENCE: Final = "10m"
+"""For how long a capacity holds that nobody tells: the operator starts anew, on another node once its own is lost."""
 MOST: Final = 0.1
 """Of what is offered, the share that counts as met at least: ten times the replicas are as many as are asked for."""
 
@@ -106,7 +108,9 @@ def _capacity(detector: EdgeDetector) -> str:
     told = (
         f'edgedetector_tuning_capacity_frames_per_second{{namespace="{detector.namespace}",detector="{detector.name}"}}'
     )
-    return f"min(min_over_time({told}[{MEMORY}]) and on (configuration) {told}) > 0"
+    # While it tells one, no former one counts: that would ask for a replica just as tuning has made it needless.
+    served = f"({told} or (last_over_time({told}[{ABSENCE}]) unless on (namespace, detector) {told}))"
+    return f"min(min_over_time({told}[{MEMORY}]) and on (configuration) {served}) > 0"
 
 
 def _shared(detector: EdgeDetector) -> str:
@@ -140,7 +144,9 @@ def _queue(detector: EdgeDetector) -> str:
     models = f'{figures.selector(detector)},model!~".*[{names.PIPELINE[0]}]{names.PIPELINE[1:]}"'
     waited = f"sum by (namespace, pod, model) (rate(nv_inference_queue_duration_us{{{models}}}{_over(detector)}))"
     requests = f"sum by (namespace, pod, model) (rate(nv_inference_request_success{{{models}}}{_over(detector)}))"
-    told = f"max {_POD} ({waited} / ({requests} > 0)) / 1e6"
+    # Nobody waits where nobody asks. Without a figure no replica would ever be taken away.
+    nobody = f"0 * sum {_POD} ({requests})"
+    told = f"(max {_POD} ({waited} / ({requests} > 0)) / 1e6 or on (namespace, pod) {nobody})"
     wanted = float(parse_quantity(target(detector.spec.scaling, "QueueTime")))
     least = f"{wanted:g} / ({_met(detector)} < 1)"
     return f"({told} > on (namespace, pod) ({least})) or on (namespace, pod) ({least}) or on (namespace, pod) ({told})"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from edgedetector.api import conditions, names
-from edgedetector.plan.scaling import told
+from edgedetector.plan.scaling import api_name, told
 from edgedetector.status import workloads
 from edgedetector.status.view import Verdict, View, blocked, fine, older_than, progressing, unknown
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FIRST_FIGURES: Final = timedelta(seconds=60)
 # Reasons of Kubernetes' autoscaler for a figure that an adapter is to serve.
 _OF_ADAPTERS: Final = frozenset({"FailedGetExternalMetric", "FailedGetPodsMetric", "FailedGetObjectMetric"})
+_DEMAND: Final = api_name("Demand")
 
 
 def scaling_ready(view: View) -> Verdict:
@@ -54,11 +55,9 @@ def _able(view: View, scaler: Scaler) -> Verdict:
     if active is None:
         return unknown("the autoscaler has not looked at the replicas yet")
     if active.status == conditions.FALSE:
-        return _without_figures(view, active)
+        return _early(view, scaler) or _without_figures(active)
     if scaler.unread:
-        missing = ", ".join(scaler.unread)
-        text = f"the autoscaler goes by the figures that it has, and does not get {missing}"
-        return blocked(conditions.REASON_CUSTOM_METRICS_UNAVAILABLE, text)
+        return _early(view, scaler) or _without_some(view, scaler)
     return _untold(view) or fine(conditions.REASON_SCALING_ACTIVE, _reads(view))
 
 
@@ -79,22 +78,66 @@ def _reads(view: View) -> str:
     return text if view.held is None else f"{text}; it may go above {view.held} once tuning has converged"
 
 
-def _without_figures(view: View, active: ScalerCondition) -> Verdict:
+def _early(view: View, scaler: Scaler) -> Verdict | None:
+    """Return the verdict that what is missing cannot be there yet, if so."""
+    if _unmeasured(view) and _missing(scaler) == (_DEMAND,):
+        text = (
+            "the autoscaler waits for the capacity of a replica, without which there is no Demand: tuning measures it"
+        )
+        return progressing(conditions.REASON_PROGRESSING, text)
     last = due(view)
     if last and not older_than(*last, view.now):
         return progressing(conditions.REASON_PROGRESSING, "the autoscaler waits for the first figures of the replicas")
+    return None
+
+
+def _without_figures(active: ScalerCondition) -> Verdict:
     reason = conditions.REASON_METRICS_UNAVAILABLE
     if active.reason in _OF_ADAPTERS:
         reason = conditions.REASON_CUSTOM_METRICS_UNAVAILABLE
     return blocked(reason, active.message or active.reason)
 
 
+def _without_some(view: View, scaler: Scaler) -> Verdict:
+    missing = ", ".join(name for name in scaler.unread if name != _DEMAND or not _unmeasured(view))
+    text = f"the autoscaler goes by the figures that it has, and does not get {missing}"
+    return blocked(conditions.REASON_CUSTOM_METRICS_UNAVAILABLE, text)
+
+
+def _missing(scaler: Scaler) -> tuple[str, ...]:
+    """Return the figures of adapters that the autoscaler lacks, if it lacks no others.
+
+    It names the first that it lacks, and where it could not decide it may not say which others.
+    """
+    active = scaler.conditions["ScalingActive"]
+    if active.status != conditions.FALSE:
+        return scaler.unread
+    if active.reason not in _OF_ADAPTERS:
+        return ()
+    return scaler.unread or ((_DEMAND,) if _DEMAND in active.message else ())
+
+
+def _unmeasured(view: View) -> bool:
+    """Tell whether nobody knows yet what a replica serves."""
+    return view.ledger is None or view.ledger.capacity is None or view.ledger.capacity.of_one is None
+
+
 def due(view: View) -> tuple[str, timedelta] | None:
-    """Return since when the autoscaler has no figures, and for how long that is no fault."""
-    active = view.snapshot.scaler.conditions.get("ScalingActive") if view.snapshot.scaler else None
-    if active is None or active.status != conditions.FALSE:
+    """Return since when the autoscaler can have the figures that it lacks, and for how long that is no fault."""
+    scaler = view.snapshot.scaler
+    active = scaler.conditions.get("ScalingActive") if scaler else None
+    if scaler is None or active is None or (active.status != conditions.FALSE and not scaler.unread):
         return None
     # A new replica has none at first, also where the condition is older than it.
-    ready = [pod.ready_since for pod in view.snapshot.of(names.COMPONENT_TRITON)]
-    last = max((active.since, *ready))
+    times = [active.since, *(pod.ready_since for pod in view.snapshot.of(names.COMPONENT_TRITON))]
+    if _DEMAND in _missing(scaler):
+        times.append(_first_told(view))
+    last = max(times)
     return (last, FIRST_FIGURES) if last else None
+
+
+def _first_told(view: View) -> str:
+    """Return when the first capacity was told, empty if none was or if others followed: then there was a Demand."""
+    if view.ledger is None or view.ledger.capacity is None or view.ledger.gain != 1.0:
+        return ""
+    return datetime.fromtimestamp(view.ledger.capacity.at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -95,6 +95,22 @@ CONTRADICTIONS: list[tuple[str, Any, str]] = [
     ("serving.instances", "2", r"^spec\.serving\.instances: must be an integer"),
     ("tuning.headroom.cpu", "120%", r"^spec\.tuning\.headroom\.cpu: not a percentage"),
     ("scaling", {"minReplicas": 3, "maxReplicas": 2}, r"^spec\.scaling\.maxReplicas: is below minReplicas; raise it"),
+    (
+        "scaling",
+        {"maxReplicas": 2, "metrics": [{"name": "QueueTime", "target": {"averageValue": "0.9m"}}]},
+        (
+            r"^spec\.scaling\.metrics\[QueueTime\]\.target: averageValue of QueueTime must be seconds of at least 1m and "
+            r"at most 10, e\.g\. 10m for 10 ms; correct it$"
+        ),
+    ),
+    (
+        "scaling",
+        {"maxReplicas": 2, "metrics": [{"name": "Demand", "target": {"averageValue": "0.9m"}}]},
+        (
+            r"^spec\.scaling\.metrics\[Demand\]\.target: averageValue must be a share of at least 1m and at most 1, e\.g\. "
+            r"800m for four fifths of what one replica serves; correct it$"
+        ),
+    ),
     ("cameras", [{"name": "gate"}], r"^spec\.cameras\[gate\]: needs exactly one of url and urlSecretRef"),
     ("cameras", [CAMERA | {"urlSecretRef": {"name": "s"}}], r"exactly one of url and urlSecretRef"),
     (

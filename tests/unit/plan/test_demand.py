@@ -93,6 +93,12 @@ CASES: dict[str, tuple[Series, list[dict[str, Any]]]] = {
     "what was measured with another configuration does not count": (
         capacity("20x20 _x60") | capacity("_x20 40x60", "c2"), [of(DEMAND, 2, "5m"), of(DEMAND, 1, "15m")],
     ),
+    "it counts once it is told, not what was told before": (
+        capacity("20x20 stale") | capacity("_x21 40x60", "c2"), [of(DEMAND, 2, "5m"), of(DEMAND, 1, "6m")],
+    ),
+    "the operator is being restarted": (
+        capacity("20x20 stale"), [of(DEMAND, 2, "5m30s"), of(DEMAND, 2, "14m"), of(DEMAND, None, "16m")],
+    ),
     "the operator was restarted": (
         capacity("20x20 stale") | capacity("_x21 40x60", pod="p"), [of(DEMAND, 2, "5m"), of(DEMAND, 2, "15m")],
     ),
@@ -100,6 +106,14 @@ CASES: dict[str, tuple[Series, list[dict[str, Any]]]] = {
         FULL | queue("a", 4) | queue("b", 20),
         [of(POD_WAIT, 0.004, pod="a"), of(POD_WAIT, 0.02, pod="b"), of(WAIT, 0.024)],
     ),
+    "nobody asks for anything": (
+        FULL | queue("a", 0, each=0) | queue("b", 20),
+        [of(POD_WAIT, 0, pod="a"), of(POD_WAIT, 0.02, pod="b"), of(WAIT, 0.02)],
+    ),
+    "one of its models is asked for nothing": (
+        queue("a", 0, each=0) | queue("a", 30, "plates"), [of(POD_WAIT, 0.03, pod="a")],
+    ),
+    "Triton tells nothing": (FULL, [of(POD_WAIT, None, pod="a"), of(WAIT, None)]),
     "the model whose requests wait longest counts": (
         queue("a", 4) | queue("a", 30, "plates"), [of(POD_WAIT, 0.03, pod="a")],
     ),

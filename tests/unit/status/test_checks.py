@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ from edgedetector.go2rtc.state import StreamState
 from edgedetector.observe.snapshot import Problem, Scaler, ScalerCondition
 from edgedetector.status import compose, remedies
 from edgedetector.status.view import View
+from edgedetector.tuning.ledger import Capacity, Ledger
 
 
 def judged(view: View) -> dict[str, c.Condition]:
@@ -62,10 +64,23 @@ def with_scaler(view: View, maximum: int | None = None, **found: ScalerCondition
     return seen(view, scaler=Scaler(found, maximum))
 
 
-def following(view: View, name: ScalingFigure) -> View:
-    """The autoscaler is to follow a figure of ours."""
+def unread(view: View, *figures: str, since: str = LONG_AGO) -> View:
+    """The autoscaler goes by the CPU alone and does not get the rest."""
+    return seen(
+        view, scaler=Scaler({"ScalingActive": ScalerCondition("True", "ValidMetricFound", "", since)}, unread=figures)
+    )
+
+
+def measured(view: View, *, at: str = LONG_AGO, pods: int = 1, first: float = 40.0) -> View:
+    """What one replica serves is known, and was at first; with 0 pods it is of a release that did not say."""
+    capacity = Capacity(40.0, 40.0, at=datetime.fromisoformat(at).timestamp(), pods=pods)
+    return dataclasses.replace(view, ledger=Ledger("", 0.0, capacity=capacity, baseline=first))
+
+
+def following(view: View, *names_: ScalingFigure) -> View:
+    """The autoscaler is to follow figures of ours."""
     spec = view.detector.spec
-    scaling = dataclasses.replace(spec.scaling, metrics=(ScalingMetric(name),))
+    scaling = dataclasses.replace(spec.scaling, metrics=tuple(map(ScalingMetric, names_)))
     detector = dataclasses.replace(view.detector, spec=dataclasses.replace(spec, scaling=scaling))
     return dataclasses.replace(view, detector=detector)
 
@@ -88,6 +103,7 @@ def failed(message: str, reason: str = "") -> ModelState:
     return ModelState("people", "Failed", message, reason=reason)
 
 
+DEMAND, WAIT = "edgedetector_demand_ratio", "edgedetector_queue_time_seconds"
 GPU = ("denglin.com/gpu",)
 NO = "False"
 WAITING, BLOCKED = "waiting", "blocked"
@@ -360,9 +376,62 @@ INFORMING: list[tuple[str, Break, str, str, str]] = [
     ),
     (
         "the CPU suffices for the autoscaler, and another figure is missing",
-        lambda v: seen(v, scaler=Scaler({"ScalingActive": ScalerCondition("True", "ValidMetricFound", "")},
-                                        unread=("edgedetector_demand_ratio",))),
+        lambda v: unread(measured(v), DEMAND),
         c.SCALING_READY, c.REASON_CUSTOM_METRICS_UNAVAILABLE, "does not get edgedetector_demand_ratio; install",
+    ),
+    (
+        "the CPU suffices for the autoscaler, which has begun just now",
+        lambda v: unread(v, WAIT, since=JUST_NOW),
+        c.SCALING_READY, c.REASON_PROGRESSING, "first figures",
+    ),
+    (
+        "the CPU suffices for the autoscaler, and a replica is new",
+        lambda v: seen(unread(v, WAIT), pods=(pod("triton", ready_since=JUST_NOW), pod("media"))),
+        c.SCALING_READY, c.REASON_PROGRESSING, "first figures",
+    ),
+    (
+        "the capacity is known since a moment ago",
+        lambda v: unread(measured(v, at=JUST_NOW), DEMAND),
+        c.SCALING_READY, c.REASON_PROGRESSING, "first figures",
+    ),
+    (
+        "another capacity is known since a moment ago",
+        lambda v: unread(measured(v, at=JUST_NOW, first=20.0), DEMAND),
+        c.SCALING_READY, c.REASON_CUSTOM_METRICS_UNAVAILABLE, "does not get edgedetector_demand_ratio; install",
+    ),
+    (
+        "the capacity is not known yet",
+        lambda v: unread(v, DEMAND),
+        c.SCALING_READY, c.REASON_PROGRESSING, "capacity of a replica",
+    ),
+    (
+        "the capacity is of a release that did not say of how many replicas",
+        lambda v: unread(measured(v, pods=0), DEMAND),
+        c.SCALING_READY, c.REASON_PROGRESSING, "capacity of a replica",
+    ),
+    (
+        "the capacity is not known yet, and an adapter is missing, too",
+        lambda v: unread(v, DEMAND, WAIT),
+        c.SCALING_READY, c.REASON_CUSTOM_METRICS_UNAVAILABLE, "does not get edgedetector_queue_time_seconds; install",
+    ),
+    (
+        "a replica would be taken away but for a capacity that is not known yet",
+        lambda v: with_scaler(v, ScalingActive=ScalerCondition(
+            NO, "FailedGetExternalMetric", f"unable to get external metric site-a/{DEMAND}", LONG_AGO)),
+        c.SCALING_READY, c.REASON_PROGRESSING, "capacity of a replica",
+    ),
+    (
+        "a replica would be taken away but for a demand that nobody serves",
+        lambda v: with_scaler(measured(v), ScalingActive=ScalerCondition(
+            NO, "FailedGetExternalMetric", f"unable to get external metric site-a/{DEMAND}", LONG_AGO)),
+        c.SCALING_READY, c.REASON_CUSTOM_METRICS_UNAVAILABLE, f"{DEMAND}; install",
+    ),
+    (
+        "the autoscaler has neither CPU nor a demand, whose capacity is not known yet",
+        lambda v: seen(v, scaler=Scaler(
+            {"ScalingActive": ScalerCondition(NO, "FailedGetContainerResourceMetric", "no cpu", LONG_AGO)},
+            unread=(DEMAND,))),
+        c.SCALING_READY, c.REASON_METRICS_UNAVAILABLE, "no cpu; install or mend metrics-server",
     ),
     (
         "a figure is wanted that no exporter tells",

@@ -99,16 +99,16 @@ CONTRADICTIONS: list[tuple[str, Any, str]] = [
         "scaling",
         {"maxReplicas": 2, "metrics": [{"name": "QueueTime", "target": {"averageValue": "0.9m"}}]},
         (
-            r"^spec\.scaling\.metrics\[QueueTime\]\.target: averageValue of QueueTime must be seconds of at least 1m and "
-            r"at most 10, e\.g\. 10m for 10 ms; correct it$"
+            r"^spec\.scaling\.metrics\[QueueTime\]\.target: averageValue of QueueTime must be seconds of at least 1m "
+            r"and at most 10, e\.g\. 10m for 10 ms; correct it$"
         ),
     ),
     (
         "scaling",
         {"maxReplicas": 2, "metrics": [{"name": "Demand", "target": {"averageValue": "0.9m"}}]},
         (
-            r"^spec\.scaling\.metrics\[Demand\]\.target: averageValue must be a share of at least 1m and at most 1, e\.g\. "
-            r"800m for four fifths of what one replica serves; correct it$"
+            r"^spec\.scaling\.metrics\[Demand\]\.target: averageValue must be a share of at least 1m and at most 1, "
+            r"e\.g\. 800m for four fifths of what one replica serves; correct it$"
         ),
     ),
     ("cameras", [{"name": "gate"}], r"^spec\.cameras\[gate\]: needs exactly one of url and urlSecretRef"),

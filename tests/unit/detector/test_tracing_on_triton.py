@@ -220,9 +220,11 @@ def test_a_second_one_is_told_who_has_the_first(rig: Rig) -> None:
 
 
 def test_what_a_process_that_was_killed_left_on_is_switched_off(rig: Rig) -> None:
+    rig.trace(1, 0.1)  # 23.07 is told its file then
     (rig.home / "tracing").write_text(to_json(Left(str(rig.home / "trace"), 0)))
     rig.client.set_verbosity(1)
-    rig.client.set_trace({"trace_level": ["TIMESTAMPS"], "trace_rate": "1", "trace_count": "1000"})
+    on = {"trace_rate": "1", "trace_count": "1000", "log_frequency": "1000"}
+    rig.client.set_trace({"trace_level": ["TIMESTAMPS"], **on})
     assert rig.verbose()
     assert rig.client.verbosity() == 1
 

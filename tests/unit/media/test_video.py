@@ -121,7 +121,7 @@ def test_a_client_that_goes_leaves_no_reader_behind(running: Pod) -> None:
 def test_a_client_that_goes_while_nothing_comes_is_noticed_at_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         server = VideoServer(0, silent.getsockname()[1], lambda: {"s0"})
-        with server, closing(socket.create_connection(server.server_address)) as client:
+        with server, closing(socket.create_connection(("127.0.0.1", server.server_address[1]))) as client:
             client.sendall(b"GET /video/s0 HTTP/1.1\r\nHost: localhost\r\nX-EdgeDetector: view\r\n\r\n")
             server.handle_request()
             upstream, _ = silent.accept()
@@ -145,7 +145,7 @@ def test_a_go2rtc_that_does_not_run_is_told() -> None:
         port = gone.getsockname()[1]
     with (
         VideoServer(0, port, lambda: {"s0"}) as server,
-        closing(socket.create_connection(server.server_address)) as client,
+        closing(socket.create_connection(("127.0.0.1", server.server_address[1]))) as client,
     ):
         client.sendall(b"GET /video/s0 HTTP/1.1\r\nHost: localhost\r\nX-EdgeDetector: view\r\n\r\n")
         server.handle_request()

@@ -76,7 +76,13 @@ PORT_DETECTOR: Final = 9090  # /metrics, /state, /observation, /healthz
 PORT_DETECTOR_EVENTS: Final = 9091  # /events, /snapshot/...: personal data, on loopback unless a token guards them
 PORT_GO2RTC_API: Final = 1984
 PORT_GO2RTC_RTSP: Final = 8554
+PORT_MEDIA_VIDEO: Final = 1986  # /video/STREAM_ID of the media pod: personal data, on loopback
 PORT_EXPORTER: Final = 9400
+
+PATH_VIDEO: Final = "/video/"
+# Asked for by that port, since no page of another origin can send it unasked.
+HEADER_VIEW: Final = "X-EdgeDetector"
+HEADER_VIEW_VALUE: Final = "view"
 
 # One user in both containers of the Triton pod: shared memory files are created with mode 0600.
 USER: Final = 10001

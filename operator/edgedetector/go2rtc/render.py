@@ -24,7 +24,8 @@ from edgedetector.go2rtc.sources import InvalidSourceError
 API_HOST: Final = "127.0.0.1"
 API_PORT: Final = 1985
 STREAM_PATH: Final = "/api/stream.mp4"
-"""A camera's video as it comes, in fragments of MP4: what `kubectl edgedetector view` plays."""
+"""A camera's video as it comes, in fragments of MP4: what the config container hands on to `kubectl edgedetector view`.
+Its query can name sources, which go2rtc then dials: nobody's query but the config container's may come here."""
 API_PATHS: Final = ("/api", "/api/streams", "/api/restart", STREAM_PATH)
 
 # A parameter of go2rtc's default query that means nothing to go2rtc.

@@ -16,6 +16,7 @@ from edgedetector.media.process import Go2rtc
 from edgedetector.media.server import Server
 from edgedetector.media.supervisor import PASS_SECONDS, Paths, Supervisor
 from edgedetector.media.traffic import Traffic
+from edgedetector.media.video import VideoServer
 
 
 def main() -> None:
@@ -32,6 +33,8 @@ def main() -> None:
     traffic = Traffic(arguments.go2rtc_port, lambda: supervisor.labels)
     server = Server(arguments.port, supervisor, traffic.exposition)
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+    video = VideoServer(arguments.video_port, arguments.go2rtc_port, lambda: supervisor.streams)
+    threading.Thread(target=video.serve_forever, name="video", daemon=True).start()
     # A pass that raises ends the process: the kubelet starts it again and says so, go2rtc goes on meanwhile.
     while not stop.is_set():
         supervisor.step()
@@ -45,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, default=Path(CONFIG_FILE))
     parser.add_argument("--credentials", type=Path, default=Path(CREDENTIALS_DIRECTORY))
     parser.add_argument("--port", type=int, default=names.PORT_GO2RTC_API)
+    parser.add_argument("--video-port", type=int, default=names.PORT_MEDIA_VIDEO)
     parser.add_argument("--go2rtc-port", type=int, default=API_PORT)
     return parser
 

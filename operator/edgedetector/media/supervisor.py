@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -127,6 +127,12 @@ class Supervisor:
         """Return the labels of each stream, by id; may be asked from any thread."""
         wanted = self._wanted
         return wanted.labels if wanted is not None else {}
+
+    @property
+    def streams(self) -> Collection[str]:
+        """Return the ids of the streams that go2rtc is to run; may be asked from any thread."""
+        wanted = self._wanted
+        return wanted.rendered.streams if wanted is not None else ()
 
     def _settled(self, inputs: Inputs, now: float) -> bool:
         if inputs == self._accepted:

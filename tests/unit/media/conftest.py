@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from edgedetector.api.wire import to_json
 from edgedetector.go2rtc import container
 from edgedetector.media.process import Go2rtc
 from edgedetector.media.supervisor import Paths, Supervisor
+from edgedetector.media.video import MOST, VideoServer
 
 ROOT = Path(__file__).parents[3]
 T = TypeVar("T")
@@ -101,6 +103,7 @@ class Pod:
     api: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     supervisor: Supervisor = field(init=False)
+    video: VideoServer | None = None
 
     def __post_init__(self) -> None:
         (self.root / "run").mkdir()
@@ -164,7 +167,17 @@ class Pod:
         self.until(f"generation {generation}", ready)
         wait_for("RTSP", lambda: answers(self.rtsp))  # go2rtc answers its API a moment before
 
+    def serve_video(self, most: int = MOST) -> int:
+        """Serve video as the config container does, and return the port."""
+        self.video = VideoServer(0, self.api, lambda: self.supervisor.streams, most=most)
+        threading.Thread(target=self.video.serve_forever, daemon=True).start()
+        return int(self.video.server_address[1])
+
     def stop(self) -> None:
+        if self.video is not None:
+            self.video.shutdown()
+            self.video.server_close()
+            self.video = None
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)

@@ -142,6 +142,7 @@ ATTACKS = [
     ("lab/fake-triton", "site-a/triton", 9090, "TCP"),
     ("site-a/web", "site-a/media", 1984, "TCP"),
     ("site-a/web", "site-a/media", 1985, "TCP"),
+    ("site-a/web", "site-a/media", 1986, "TCP"),
     ("site-a/web", "site-a/media", 8554, "TCP"),
     ("site-a/other-triton", "site-a/media", 8554, "TCP"),
     ("site-a/other-triton", "site-a/triton", 9090, "TCP"),

@@ -19,7 +19,6 @@ from edgedetector.api import names
 from edgedetector.cli.errors import CommandError
 from edgedetector.cli.viewing.links import Links
 from edgedetector.cli.viewing.mp4 import NoVideoError, Piece, Splitter
-from edgedetector.go2rtc.render import API_PORT, STREAM_PATH
 
 SILENCE: Final = 15.0
 """Seconds without a byte after which a connection is given up: events have a comment every 5 s, and a camera that is
@@ -109,7 +108,8 @@ def opened(links: Links, pod: str, port: int, path: str, *, token: str = "") -> 
     url = links.url(pod, port)
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=SILENCE)
     try:
-        connection.request("GET", path, headers={"Authorization": f"Bearer {token}"} if token else {})
+        headers = {names.HEADER_VIEW: names.HEADER_VIEW_VALUE}
+        connection.request("GET", path, headers=headers | ({"Authorization": f"Bearer {token}"} if token else {}))
         yield connection.getresponse()
     except (OSError, http.client.HTTPException):
         links.drop(pod, port, url)
@@ -127,12 +127,14 @@ def video(links: Links, pod: Pod, stream: str, take: Callable[[Piece, str], None
         If there is no video that a browser could play.
     """
     found = _there(pod(), "no media pod runs")
-    path = f"{STREAM_PATH}?src={quote(stream)}&video=h264,h265"
-    with opened(links, found, API_PORT, path) as answer:
+    path = f"{names.PATH_VIDEO}{quote(stream)}"
+    with opened(links, found, names.PORT_MEDIA_VIDEO, path) as answer:
         if answer.status == HTTPStatus.NOT_FOUND:
-            raise AnswerError("the media pod is of a release without video, or does not know the camera yet")
+            raise AnswerError("the media pod does not know the camera yet")
+        if answer.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            raise AnswerError("too many watch the cameras of the media pod at once: close a page")
         if answer.status != HTTPStatus.OK:
-            # What go2rtc says to it may hold an address, and the state of the camera says more.
+            # The state of the camera says why.
             raise AnswerError("the media pod has no video of it that a browser can play")
         splitter, kind = Splitter(), answer.headers.get("Content-Type", "")
         while content := answer.read1(CHUNK):

@@ -39,7 +39,6 @@ from edgedetector.detector.inference import Detection
 from edgedetector.detector.opening import SourceError
 from edgedetector.detector.outputs.secretfiles import SecretFile
 from edgedetector.detector.reader import Reader
-from edgedetector.go2rtc.render import API_PORT
 
 ROOT = Path(__file__).parents[4]
 WIDTH, HEIGHT, RATE, SECONDS = 640, 360, 10, 8
@@ -177,6 +176,7 @@ class Rig:
         self.pod.supervisor.step()
         self.pod.start()
         self.pod.until_ready(1)
+        self.video = self.pod.serve_video()
         self.inference = Inference(self.pod.rtsp, self.streams, self.token)
 
     def close(self) -> None:
@@ -205,6 +205,7 @@ class Rig:
         self.pod.restart_config_container()
         self.pod.start()
         self.pod.until_ready(1)
+        self.video = self.pod.serve_video()
 
     # As the command line sees it
 
@@ -219,7 +220,7 @@ class Rig:
     def forward(self, _place: Place, _namespace: str, name: str, port: int) -> Iterator[str]:
         self.entered.append((name, port))
         ports = {
-            (self.media, API_PORT): self.pod.api,
+            (self.media, names.PORT_MEDIA_VIDEO): self.video,
             ("yard-triton-1", names.PORT_DETECTOR_EVENTS): self.inference.server.server_address[1],
         }
         yield f"http://127.0.0.1:{ports[name, port]}"

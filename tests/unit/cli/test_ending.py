@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -39,12 +41,23 @@ TRACES = LISTENS.replace(
 )
 
 
-def started(*arguments: str) -> subprocess.Popen[str]:
+@contextmanager
+def inherited(hangup: signal.Handlers) -> Iterator[None]:
+    """Have what is started in the block begin with this for SIGHUP, whether or not the tests run under nohup."""
+    before = signal.signal(signal.SIGHUP, hangup)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def started(*arguments: str, hangup: signal.Handlers = signal.SIG_DFL) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(ROOT), str(ROOT / "operator"), str(ROOT / "tests" / "e2e")])
-    return subprocess.Popen(
-        [sys.executable, "-u", "-c", PROGRAM, *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": path},
-    )  # fmt: skip
+    with inherited(hangup):
+        return subprocess.Popen(
+            [sys.executable, "-u", "-c", PROGRAM, *arguments],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": path},
+        )  # fmt: skip
 
 
 def noted(notes: Path) -> int:
@@ -102,12 +115,7 @@ def test_a_trace_that_is_told_to_end_closes_its_port(
 
 def test_nohup_is_respected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notes = kubectl(tmp_path, TRACES, monkeypatch)
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        running = started("trace", "yard")
-    finally:
-        signal.signal(signal.SIGHUP, before)
-    with running:
+    with started("trace", "yard", hangup=signal.SIG_IGN) as running:
         pid = noted(notes)
         wait_for("the order", notes.with_name("notes.asked").exists, 60)
         running.send_signal(signal.SIGHUP)

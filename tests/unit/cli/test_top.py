@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -16,6 +17,7 @@ from dataclasses import replace
 
 import pytest
 from click.testing import Result
+from tests.unit.cli.test_ending import inherited
 from tests.unit.cli.worlds import GIB, ROOT, World, metrics, observation
 
 from edgedetector.api.observation import BatchCounters, bucket_of
@@ -168,9 +170,13 @@ def test_in_a_terminal_it_looks_again_until_q_or_a_signal_ends_it(by: str, code:
     before = termios.tcgetattr(theirs)
     path = os.pathsep.join([str(ROOT), str(ROOT / "operator"), str(ROOT / "tests" / "e2e")])
     variables = {**os.environ, "PYTHONPATH": path, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
-    with subprocess.Popen(
-        [sys.executable, "-c", PROGRAM], stdin=theirs, stdout=theirs, stderr=theirs, env=variables
-    ) as running:
+    with inherited(signal.SIG_DFL):
+        running = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM], stdin=theirs, stdout=theirs, stderr=theirs, env=variables
+        )
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(running)
+        stack.callback(running.kill)  # where the test fails, too: what is left is waited for
         shown, pressed, deadline = "", False, time.monotonic() + PATIENCE
         while running.poll() is None:
             assert time.monotonic() < deadline, shown

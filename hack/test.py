@@ -49,7 +49,7 @@ def test() -> int:
         ]
         if own_node:
             up = [python, str(cluster.NODE / "monitoring.py"), "up"]
-            stages.append(Stage("monitoring", up, 900, needs=("cluster",)))
+            stages.append(Stage("monitoring", up, 1500, needs=("cluster",)))
         runner.run(stages)
         runner.run([Stage("API server", _tests("tests/bare", "tests/faults"), 600, show=True)])
         runner.run([Stage("end to end", _tests("tests/e2e"), 3000, show=True)])

@@ -119,9 +119,8 @@ def test_top_shows_what_the_camera_and_the_model_do(demo: Kubectl, plugin: Path)
         return told(plugin, "top", "yard", "--once")["detectors"]
 
     def flows(found: Any) -> bool:
-        return (
-            bool(found) and all((camera["inferred"] or 0) > 0 for camera in found[0]["cameras"]) and found[0]["models"]
-        )
+        there = bool(found and found[0]["models"] and found[0]["cameras"])
+        return there and all((camera["inferred"] or 0) > 0 for camera in found[0]["cameras"])
 
     poll(f"frames of {demo.namespace}/yard are inferred", seen, flows)
 

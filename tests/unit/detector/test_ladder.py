@@ -185,25 +185,26 @@ def test_where_less_presses_than_before_the_failed_attempt_the_bound_is_lower() 
     assert waits(calmer) == [31, 61, 121, 241, 241, 241, 241, 241]
 
 
-def test_what_presses_as_much_later_on_shortens_the_wait_once_it_presses_less() -> None:
+def long_failing() -> Box:
+    """Return a box of which six attempts to give back did not hold."""
     box = Box(replace(GATE, priority=0))
     box.feel(BUSY, 4)
     for _ in range(6):
         while box.ladder.moves:
             box.feel(FREE, 1)
         box.feel(BUSY, 4)
+    return box
+
+
+def test_what_presses_as_much_later_on_shortens_the_wait_once_it_presses_less() -> None:
+    box = long_failing()
     assert box.feel(FREE, 400) == []
     told = box.feel(replace(FREE, accelerator=0.1), 30)
     assert [sentence.split(" because")[0] for sentence in told] == ["raised gate from 3 to 5 frames/s"]
 
 
 def test_within_other_limits_what_did_not_hold_says_nothing() -> None:
-    box = Box(replace(GATE, priority=0))
-    box.feel(BUSY, 4)
-    for _ in range(6):
-        while box.ladder.moves:
-            box.feel(FREE, 1)
-        box.feel(BUSY, 4)
+    box = long_failing()
     assert box.feel(FREE, 400) == []
     box.ladder, _ = box.ladder.configured(replace(box.ladder.settings, react_after=1.0), box.ladder.cameras)
     assert [sentence.split(" because")[0] for sentence in box.feel(FREE, 30)] == ["raised gate from 3 to 5 frames/s"]

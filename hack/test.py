@@ -25,7 +25,13 @@ def _tests(*chosen: str, side_by_side: bool = False) -> list[str]:
     pytest = [str(ROOT / ".venv" / "bin" / "python"), "-m", "pytest", "--tb=short", *chosen]
     first = [*pytest, "-n", "auto"] if side_by_side else [*pytest, "-v", "--durations=15"]
     again = shlex.join([*pytest, "--last-failed", "--last-failed-no-failures=none"])
-    return ["sh", "-c", f"{shlex.join(first)}; code=$?; [ $code -eq 1 ] || exit $code; {again} || {again}"]
+    return [
+        "env",
+        "HYPOTHESIS_PROFILE=repeatable",
+        "sh",
+        "-c",
+        f"{shlex.join(first)}; code=$?; [ $code -eq 1 ] || exit $code; {again} || {again}",
+    ]
 
 
 def test() -> int:

@@ -45,12 +45,22 @@ def commands(page: Path) -> Iterator[Command]:
         yield from (Command(page, words) for words in parsed(block["body"]))
 
 
+def lines(page: Path) -> Iterator[str]:
+    """Yield the lines of a page's blocks as they are typed, without comments that take a whole line."""
+    for block in _BLOCK.finditer(page.read_text()):
+        yield from (line for line in _typed(block["body"]) if line and not line.startswith("#"))
+
+
+def _typed(text: str) -> Iterator[str]:
+    found = [line.strip() for line in re.sub(r"\\\n\s*", " ", text).splitlines()]
+    typed = [line.removeprefix("$ ") for line in found if line.startswith("$ ")]
+    yield from typed or found
+
+
 def parsed(text: str) -> Iterator[tuple[str, ...]]:
     """Yield the commands of a shell's text, each as its words."""
-    lines = text.replace("\\\n", " ").splitlines()
-    typed = [line for line in lines if line.lstrip().startswith("$ ")]
-    for line in typed or lines:
-        lexer = shlex.shlex(line.strip().removeprefix("$ "), posix=True, punctuation_chars="|&;<>")
+    for line in _typed(text):
+        lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
         lexer.whitespace_split, lexer.commenters = True, "#"
         words: list[str] = []
         skip = False

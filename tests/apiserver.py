@@ -208,11 +208,15 @@ def monitoring_crds(which: str) -> list[Object]:
     """Return the CRDs of ServiceMonitor and PrometheusRule: "real", "stub", or none for ""."""
     if which == "stub":
         return [_stub("ServiceMonitor", "servicemonitors"), _stub("PrometheusRule", "prometheusrules")]
-    if not which:
-        return []
+    return [monitoring_crd(plural) for plural in MONITORING] if which else []
+
+
+def monitoring_crd(plural: str) -> Object:
+    """Return a CRD of prometheus-operator's own."""
     source = binaries.module_source("monitoring", "github.com/prometheus-operator/prometheus-operator")
-    folder = source / "example" / "prometheus-operator-crd"
-    return [yaml.safe_load((folder / f"monitoring.coreos.com_{plural}.yaml").read_text()) for plural in MONITORING]
+    file = source / "example" / "prometheus-operator-crd" / f"monitoring.coreos.com_{plural}.yaml"
+    found: Object = yaml.load(file.read_text(), yaml.CSafeLoader)
+    return found
 
 
 @contextlib.contextmanager

@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 import yaml
+from tests import apiserver as bare
 from tests.apiserver import ROOT, Server
+from tests.e2e.node.localnode import gomodules, paths
 
 Object = dict[str, Any]
 
 MANIFESTS = ROOT / "manifests"
 SAMPLES = sorted((MANIFESTS / "samples").rglob("*.yaml"))
-KUSTOMIZATIONS = sorted(path.parent for path in MANIFESTS.rglob("kustomization.yaml"))
+PROMETHEUS = MANIFESTS / "prometheus"
+KUSTOMIZATIONS = sorted({path.parent for path in MANIFESTS.rglob("kustomization.yaml")} - {PROMETHEUS})
+KEDA = "github.com/kedacore/keda/v2"
 BY_PATH = {"ids": lambda path: "-".join(path.relative_to(MANIFESTS).with_suffix("").parts)}
 
 
@@ -55,6 +59,61 @@ def test_what_a_kustomization_builds_is_taken(apiserver: Server, folder: Path) -
         assert [len(obj["spec"]["cameras"]) for obj in detectors] == [2], "its own cameras, and models of the base"
         assert all(obj["spec"]["models"] for obj in detectors)
     assert all(obj["metadata"]["namespace"] == "vision" for obj in detectors)
+
+
+def test_the_prometheus_for_one_box_is_taken_as_it_is_written(apiserver: Server) -> None:
+    apiserver.define(bare.monitoring_crd("prometheuses"))
+    built = apiserver.kubectl("kustomize", str(PROMETHEUS)).stdout
+    wanted = [obj for obj in yaml.safe_load_all(built) if obj]
+    live = taken(apiserver, wanted, "nowhere")
+    assert [missing(*pair) for pair in zip(wanted, live, strict=True)] == [[]] * len(wanted)
+    assert [obj["metadata"]["name"] for obj in live if obj["kind"] == "Prometheus"] == ["edge"]
+
+
+@pytest.fixture(scope="module")
+def keda(apiserver: Server) -> Server:
+    """An API server that knows KEDA's ScaledObject by its own definition."""
+    source = gomodules.source(paths.SOURCE / "go" / "keda", KEDA)
+    apiserver.define(yaml.safe_load((source / "config" / "crd" / "bases" / "keda.sh_scaledobjects.yaml").read_text()))
+    return apiserver
+
+
+def scaled_object() -> Object:
+    """The sample of docs/scaling.md."""
+    found: Object = yaml.safe_load((MANIFESTS / "keda" / "scaledobject.yaml").read_text())
+    return found
+
+
+def test_keda_takes_the_scaledobject_as_it_is_written(keda: Server) -> None:
+    wanted = scaled_object()
+    (live,) = taken(keda, [wanted], "nowhere")
+    assert missing(wanted, live) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("scaleTargetRef",), None),
+        (("triggers", 0, "type"), None),
+        (("triggers", 0, "metadata", "threshold"), 2),
+        (("fallback", "behavior"), "whatever"),
+    ],
+    ids=lambda value: ".".join(map(str, value)) if isinstance(value, tuple) else None,
+)
+def test_keda_refuses_a_scaledobject_that_is_written_wrong(keda: Server, path: tuple[Any, ...], value: Any) -> None:
+    """Its definition judges: what it takes is not merely unknown to it."""
+    wrong = scaled_object()
+    wrong["metadata"]["name"] = "wrong"
+    *steps, last = path
+    place = wrong["spec"]
+    for step in steps:
+        place = place[step]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    with pytest.raises(bare.RefusedError, match=str(last)):
+        taken(keda, [wrong], "nowhere")
 
 
 def test_what_git_has_is_found_as_it_was_written(apiserver: Server) -> None:

@@ -20,8 +20,10 @@ LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_NAME: Final = "app.kubernetes.io/name"
 LABEL_INSTANCE: Final = "app.kubernetes.io/instance"
+LABEL_PART_OF: Final = "app.kubernetes.io/part-of"
 MANAGED_BY: Final = "edgedetector"
 OPERATOR: Final = "edgedetector-operator"  # LABEL_NAME of the operator's pods, as the chart sets it
+PART_OF: Final = "edgedetector"  # LABEL_PART_OF of all that the chart makes
 
 # With the value "true" on a pod of the detector's namespace: a NetworkPolicy lets it ask Triton for inferences.
 LABEL_TRITON_CLIENT: Final = f"{GROUP}/triton-client"

@@ -39,6 +39,7 @@ CHILDREN: Final = (
     ("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors"),
     ("monitoring.coreos.com/v1", "PrometheusRule", "prometheusrules"),
 )
+MONITORS: Final = CHILDREN[-2:]
 NOTHING: Final[tuple[Object, ...]] = ()
 NO_NAMES: Final[frozenset[str]] = frozenset()
 PLURALS: Final = {"ConfigMap": "configmaps", "PersistentVolumeClaim": "persistentvolumeclaims", "Secret": "secrets"}
@@ -239,8 +240,20 @@ class _Look:
             prometheuses=self._try(
                 "Prometheuses", lambda: self._list("monitoring.coreos.com/v1", "prometheuses"), NOTHING
             ),
+            monitored=tuple(self._monitored(operators or ())),
             namespaces=self._try("namespaces", self._namespaces),
         )
+
+    def _monitored(self, operators: Iterable[Object]) -> Iterator[Object]:
+        """Yield what is to be picked up beside the EdgeDetectors' own: the chart's objects and the exporters'."""
+        for space in sorted({one["metadata"]["namespace"] for one in operators}):
+            for version, kind, plural in MONITORS:
+
+                def read(version: str = version, plural: str = plural, space: str = space) -> tuple[Object, ...]:
+                    return self._list(version, plural, space)
+
+                found = self._try(f"{kind}s of {space}", read, NOTHING) or ()
+                yield from ({**obj, "kind": kind} for obj in found if _of_operator(obj))
 
     def _names(self, api_version: str, plural: str) -> frozenset[str]:
         return frozenset(obj["metadata"]["name"] for obj in self._list(api_version, plural))
@@ -267,6 +280,12 @@ class _Look:
     def _monitoring(self) -> frozenset[str]:
         answer = self._server.get("/apis/monitoring.coreos.com/v1")
         return frozenset(item["kind"] for item in answer.get("resources") or () if "/" not in item["name"])
+
+
+def _of_operator(obj: Object) -> bool:
+    """Tell whether a monitor or rule is the chart's or an exporter's: others may share the namespace."""
+    labels = obj["metadata"].get("labels") or {}
+    return labels.get(names.LABEL_PART_OF) == names.PART_OF or names.LABEL_PROFILE in labels
 
 
 def detectors(server: Server, namespace: str | None, name: str = "") -> tuple[Object, ...]:

@@ -143,6 +143,8 @@ class Cluster:
     """Kinds of monitoring.coreos.com/v1 that are served."""
     prometheuses: tuple[Object, ...] | None = None
     """Objects of kind Prometheus."""
+    monitored: tuple[Object, ...] | None = None
+    """ServiceMonitors and PrometheusRules in the operator's namespace: of the chart, and of exporters."""
     namespaces: Mapping[str, Mapping[str, str]] | None = None
     """Namespace -> its labels."""
     server_time: datetime | None = None

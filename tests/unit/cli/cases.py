@@ -162,6 +162,12 @@ def selecting(**changes: Any) -> Change:
     return change
 
 
+def everything() -> dict[str, Any]:
+    """A Prometheus that takes all."""
+    fields = ("serviceMonitorSelector", "serviceMonitorNamespaceSelector", "ruleSelector", "ruleNamespaceSelector")
+    return {"metadata": {"name": "all", "namespace": "other"}, "spec": {field: {} for field in fields}}
+
+
 def batch(size: int, milliseconds: float) -> BatchCounters:
     return BatchCounters(size, 1000, 0, int(1000 * milliseconds * 1e6), 0)
 
@@ -424,14 +430,28 @@ CASES: dict[str, Pair] = {
     "ED0808": Pair(noted("ScalingReady", "FigureUnknown"), noted("ScalingReady", "ScalingActive", "True")),
     "ED0804": Pair(noted("MonitoringReady", "MonitoringNotInstalled"), noted("MonitoringReady", "Disabled", "True")),
     "ED0805": Pair(
-        selecting(serviceMonitorSelector={"matchLabels": {"release": "other"}}),
-        selecting(
-            serviceMonitorSelector={"matchExpressions": [{"key": "release", "operator": "Exists"}]}, ruleSelector={}
+        lambda w: w.children[-1]["metadata"]["labels"].pop("release"),
+        all_of(
+            lambda w: w.children[-1]["metadata"]["labels"].pop("release"), lambda w: w.prometheuses.append(everything())
         ),
     ),
     "ED0806": Pair(
         lambda w: w.prometheuses.clear(),
         all_of(lambda w: w.prometheuses.clear(), lambda w: setattr(w, "monitoring", None)),
+    ),
+    "ED0809": Pair(
+        selecting(ruleNamespaceSelector={"matchLabels": {"kubernetes.io/metadata.name": "edgedetector-system"}}),
+        selecting(
+            ruleNamespaceSelector={
+                "matchExpressions": [
+                    {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["edgedetector-system", "site"]}
+                ]
+            }
+        ),
+    ),
+    "ED0810": Pair(
+        lambda w: w.monitored[0]["metadata"]["labels"].pop("release"),
+        lambda w: w.monitored[-1]["metadata"]["labels"].clear(),
     ),
     "ED0901": Pair(node_condition("DiskPressure", "True"), node_condition("DiskPressure", "Unknown")),
     "ED0902": Pair(node_condition("Ready", "Unknown"), node_condition("Ready", "True")),

@@ -36,6 +36,9 @@ SAMPLE = yaml.safe_load((ROOT / "manifests/samples/denglin-ks20.yaml").read_text
 SHIPPED = {obj["metadata"]["name"]: obj for obj in profiles.load()}
 
 
+NAMESPACES = ("site", "monitoring", "edgedetector-system")
+
+
 def ago(seconds: float) -> str:
     return (NOW - timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
@@ -311,6 +314,23 @@ def children() -> list[Json]:
     return found
 
 
+def monitored() -> list[Json]:
+    """What the chart and a profile's exporter have to be picked up, and something of somebody else."""
+    place, release = {"namespace": "edgedetector-system"}, {"release": "kube-prometheus-stack"}
+    chart = {"app.kubernetes.io/part-of": "edgedetector", **release}
+    exporter = {names.LABEL_PROFILE: "denglin-ks20", **release}
+    return [
+        {"kind": "ServiceMonitor", "metadata": {"name": "edgedetector", **place, "labels": chart}},
+        {"kind": "PrometheusRule", "metadata": {"name": "edgedetector", **place, "labels": dict(chart)}},
+        {"kind": "ServiceMonitor", "metadata": {"name": "denglin-ks20-exporter", **place, "labels": exporter}},
+        {"kind": "ServiceMonitor", "metadata": {"name": "another", **place, "labels": {"team": "other"}}},
+    ]
+
+
+def _of_kind(objects: list[Json], kind: str) -> list[Json]:
+    return [one for one in objects if one["kind"] == kind]
+
+
 @dataclass
 class World:
     """A cluster in which all is well."""
@@ -332,6 +352,8 @@ class World:
     operators: list[Json] = field(default_factory=lambda: [operator()])
     monitoring: list[str] | None = field(default_factory=lambda: ["ServiceMonitor", "PrometheusRule", "Prometheus"])
     prometheuses: list[Json] = field(default_factory=lambda: [prometheus()])
+    monitored: list[Json] = field(default_factory=monitored)
+    """ServiceMonitors and PrometheusRules in the operator's namespace."""
     existing: set[tuple[str, str]] = field(
         default_factory=lambda: {("secrets", "gate"), ("secrets", "dock"), ("persistentvolumeclaims", "models")}
     )
@@ -443,15 +465,15 @@ class World:
         raise AbsentError(f"{path} not found")
 
     def _lists(self) -> dict[str, list[Json]]:
-        group = f"/apis/{names.API_VERSION}"
-        site = "/namespaces/site"
+        group, monitoring = f"/apis/{names.API_VERSION}", "/apis/monitoring.coreos.com/v1"
+        site, system = "/namespaces/site", "/namespaces/edgedetector-system"
         kinds = {
             "Deployment": "/apis/apps/v1/namespaces/site/deployments",
             "ConfigMap": "/api/v1/namespaces/site/configmaps",
             "HorizontalPodAutoscaler": "/apis/autoscaling/v2/namespaces/site/horizontalpodautoscalers",
             "Job": "/apis/batch/v1/namespaces/site/jobs",
-            "ServiceMonitor": "/apis/monitoring.coreos.com/v1/namespaces/site/servicemonitors",
-            "PrometheusRule": "/apis/monitoring.coreos.com/v1/namespaces/site/prometheusrules",
+            "ServiceMonitor": f"{monitoring}{site}/servicemonitors",
+            "PrometheusRule": f"{monitoring}{site}/prometheusrules",
         }
         return {
             f"{group}{site}/edgedetectors": [self.detector] if self.detector else [],
@@ -462,13 +484,15 @@ class World:
             "/api/v1/pods": [],
             "/apis/apps/v1/deployments": self.operators,
             "/api/v1/nodes": self.nodes,
-            "/api/v1/namespaces": [{"metadata": {"name": name, "labels": {}}} for name in ("site", "monitoring")],
+            "/api/v1/namespaces": [{"metadata": {"name": name, "labels": {}}} for name in NAMESPACES],
             "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases": [
                 {"metadata": {"name": name}, "spec": {"renewTime": at}} for name, at in self.leases.items()
             ],
             "/apis/node.k8s.io/v1/runtimeclasses": [{"metadata": {"name": name}} for name in self.runtime_classes],
-            "/apis/monitoring.coreos.com/v1/prometheuses": self.prometheuses,
-            **{path: [one for one in self.children if one["kind"] == kind] for kind, path in kinds.items()},
+            f"{monitoring}/prometheuses": self.prometheuses,
+            f"{monitoring}{system}/servicemonitors": _of_kind(self.monitored, "ServiceMonitor"),
+            f"{monitoring}{system}/prometheusrules": _of_kind(self.monitored, "PrometheusRule"),
+            **{path: _of_kind(self.children, kind) for kind, path in kinds.items()},
         }
 
     def text(self, path: str, query: Mapping[str, str] | None = None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from tests.unit.plan import scenarios
 
 from edgedetector.api.edgedetector import EdgeDetector
 from edgedetector.api.profile import AcceleratorProfile
-from edgedetector.plan import detector_children, serving_config
+from edgedetector.api.quantities import parse_quantity
+from edgedetector.plan import detector_children, objectives, serving_config
 
 Json = dict[str, Any]
 
@@ -118,6 +120,17 @@ def test_the_operator_without_helm_is_what_the_chart_renders() -> None:
     if os.environ.get("UPDATE_GOLDEN"):
         OPERATOR.write_text(text)
     assert OPERATOR.read_text() == text
+
+
+def test_the_prometheus_for_one_box_stays_within_it_and_keeps_what_rules_look_back_on() -> None:
+    (found,) = objects(MANIFESTS / "prometheus" / "prometheus.yaml")
+    spec = found["spec"]
+    volume = parse_quantity(spec["storage"]["volumeClaimTemplate"]["spec"]["resources"]["requests"]["storage"])
+    kept = parse_quantity(spec["retentionSize"].replace("GB", "Gi"))  # Prometheus' units are powers of two
+    assert volume < 10 * 10**9
+    assert kept <= volume * 4 / 5, "blocks that are being merged lie beside what is kept"
+    assert parse_quantity(spec["resources"]["limits"]["memory"]) <= 1 << 30
+    assert timedelta(days=int(spec["retention"].removesuffix("d"))) > max(burn.long for burn in objectives.BURNS)
 
 
 def applications() -> Iterator[Json]:

@@ -13,6 +13,7 @@ from edgedetector.cli.codes import (
     cameras,
     figures,
     models,
+    monitoring,
     operator,
     pods,
     specification,
@@ -22,16 +23,21 @@ from edgedetector.cli.codes import (
 from edgedetector.cli.codes.base import Case, Code, Finding, Scope, Severity
 from edgedetector.cli.snapshot import Gap, Snapshot, Subject
 
-CODES: Final[tuple[Code, ...]] = (
-    *specification.CODES,
-    *operator.CODES,
-    *accelerators.CODES,
-    *pods.CODES,
-    *models.CODES,
-    *cameras.CODES,
-    *figures.CODES,
-    *tuning.CODES,
-    *surroundings.CODES,
+_MODULES: Final = (
+    specification,
+    operator,
+    accelerators,
+    pods,
+    models,
+    cameras,
+    figures,
+    tuning,
+    surroundings,
+    monitoring,
+)
+
+CODES: Final[tuple[Code, ...]] = tuple(
+    sorted((code for module in _MODULES for code in module.CODES), key=lambda code: code.id)
 )
 
 _NOBODY: Final = Subject({"metadata": {"name": "", "namespace": ""}})

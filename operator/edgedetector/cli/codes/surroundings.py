@@ -1,9 +1,9 @@
-"""ED08xx and ED09xx: autoscaling, monitoring, nodes and clocks."""
+"""ED08xx and ED09xx: autoscaling, nodes and clocks."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 from edgedetector.api import conditions as c
 from edgedetector.cli.codes.base import Case, Code, Fields, Scope, Severity
@@ -16,65 +16,6 @@ BEHIND: Final = 60.0
 """Seconds: a kubelet renews its lease every ten, and a node that does not for forty is not ready."""
 OURS: Final = 60.0
 _PRESSURE: Final = ("MemoryPressure", "DiskPressure", "PIDPressure")
-
-
-def not_picked_up(case: Case) -> Iterator[Fields]:
-    """Yield what no Prometheus selects, although there is one."""
-    monitoring = case.subject.spec.get("monitoring") or {}
-    if not case.snapshot.cluster.prometheuses or monitoring.get("enabled") is False:
-        return
-    for kind, field in (("ServiceMonitor", "serviceMonitor"), ("PrometheusRule", "rule")):
-        obj = case.subject.child(kind, case.subject.name)
-        if obj is None:
-            continue
-        if not any(_selects(one, field, obj, case) for one in case.snapshot.cluster.prometheuses):
-            first = case.snapshot.cluster.prometheuses[0]
-            wanted = ((first.get("spec") or {}).get(f"{field}Selector") or {}).get("matchLabels") or {}
-            labels = ", ".join(f"{key}: {value}" for key, value in sorted(wanted.items())) or "see its selectors"
-            where = f"{kind} {case.subject.namespace}/{case.subject.name}"
-            yield {"object": where, "prometheus": _named(first), "labels": labels}
-
-
-def _selects(prometheus: Object, field: str, obj: Object, case: Case) -> bool:
-    """Tell whether a Prometheus takes an object: no selector takes nothing, an empty one everything."""
-    spec = prometheus.get("spec") or {}
-    space, labels = case.subject.namespace, obj["metadata"].get("labels") or {}
-    spaces = spec.get(f"{field}NamespaceSelector")
-    here = prometheus["metadata"]["namespace"] == space
-    known = (case.snapshot.cluster.namespaces or {}).get(space)
-    reached = here if spaces is None else known is None or fits(spaces, {"kubernetes.io/metadata.name": space, **known})
-    chosen = spec.get(f"{field}Selector")
-    return reached and chosen is not None and fits(chosen, labels)
-
-
-def fits(selector: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """Tell whether labels fit a label selector of Kubernetes."""
-    plain = all(labels.get(key) == value for key, value in (selector.get("matchLabels") or {}).items())
-    return plain and all(_fits(one, labels) for one in selector.get("matchExpressions") or ())
-
-
-def _fits(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    key, values = expression["key"], expression.get("values") or ()
-    match expression["operator"]:
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case _:
-            return key not in labels
-
-
-def _named(obj: Object) -> str:
-    return f"{obj['metadata']['namespace']}/{obj['metadata']['name']}"
-
-
-def no_prometheus(case: Case) -> Iterator[Fields]:
-    """Yield that the definitions are there, and nobody scrapes."""
-    cluster = case.snapshot.cluster
-    if cluster.prometheuses == () and "ServiceMonitor" in (cluster.monitoring or ()):
-        yield {"object": "monitoring.coreos.com"}
 
 
 def _used(case: Case) -> Iterator[Object]:
@@ -159,32 +100,6 @@ CODES: Final = (
         "{said}",
         "add a node with an accelerator, or lower spec.scaling.maxReplicas; another one is tried again by itself",
         on(c.REASON_REPLICAS_CAPPED),
-    ),
-    Code(
-        "ED0804",
-        "The Prometheus Operator is not installed",
-        Severity.WARNING,
-        "{said}",
-        "install it (kube-prometheus-stack brings it), or set spec.monitoring.enabled to false",
-        on(c.REASON_MONITORING_NOT_INSTALLED),
-    ),
-    Code(
-        "ED0805",
-        "No Prometheus picks it up",
-        Severity.WARNING,
-        "{object} has none of the labels that Prometheus {prometheus} selects ({labels}), or is out of its namespaces",
-        "set spec.monitoring.labels to {{{labels}}}",
-        not_picked_up,
-    ),
-    Code(
-        "ED0806",
-        "There is no Prometheus",
-        Severity.INFO,
-        "the Prometheus Operator's definitions are installed, and there is no object of kind Prometheus: nobody"
-        " scrapes",
-        "create one, or have another agent read ServiceMonitors",
-        no_prometheus,
-        Scope.CLUSTER,
     ),
     Code(
         "ED0807",

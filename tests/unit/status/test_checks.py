@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -30,7 +30,7 @@ from edgedetector.api.edgedetector import ScalingFigure, ScalingMetric
 from edgedetector.api.quantities import Quantity
 from edgedetector.go2rtc.state import StreamState
 from edgedetector.observe.snapshot import Problem, Scaler, ScalerCondition
-from edgedetector.status import compose, remedies
+from edgedetector.status import compose, remedies, scaling
 from edgedetector.status.view import View
 from edgedetector.tuning.ledger import Capacity, Ledger
 
@@ -69,6 +69,11 @@ def unread(view: View, *figures: str, since: str = LONG_AGO) -> View:
     return seen(
         view, scaler=Scaler({"ScalingActive": ScalerCondition("True", "ValidMetricFound", "", since)}, unread=figures)
     )
+
+
+def missed(view: View, seconds: int) -> View:
+    """A figure that the autoscaler had has been missing for so long."""
+    return dataclasses.replace(view, missed=view.now - timedelta(seconds=seconds))
 
 
 def measured(view: View, *, at: str = LONG_AGO, pods: int = 1, first: float = 40.0) -> View:
@@ -380,6 +385,17 @@ INFORMING: list[tuple[str, Break, str, str, str]] = [
         c.SCALING_READY, c.REASON_CUSTOM_METRICS_UNAVAILABLE, "does not get edgedetector_demand_ratio; install",
     ),
     (
+        "the autoscaler has not got a figure any more, for several looks",
+        lambda v: missed(unread(measured(v), DEMAND), 61),
+        c.SCALING_READY, c.REASON_CUSTOM_METRICS_UNAVAILABLE, "does not get edgedetector_demand_ratio; install",
+    ),
+    (
+        "the autoscaler has had no metric any more, for several looks",
+        lambda v: missed(
+            with_scaler(v, ScalingActive=ScalerCondition(NO, "FailedGetMetric", "no metrics.k8s.io", LONG_AGO)), 61),
+        c.SCALING_READY, c.REASON_METRICS_UNAVAILABLE, "install or mend metrics-server",
+    ),
+    (
         "the CPU suffices for the autoscaler, which has begun just now",
         lambda v: unread(v, WAIT, since=JUST_NOW),
         c.SCALING_READY, c.REASON_PROGRESSING, "first figures",
@@ -514,6 +530,20 @@ def test_what_the_autoscaler_goes_by_is_told() -> None:
     found = judged(following(view, "Demand"))[c.SCALING_READY]
     assert found.is_true
     assert found.message == "the autoscaler reads the CPU use of the replicas, Demand"
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda v: unread(measured(v), DEMAND),
+        lambda v: with_scaler(v, ScalingActive=ScalerCondition(NO, "FailedGetMetric", "no metrics.k8s.io", JUST_NOW)),
+    ],
+    ids=["one of several figures", "the only one"],
+)
+def test_a_look_of_the_autoscaler_that_got_nothing_is_no_missing_figure(broken: Break) -> None:
+    view = missed(broken(healthy()), 15)
+    assert judged(view)[c.SCALING_READY].is_true
+    assert scaling.due(view) == ("2026-11-22T11:59:45+00:00", scaling.MISSED_LOOKS)
 
 
 def test_while_no_replica_runs_the_autoscaler_is_not_blamed() -> None:

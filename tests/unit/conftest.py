@@ -13,6 +13,10 @@ SLOW: Final = frozenset(
     [
         # Real programs: helm, uv, go2rtc, mosquitto, Chromium, a whole exporter.
         "chart/test_chart.py",
+        "chart/test_images.py",
+        "chart/test_monitoring.py",
+        "chart/test_permissions.py",
+        "chart/test_values.py",
         "cli/viewing/test_browser.py",
         "cli/viewing/test_relay.py",
         "detector/outputs/test_mqtt.py",
@@ -37,6 +41,9 @@ SLOW: Final = frozenset(
         "detector/test_nms.py",
         "detector/test_overload.py",
         "detector/test_serving.py",
+        "detector/test_serving_files.py",
+        "detector/test_serving_history.py",
+        "detector/test_serving_post_processing.py",
     ]
 )
 

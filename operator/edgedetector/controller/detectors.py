@@ -22,6 +22,7 @@ from edgedetector.controller.charge import Charge, refusal, running
 from edgedetector.controller.holders import HELD, Holders
 from edgedetector.controller.logs import about
 from edgedetector.controller.loop import AwaitsError
+from edgedetector.controller.misses import Misses
 from edgedetector.controller.patience import Patience
 from edgedetector.controller.shell import reported, resource
 from edgedetector.controller.tuning import Tuner
@@ -83,6 +84,8 @@ class DetectorReconciler:
     drivers: Callable[[Key, frozenset[str]], None] = lambda _key, _versions: None
     """Told which versions of the accelerator's driver a detector's pods run with."""
     patience: Patience = field(default_factory=Patience)
+    misses: Misses = field(default_factory=Misses)
+    """Of figures that autoscalers go by."""
     failures: dict[Key, int] = field(default_factory=dict)
     """Passes in a row that the API server let fail."""
     holders: Holders = field(default_factory=lambda: Holders(time.monotonic))
@@ -95,6 +98,7 @@ class DetectorReconciler:
             self.scraper.forget(key)
             self.tuner.forget(key)
             self.patience.forget(key)
+            self.misses.forget(key)
             self.shell.drifts.forget(key)
             self.failures.pop(key, None)
             self.uses(key, "")
@@ -189,6 +193,9 @@ class DetectorReconciler:
             standing=self.tuner.standing(key),
             held=hold,
             asked=asked,
+            missed=self.misses.look(
+                key, shell.now(), lacks=scaling.lacks(seen.snapshot.scaler), well=scaling.was_well(obj)
+            ),
         )
         return view, Found(wanted, record, asof)
 

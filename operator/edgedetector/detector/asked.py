@@ -22,6 +22,10 @@ class Asked:
     variants: frozenset[str] = frozenset()
     """Smaller models that take the place of those whose variants they are."""
 
+    def fewer(self, target: float) -> bool:
+        """Return whether it is to give fewer frames a second than its target."""
+        return self.suspended or self.keyframes_only or (self.ceiling is not None and self.ceiling < target)
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

@@ -30,6 +30,7 @@ from edgedetector.detector.pacing import Pacer
 from edgedetector.detector.perception import Events, Perception
 from edgedetector.detector.rates import AdaptiveRate, Room
 from edgedetector.detector.reading import Reading
+from edgedetector.detector.shortfall import Shortfall
 from edgedetector.detector.streams import Session, Streams
 from edgedetector.detector.surroundings import Listener, MakeStream, Offers
 
@@ -102,6 +103,8 @@ class Camera:
         self._rate = AdaptiveRate.of(config.frame_rate)
         self._pacer = Pacer(1.0 / config.frame_rate.target)
         self._asked = Asked()
+        self._shortfall: Shortfall | None = None  # None: the ladder takes no frames.
+        self._still = False  # Whether nothing moved in the frame that was due last.
         self._samples: deque[Sample] = deque(maxlen=_SAMPLES)
         self._offered = self._lost = 0
         self._lifecycle = Lifecycle(since=clocks.monotonic())
@@ -133,6 +136,8 @@ class Camera:
         with self._lock:
             self._suppressing = {model.name for model in known if model.config.decoder.type in _SUPPRESSED_HERE}
             self._rate = self._rate.configured(config.frame_rate)
+            if config.frame_rate != self._config.frame_rate:
+                self._shortfall = None
             self._config = config
             self._models, self._variants = tuple(used), variants
             self._served = served_by(self._models, variants, self._asked.variants)
@@ -146,6 +151,8 @@ class Camera:
             before, self._asked = self._asked, asked
             self._served = served_by(self._models, self._variants, asked.variants)
             self._rate = self._rate.advance(now, active=active, room=room, ceiling=asked.ceiling)
+            target = self._config.frame_rate.target
+            self._shortfall = (self._shortfall or Shortfall.of(target)) if asked.fewer(target) else None
             if asked.suspended:
                 self._lifecycle = self._lifecycle.suspended(now, asked.sentence)
             elif before.suspended:
@@ -301,6 +308,7 @@ class Camera:
         """Count what became of a frame."""
         self._count(_RESULTS.get(fate, "skipped"))
         if fate in _LATE:
+            self._leave_out("late")
             with self._lock:
                 self._lost += 1
 
@@ -311,7 +319,7 @@ class Camera:
     def _read(self) -> None:
         while not self._stop.is_set():
             if self._asked.suspended:
-                self._stop.wait(_LOOK)
+                self._pause()
                 continue
             self._metrics.opened.labels(self.name).inc()
             # The ladder may ask for another stream while this one is read; it is this one that fails then.
@@ -322,6 +330,14 @@ class Camera:
                     self._drain(frames)
             except SourceError as error:
                 self._stop.wait(self._failed(error))
+
+    def _pause(self) -> None:
+        """Let some time pass without frames, and count those of the target: nobody sees which would have come."""
+        began = self._clocks.monotonic()
+        self._stop.wait(_LOOK)
+        with self._lock:
+            missed = 0.0 if self._lifecycle.lost or not self._served else self._config.frame_rate.target
+        self._leave_out("ladder", missed * (self._clocks.monotonic() - began))
 
     def _drain(self, frames: Iterator[Frame]) -> None:
         """Take frames until the camera is stopped or suspended, or the stream ends."""
@@ -345,8 +361,14 @@ class Camera:
 
     def _due(self, now: float) -> bool:
         with self._lock:
-            wanted = self._pacer.admits(now)
+            wanted, short = self._pacer.admits(now), False
             self._pacer = self._pacer.seen(now)
+            if self._shortfall is not None:
+                # Where keyframes alone are read, it is the ladder's doing that another frame is not there.
+                let = wanted and not self._asked.keyframes_only
+                self._shortfall, short = self._shortfall.arrived(now, let=let)
+        if short and self._served and not self._still:
+            self._leave_out("ladder")
         return wanted
 
     def _take(self, frame: Frame) -> None:
@@ -358,6 +380,7 @@ class Camera:
             wanted, served = self._pacer.admits(frame.arrived), self._served
             if wanted:
                 self._pacer = self._pacer.admitted(frame.arrived)
+                self._shortfall = self._shortfall and self._shortfall.taken()
             wait = self._pacer.interval
         self._count("read")
         if not wanted or not served or not self._moves(frame):
@@ -380,6 +403,9 @@ class Camera:
         """Return whether a frame is worth inferring."""
         with Stopwatch(self._clocks, lambda spent: self._metrics.spent("motion", spent)):
             worth, gone = self._perception.admits(frame.luma, frame.arrived)
+        self._still = not worth
+        if self._still:
+            self._leave_out("motion")
         self._tell(gone)
         return worth
 
@@ -393,6 +419,10 @@ class Camera:
     def _count(self, result: str, number: int = 1) -> None:
         if not self._stop.is_set():
             self._metrics.count(self.name, result, number)
+
+    def _leave_out(self, reason: str, number: float = 1.0) -> None:
+        if not self._stop.is_set():
+            self._metrics.left_out.labels(self.name, reason).inc(number)
 
     def _note(self, trouble: str) -> None:
         with self._lock:

@@ -109,6 +109,11 @@ class Lifecycle:
         """Return the lifecycle of a camera that is served again."""
         return Lifecycle(since=now, last_frame=self.last_frame) if self.state is State.SUSPENDED else self
 
+    @property
+    def lost(self) -> bool:
+        """Whether it failed and no frame came since; of one that is suspended: when it was."""
+        return self.began is None and self.failures > 0
+
     def backoff(self, jitter: float) -> float:
         """Return the seconds to wait before the stream is opened anew.
 

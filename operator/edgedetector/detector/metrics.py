@@ -43,6 +43,13 @@ class Metrics:
             ["camera", "result"],
             registry=registry,
         )
+        self.left_out = Counter(
+            "edgedetector_camera_frames_left_out",
+            "Frames that were left out, by why: ladder (of the target rate, what degradation takes), motion (nothing"
+            " moved), late (a newer one came first, or it could not be sent in time).",
+            ["camera", "reason"],
+            registry=registry,
+        )
         self.detections = Counter(
             "edgedetector_camera_detections", "Objects found.", ["camera", "model", "label"], registry=registry
         )
@@ -156,6 +163,8 @@ class Metrics:
         """Let a camera's counters begin at 0, so that their first increase is not lost."""
         for result in ("read", "skipped", "inferred", "failed"):
             self.frames.labels(camera, result)
+        for reason in ("ladder", "motion", "late"):
+            self.left_out.labels(camera, reason)
         self.target.labels(camera).set(rate)
         self.offered.labels(camera).set(rate)
         self.rungs.labels(camera).set(0)
@@ -193,7 +202,7 @@ class Metrics:
         self._decoding_shown.pop(camera, None)
         self._counted.pop(camera, None)
         per_camera = (self.frames, self.detections, self.age, self.inference, self.state, self.opened, self.target)
-        for metric in (*per_camera, self.offered, self.rungs):
+        for metric in (*per_camera, self.left_out, self.offered, self.rungs):
             metric.remove_by_labels({"camera": camera})
         for gauge in (self.decoder, self.fallback):
             gauge.remove_by_labels({"camera": camera})

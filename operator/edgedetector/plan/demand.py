@@ -122,13 +122,15 @@ def _shared(detector: EdgeDetector) -> str:
 
 
 def _unmet(detector: EdgeDetector) -> str:
-    """Return the share of a pod's offered frames that cameras give up: of those that give way, what is not inferred."""
+    """Return the share of a pod's offered frames that cameras give up: of those that give way, what finds no room.
+
+    What does not move needs none, and what a lost camera does not send would not get it from another replica.
+    """
     camera = "by (namespace, pod, camera)"
-    rates = f"sum {camera} ({_ours(detector, 'edgedetector_camera_offered_frame_rate')})"
-    frames = f'edgedetector_camera_frames_total{{{figures.selector(detector)},result="inferred"}}'
-    inferred = f"sum {camera} (rate({frames}{_over(detector)}))"
+    frames = f'edgedetector_camera_frames_left_out_total{{{figures.selector(detector)},reason=~"ladder|late"}}'
+    left_out = f"sum {camera} (rate({frames}{_over(detector)}))"
     giving = f"sum {camera} ({_ours(detector, 'edgedetector_camera_degradation_rungs')}) > 0"
-    given_up = f"sum {_POD} (clamp_min({rates} - {inferred}, 0) and ({giving}))"
+    given_up = f"sum {_POD} ({left_out} and ({giving}))"
     offers = f"sum {_POD} ({_ours(detector, 'edgedetector_camera_offered_frame_rate')})"
     return f"({given_up} or 0 * {offers}) / ({offers} > 0)"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from edgedetector.api import conditions, names
 from edgedetector.plan.scaling import api_name, told
@@ -11,11 +11,15 @@ from edgedetector.status import workloads
 from edgedetector.status.view import Verdict, View, blocked, fine, older_than, progressing, unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from edgedetector.observe.snapshot import Scaler, ScalerCondition
 
 # metrics-server looks every 15 s and needs two looks at a new pod, the autoscaler looks every 15 s: until then no
 # figure is no fault.
 FIRST_FIGURES: Final = timedelta(seconds=60)
+# Four looks of the autoscaler, of which one may well get nothing.
+MISSED_LOOKS: Final = timedelta(seconds=60)
 # Reasons of Kubernetes' autoscaler for a figure that an adapter is to serve.
 _OF_ADAPTERS: Final = frozenset({"FailedGetExternalMetric", "FailedGetPodsMetric", "FailedGetObjectMetric"})
 _DEMAND: Final = api_name("Demand")
@@ -54,11 +58,27 @@ def _able(view: View, scaler: Scaler) -> Verdict:
         return blocked(conditions.REASON_SCALING_FAILED, able.message or able.reason)
     if active is None:
         return unknown("the autoscaler has not looked at the replicas yet")
-    if active.status == conditions.FALSE:
-        return _early(view, scaler) or _without_figures(active)
-    if scaler.unread:
-        return _early(view, scaler) or _without_some(view, scaler)
+    if lacks(scaler) and not _missed_of_late(view):
+        absent = _without_figures(active) if active.status == conditions.FALSE else _without_some(view, scaler)
+        return _early(view, scaler) or absent
     return _untold(view) or fine(conditions.REASON_SCALING_ACTIVE, _reads(view))
+
+
+def lacks(scaler: Scaler | None) -> bool:
+    """Tell whether the autoscaler got not all figures when it last looked."""
+    active = scaler.conditions.get("ScalingActive") if scaler else None
+    return scaler is not None and active is not None and (active.status == conditions.FALSE or bool(scaler.unread))
+
+
+def was_well(obj: Mapping[str, Any]) -> bool:
+    """Tell whether the status of an object of the API server says that the autoscaler has what it goes by."""
+    found = (obj.get("status") or {}).get("conditions") or ()
+    well = (conditions.SCALING_READY, conditions.TRUE, conditions.REASON_SCALING_ACTIVE)
+    return any((entry["type"], entry["status"], entry["reason"]) == well for entry in found)
+
+
+def _missed_of_late(view: View) -> bool:
+    return view.missed is not None and view.now - view.missed < MISSED_LOOKS
 
 
 def _untold(view: View) -> Verdict | None:
@@ -125,9 +145,11 @@ def _unmeasured(view: View) -> bool:
 def due(view: View) -> tuple[str, timedelta] | None:
     """Return since when the autoscaler can have the figures that it lacks, and for how long that is no fault."""
     scaler = view.snapshot.scaler
-    active = scaler.conditions.get("ScalingActive") if scaler else None
-    if scaler is None or active is None or (active.status != conditions.FALSE and not scaler.unread):
+    if scaler is None or not lacks(scaler):
         return None
+    if view.missed is not None and _missed_of_late(view):
+        return view.missed.isoformat(), MISSED_LOOKS
+    active = scaler.conditions["ScalingActive"]
     # A new replica has none at first, also where the condition is older than it.
     times = [active.since, *(pod.ready_since for pod in view.snapshot.of(names.COMPONENT_TRITON))]
     if _DEMAND in _missing(scaler):

@@ -82,6 +82,8 @@ class View:
     """Replicas at which the autoscaler's maximum is held until tuning has converged."""
     asked: Asked | None = None
     """How the test of the profile stands that the detector asks for."""
+    missed: datetime | None = None
+    """Since when the autoscaler has lacked a figure that it had; None: it lacks none, or had none."""
 
     @property
     def running(self) -> Running:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.controller.test_tuning import LONG, ledger, tuned
+from tests.unit.controller.climbed import LONG, ledger, tuned
 from tests.unit.controller.tuned import GOAL, World, story
 
 from edgedetector.api.observation import BatchCounters, Observation

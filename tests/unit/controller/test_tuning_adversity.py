@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 from tests.unit.controller import tuned
+from tests.unit.controller.climbed import LONG, ledger, probing
+from tests.unit.controller.climbed import tuned as converged
 from tests.unit.controller.test_detectors import KEY
-from tests.unit.controller.test_tuning import LONG, ledger, probing
-from tests.unit.controller.test_tuning import tuned as converged
 from tests.unit.controller.tuned import GOAL, World, climb, story
 
 from edgedetector import profiles

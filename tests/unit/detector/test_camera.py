@@ -78,13 +78,17 @@ class Triton:
 
 
 class Stream:
-    """A stream of which the test hands out the frames, by its clock two seconds apart: none too early, or too late."""
+    """A stream of which the test hands out the frames, by its clock two seconds apart: none too early, or too late.
+
+    None is a packet that is left undecoded.
+    """
 
     def __init__(self) -> None:
         self.url = ""
         self.arrived = CLOCKS.monotonic()
         self.keyframes_only = False
-        self.items: queue.Queue[int | SourceError] = queue.Queue()
+        self.due: Callable[[float], bool] = lambda _: True
+        self.items: queue.Queue[int | SourceError | None] = queue.Queue()
         self.opened = 0
 
     def frames(self) -> Iterator[Frame]:
@@ -96,8 +100,11 @@ class Stream:
                 raise item
             if self.url != url:
                 return
-            picture = av.VideoFrame.from_ndarray(np.zeros((2, item, 3), np.uint8), format="rgb24")
             self.arrived += 2.0
+            self.due(self.arrived)
+            if item is None:
+                continue
+            picture = av.VideoFrame.from_ndarray(np.zeros((2, item, 3), np.uint8), format="rgb24")
             yield Frame(picture, item, self.arrived, CLOCKS.wall())
 
     def reading(self) -> Reading:
@@ -126,7 +133,7 @@ class Bench:
             config,
             "rtsp://media/s1",
             "rtsp://media/s2",
-            make_stream=lambda _due: self.stream,
+            make_stream=self._stream,
             offers=self.dispatcher,
             hub=self.hub,
             metrics=self.metrics,
@@ -135,12 +142,21 @@ class Bench:
         )
         self.camera.configure(config, {"any": MODEL})
 
+    def _stream(self, due: Callable[[float], bool]) -> Stream:
+        self.stream.due = due
+        return self.stream
+
     def publish(self, camera: str, model: str, events: Sequence[Crossing]) -> None:
         self.told += [(camera, model, event.kind, event.zone) for event in events]
 
     def count(self, result: str) -> int:
         labels = {"camera": "gate", "result": result}
         return int(self.metrics.registry.get_sample_value("edgedetector_camera_frames_total", labels) or 0)
+
+    def left_out(self) -> dict[str, float | None]:
+        """Frames that were left out, by why."""
+        series, read = "edgedetector_camera_frames_left_out_total", self.metrics.registry.get_sample_value
+        return {why: read(series, {"camera": "gate", "reason": why}) for why in ("ladder", "motion", "late")}
 
     def settled(self) -> bool:
         return self.count("read") == sum(self.count(result) for result in ("inferred", "skipped", "failed"))
@@ -185,6 +201,7 @@ def test_while_triton_is_slow_only_the_newest_frame_waits_and_nothing_is_lost_fr
     until("all accounted for", bench.settled)
     assert bench.hub.latest("gate")[0].pts == 29
     assert (bench.count("inferred"), bench.count("skipped")) == (2, 19)
+    assert bench.left_out() == {"ladder": 0, "motion": 0, "late": 19}
 
 
 def test_a_refusal_of_triton_is_counted_and_the_camera_goes_on(bench: Bench) -> None:
@@ -247,6 +264,7 @@ def test_at_the_target_rate_the_rest_is_skipped() -> None:
         made.stream.items.put(8)
     until("all accounted for", lambda: made.count("read") == 10 and made.settled())
     assert (made.count("inferred"), made.count("skipped")) == (1, 9)
+    assert made.left_out() == {"ladder": 0, "motion": 0, "late": 0}
     made.camera.stop()
     made.stream.items.put(1)
 

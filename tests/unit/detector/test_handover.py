@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.detector.test_serving import World
+from tests.unit.detector.servings import World
 
 from edgedetector.api.dataplane import ModelServing, ServingConfig
 from edgedetector.detector.batching import capacity

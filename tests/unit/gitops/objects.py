@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Final
 
-from tests.unit.status.test_checks import failed
+from tests.unit.status.breaks import failed
 from tests.unit.status.views import camera, healthy, pod, resource, said, seen, state, workload
 
 from edgedetector import profiles as shipped

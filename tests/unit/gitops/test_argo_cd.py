@@ -17,7 +17,8 @@ import pytest
 import yaml
 from tests.unit.gitops import argo, objects
 from tests.unit.gitops.argo import ACTIONS, ARGO_CD, CUSTOMIZATIONS, KINDS
-from tests.unit.status.test_checks import GATING, INFORMING
+from tests.unit.status.gating import GATING
+from tests.unit.status.informing import INFORMING
 from tests.unit.status.test_kstatus import ERRORS, kstatus
 from tests.unit.status.views import healthy
 

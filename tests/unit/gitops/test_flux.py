@@ -10,7 +10,8 @@ import yaml
 from celpy import celtypes
 from tests.unit.gitops import argo, objects
 from tests.unit.gitops.argo import KINDS, ROOT
-from tests.unit.status.test_checks import GATING, INFORMING
+from tests.unit.status.gating import GATING
+from tests.unit.status.informing import INFORMING
 from tests.unit.status.test_kstatus import ERRORS, kstatus
 from tests.unit.status.views import healthy
 

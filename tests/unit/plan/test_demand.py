@@ -40,13 +40,15 @@ def capacity(values: str, configuration: str = "c1", pod: str = "o") -> Series:
     return {f"{family}{{{labels}}}": values}
 
 
-def camera(name: str, pod: str, offered: int, inferred: int, rungs: int = 0) -> Series:
-    """What a pod says of a camera, in frames a second."""
+def camera(name: str, pod: str, offered: int, rungs: int = 0, **left_out: int) -> Series:
+    """What a pod says of a camera, in frames a second; `left_out`: by reason."""
     where = f'{{{OURS},camera="{name}",pod="{pod}"'
     return {
         f"edgedetector_camera_offered_frame_rate{where}}}": f"{offered}{LONG}",
         f"edgedetector_camera_degradation_rungs{where}}}": f"{rungs}{LONG}",
-        f'edgedetector_camera_frames_total{where},result="inferred"}}': f"0+{inferred * 15}{LONG}",
+    } | {
+        f'edgedetector_camera_frames_left_out_total{where},reason="{why}"}}': f"0+{left_out.get(why, 0) * 15}{LONG}"
+        for why in ("ladder", "motion", "late")
     }
 
 
@@ -75,8 +77,8 @@ def of(name: str, value: float | None, at: str = "10m", **labels: str) -> dict[s
 
 DEMAND, WAIT, BUSY = demand.RECORDED["Demand"], demand.RECORDED["QueueTime"], demand.RECORDED["AcceleratorUtilization"]
 POD_DEMAND, POD_WAIT, POD_BUSY = map(demand.by_pod, ("Demand", "QueueTime", "AcceleratorUtilization"))
-FULL = camera("gate", "a", 10, 10) | camera("dock", "b", 30, 30)
-HALF = camera("gate", "a", 10, 5, rungs=1) | camera("dock", "b", 30, 30)
+FULL = camera("gate", "a", 10) | camera("dock", "b", 30)
+HALF = camera("gate", "a", 10, rungs=1, ladder=5) | camera("dock", "b", 30)
 
 CASES: dict[str, tuple[Series, list[dict[str, Any]]]] = {
     "a replica serves half of what is offered": (capacity(f"20{LONG}"), [of(DEMAND, 2)]),
@@ -125,10 +127,19 @@ CASES: dict[str, tuple[Series, list[dict[str, Any]]]] = {
     ),
     "they wait although cameras give way": (HALF | queue("a", 90), [of(POD_WAIT, 0.09, pod="a")]),
     "all cameras are paused": (
-        camera("gate", "a", 10, 0, rungs=4) | queue("a", 0, each=0) | busy(8),
+        camera("gate", "a", 10, rungs=4, ladder=10) | queue("a", 0, each=0) | busy(8),
         [of(POD_WAIT, 0.1, pod="a"), of(POD_BUSY, 0.8, pod="a")],
     ),
-    "a camera is lost": (camera("gate", "a", 10, 0) | busy(40), [of(POD_BUSY, 0.4, pod="a")]),
+    "a camera is lost": (camera("gate", "a", 10) | busy(40), [of(POD_BUSY, 0.4, pod="a")]),
+    "a camera is lost that gives way": (camera("gate", "a", 10, rungs=2) | busy(40), [of(POD_BUSY, 0.4, pod="a")]),
+    "nothing moves before a camera that gives way": (
+        camera("gate", "a", 10, rungs=1, ladder=2, motion=7) | busy(40), [of(POD_BUSY, 0.5, pod="a")],
+    ),
+    "frames of a camera that gives way come too late": (
+        camera("gate", "a", 10, rungs=3, ladder=2, late=3) | busy(40), [of(POD_BUSY, 0.8, pod="a")],
+    ),
+    "frames come too late now and then": (camera("gate", "a", 10, late=1) | busy(40), [of(POD_BUSY, 0.4, pod="a")]),
+    "cameras just took everything back": (camera("gate", "a", 10, ladder=5) | busy(40), [of(POD_BUSY, 0.4, pod="a")]),
     "an accelerator is busy": (FULL | busy(60), [of(POD_BUSY, 0.6, pod="a"), of(BUSY, 0.6)]),
     "it is less busy since cameras give way": (HALF | busy(60), [of(POD_BUSY, 1.2, pod="a")]),
     "two replicas": (

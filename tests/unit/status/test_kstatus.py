@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from tests.unit.status.test_checks import BLOCKED, GATING, INFORMING, Break
+from tests.unit.status.breaks import BLOCKED, Break
+from tests.unit.status.gating import GATING
+from tests.unit.status.informing import INFORMING
 from tests.unit.status.views import healthy, resource, seen
 
 from edgedetector.api import errors

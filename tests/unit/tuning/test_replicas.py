@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 import pytest
-from tests.unit.tuning.test_tuner import ONE, SMALL, probing
 from tests.unit.tuning.toy import FIRST, World, ran
+from tests.unit.tuning.trials import ONE, SMALL, probing
 
 from edgedetector.tuning.decision import Kind
 from edgedetector.tuning.record import State, Trial

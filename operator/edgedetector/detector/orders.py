@@ -16,7 +16,8 @@ from urllib.parse import urlsplit
 
 from edgedetector.api.trace import LONGEST, Order, Refused, refusal
 from edgedetector.api.wire import InvalidDocumentError, from_json, to_json
-from edgedetector.detector.tracer import BusyError, Tracer, TraceRefusedError
+from edgedetector.detector.measuring import BusyError, MeasurementRefusedError
+from edgedetector.detector.tracer import Tracer
 
 Answered = tuple[HTTPStatus, bytes]
 _HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -37,7 +38,7 @@ def answer(handler: BaseHTTPRequestHandler, tracer: Tracer, length: int) -> Answ
         if problem := refusal(order):
             return _refused(HTTPStatus.BAD_REQUEST, problem)
         found = tracer.trace(order, lambda: gone(handler.connection))
-    except (InvalidDocumentError, TraceRefusedError) as error:
+    except (InvalidDocumentError, MeasurementRefusedError) as error:
         return _refused(next(status for kind, status in _STATUS.items() if isinstance(error, kind)), str(error))
     return HTTPStatus.OK, to_json(found).encode()
 
@@ -45,7 +46,7 @@ def answer(handler: BaseHTTPRequestHandler, tracer: Tracer, length: int) -> Answ
 _STATUS: Final = {
     InvalidDocumentError: HTTPStatus.BAD_REQUEST,
     BusyError: HTTPStatus.CONFLICT,
-    TraceRefusedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    MeasurementRefusedError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 

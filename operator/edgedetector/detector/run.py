@@ -31,6 +31,7 @@ from edgedetector.detector.fleet import Fleet
 from edgedetector.detector.gauges import Gauges
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.ledger import Ledger
+from edgedetector.detector.measuring import Measurements
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.observing import Observer
 from edgedetector.detector.opening import Opening
@@ -68,7 +69,8 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     url = _triton_url(paths)
     client = Client(url, key=Repository(paths).key())
     serving = Serving(paths, client, pod=environment.get("POD_NAME", ""))
-    tracer = Tracer(client, paths.run / names.FILE_TRACING)
+    measurements = Measurements()
+    tracer = Tracer(client, paths.run / names.FILE_TRACING, measurements=measurements)
 
     dispatcher = Dispatcher(
         client,
@@ -142,6 +144,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         transport=lambda: dispatcher.transport,
         boot=boot,
         clock=time.monotonic,
+        measurements=lambda: measurements.count,
     )
 
     def greet(source: str, text: str) -> str:

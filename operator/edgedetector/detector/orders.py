@@ -1,7 +1,8 @@
 """Orders of traces over HTTP: who may give one, and what is answered.
 
 A port-forward ends on the pod's loopback, so whoever comes from there may forward the pod's ports, or is in the pod.
-Behind a forwarded port sits a browser, too: what asks for another host or sends no JSON is a page that must not.
+Behind a forwarded port sits a browser, too: what sends no JSON is a page that must not, and so is what asks for another
+host (`hosts`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from ipaddress import IPv6Address, ip_address
 from typing import Final
-from urllib.parse import urlsplit
 
 from edgedetector.api.trace import LONGEST, Order, Refused, refusal
 from edgedetector.api.wire import InvalidDocumentError, from_json, to_json
@@ -20,7 +20,6 @@ from edgedetector.detector.measuring import BusyError, MeasurementRefusedError
 from edgedetector.detector.tracer import Tracer
 
 Answered = tuple[HTTPStatus, bytes]
-_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def answer(handler: BaseHTTPRequestHandler, tracer: Tracer, length: int) -> Answered:
@@ -54,21 +53,11 @@ def _unwanted(handler: BaseHTTPRequestHandler, length: int) -> tuple[HTTPStatus,
     """Return why a request is not even read, None if it is."""
     if not on_loopback(handler.client_address[0]):
         return HTTPStatus.FORBIDDEN, "only through a forwarded port: kubectl edgedetector trace"
-    if _host(handler.headers.get("Host", "")) not in _HOSTS:
-        return HTTPStatus.FORBIDDEN, "the Host is not this machine"
     if handler.headers.get_content_type() != "application/json":
         return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the Content-Type is not application/json"
     if not 0 < length <= LONGEST:
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"an order has 1 to {LONGEST} bytes, and says how many"
     return None
-
-
-def _host(header: str) -> str | None:
-    """Return the name that a Host bears, None if it has none or cannot be read."""
-    try:
-        return urlsplit(f"//{header}").hostname
-    except ValueError:  # e.g. of a bracket that is not closed
-        return None
 
 
 def _refused(status: HTTPStatus, message: str) -> Answered:

@@ -18,6 +18,7 @@ from edgedetector.api import trace
 from edgedetector.api.wire import to_json
 from edgedetector.detector import orders, picture
 from edgedetector.detector.events import Hub, Result
+from edgedetector.detector.hosts import foreign
 from edgedetector.detector.outputs.secretfiles import SecretFile, allowed
 from edgedetector.detector.probing import LONGEST, PATH
 from edgedetector.detector.tracer import Tracer
@@ -39,6 +40,9 @@ class Answer:
 
 
 UNAUTHORIZED: Final = Answer(b"Authorization: Bearer ... is missing or wrong\n", "text/plain", HTTPStatus.UNAUTHORIZED)
+MISDIRECTED: Final = Answer(
+    b"the Host has to be localhost, an address or a Service's name\n", "text/plain", HTTPStatus.MISDIRECTED_REQUEST
+)
 NOT_FOUND: Final = Answer(b"not found\n", "text/plain", HTTPStatus.NOT_FOUND)
 
 
@@ -46,6 +50,16 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30.0
     """Seconds: a client that sends nothing must not hold a thread for ever."""
+
+    def parse_request(self) -> bool:
+        """Return whether a request is to be answered; one that is not has been refused."""
+        if not super().parse_request():
+            return False
+        if foreign(self.client_address[0], self.headers.get("Host", "")):
+            self.close_connection = True  # what was not read would be taken for the next request
+            self.send(MISDIRECTED)
+            return False
+        return True
 
     def send(self, answer: Answer) -> None:
         self.send_response(answer.status)

@@ -107,6 +107,12 @@ class Observer:
                 self._last = self._numbered(self._look())
             return self._last
 
+    def fresh(self) -> Observation:
+        """Return how things stand now."""
+        with self._lock:
+            self._last = self._numbered(self._look())
+            return self._last
+
     def _look(self) -> Observation:
         loads, measurements = self._serving.loads, self._measurements()
         statistics = self._asked()

@@ -1,4 +1,4 @@
-"""Orders of traces over HTTP: who may give one, and what is answered.
+"""Orders of measurements over HTTP: who may give one, and what is answered.
 
 A port-forward ends on the pod's loopback, so whoever comes from there may forward the pod's ports, or is in the pod.
 Behind a forwarded port sits a browser, too: what sends no JSON is a page that must not, and so is what asks for another
@@ -9,20 +9,33 @@ from __future__ import annotations
 
 import select
 import socket
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from ipaddress import IPv6Address, ip_address
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
-from edgedetector.api.trace import LONGEST, Order, Refused, refusal
+from edgedetector.api.trace import LONGEST, Refused
 from edgedetector.api.wire import InvalidDocumentError, from_json, to_json
 from edgedetector.detector.measuring import BusyError, MeasurementRefusedError
-from edgedetector.detector.tracer import Tracer
 
+Wanted = TypeVar("Wanted")
 Answered = tuple[HTTPStatus, bytes]
 
 
-def answer(handler: BaseHTTPRequestHandler, tracer: Tracer, length: int) -> Answered:
+@dataclass(frozen=True, slots=True)
+class Job(Generic[Wanted]):
+    """What can be ordered at a path."""
+
+    order: type[Wanted]
+    refusal: Callable[[Wanted], str]
+    """Returns why an order is not taken; empty: it is."""
+    carried_out: Callable[[Wanted, Callable[[], bool]], object]
+    """Takes an order, and what tells whether who gave it has gone; may raise `MeasurementRefusedError`."""
+
+
+def answer(handler: BaseHTTPRequestHandler, job: Job[Any], length: int) -> Answered:
     """Carry an order out, and return status and JSON.
 
     Parameters
@@ -33,10 +46,10 @@ def answer(handler: BaseHTTPRequestHandler, tracer: Tracer, length: int) -> Answ
     if refused := _unwanted(handler, length):
         return _refused(*refused)
     try:
-        order = from_json(Order, handler.rfile.read(length).decode(errors="replace"))
-        if problem := refusal(order):
+        order = from_json(job.order, handler.rfile.read(length).decode(errors="replace"))
+        if problem := job.refusal(order):
             return _refused(HTTPStatus.BAD_REQUEST, problem)
-        found = tracer.trace(order, lambda: gone(handler.connection))
+        found = job.carried_out(order, lambda: gone(handler.connection))
     except (InvalidDocumentError, MeasurementRefusedError) as error:
         return _refused(next(status for kind, status in _STATUS.items() if isinstance(error, kind)), str(error))
     return HTTPStatus.OK, to_json(found).encode()
@@ -52,7 +65,7 @@ _STATUS: Final = {
 def _unwanted(handler: BaseHTTPRequestHandler, length: int) -> tuple[HTTPStatus, str] | None:
     """Return why a request is not even read, None if it is."""
     if not on_loopback(handler.client_address[0]):
-        return HTTPStatus.FORBIDDEN, "only through a forwarded port: kubectl edgedetector trace"
+        return HTTPStatus.FORBIDDEN, f"only through a forwarded port: kubectl edgedetector {handler.path[1:]}"
     if handler.headers.get_content_type() != "application/json":
         return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the Content-Type is not application/json"
     if not 0 < length <= LONGEST:

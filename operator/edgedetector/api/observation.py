@@ -155,6 +155,9 @@ class Observation:
     """Times that the exporter has told the accelerator's utilization."""
     utilizations: float = 0.0
     """Sum of what it told, 0 to 1 each: the mean over a window says more than the last one."""
+    measurements: int = 0
+    """Beginnings and ends of measurements (`trace`, `bench`): odd while one runs. Of a time with one the counters tell
+    the measurement's load, too."""
 
 
 def shrunk(before: Observation, after: Observation) -> str:
@@ -175,6 +178,7 @@ def _lower(old: Iterator[tuple[str, float]], new: Mapping[str, float], missing: 
 
 def _of_pod(one: Observation) -> Iterator[tuple[str, float]]:
     yield from (("moves", one.moves), ("looks", one.looks), ("utilizations", one.utilizations))
+    yield "measurements", one.measurements
     hosts = (("busy", one.host_busy), ("total", one.host_total))
     yield from ((name, value) for name, value in hosts if value is not None)
     yield from ((f"stage {name}", value) for name, value in one.stages.items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgedetector.cli import completion, diagnosing, report, size, top, tracing, tune, verify, view
+from edgedetector.cli import bench, completion, diagnosing, report, size, top, tracing, tune, verify, view
 from edgedetector.cli.app import main
 
-__all__ = ["completion", "diagnosing", "main", "report", "size", "top", "tracing", "tune", "verify", "view"]
+__all__ = ["bench", "completion", "diagnosing", "main", "report", "size", "top", "tracing", "tune", "verify", "view"]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from edgedetector.detector import geometry
@@ -107,6 +108,20 @@ class Shot:
 _BADNESS: Final = (Outcome.SERVED, Outcome.WITHDRAWN, Outcome.SUPERSEDED, Outcome.EXPIRED, Outcome.FAILED)
 
 
+Tap = Callable[[str, Slot, int], None]
+"""Takes model, slot and rows of a request that is about to be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A model's memory for requests beside those of its frames, and the way that they go."""
+
+    pool: Pool
+    transport: Transport
+    room: Capacity
+    """Of its frames."""
+
+
 class _Lane:
     """A model and the memory of its requests."""
 
@@ -114,6 +129,11 @@ class _Lane:
         self.model = model
         self.room = room
         self.pool: Pool | None = None
+
+    @property
+    def signature(self) -> Signature:
+        config = self.model.config
+        return Signature(self.model.asked, config.inputs, config.outputs, config.max_batch_size)
 
 
 class Dispatcher:
@@ -157,6 +177,8 @@ class Dispatcher:
         self._scheduler: Scheduler[Shot] = Scheduler(self._run, start=start, settled=self._settled, clock=clock)
         self.trouble = ""
         """Why tensors do not lie in shared memory although they should; empty if they do."""
+        self.tap: Tap | None = None
+        """Sees each request; None: nobody looks."""
 
     def sweep(self, *, linger: float = LINGER) -> None:
         """Remove what a killed process left behind, before the first frame; a Triton that does not answer has nothing.
@@ -206,6 +228,24 @@ class Dispatcher:
         for model in models:
             self._ledger.offered(model)
             self._scheduler.offer(model, camera, shot, arrived=arrived, wait=wait)
+
+    def beside(self, models: Collection[str]) -> dict[str, Beside]:
+        """Return memory of their own for requests to those of the models that are served, of no slots yet.
+
+        Whoever asks resizes the pools, and closes them.
+        """
+        with self._lock:
+            found = {name: self._lanes[name] for name in models if name in self._lanes}
+            return {
+                name: Beside(
+                    self._transport.pool(lane.signature, batch=lane.room.batch, slots=0), self._transport, lane.room
+                )
+                for name, lane in found.items()
+            }
+
+    def waiting(self, model: str) -> int:
+        """Return how many frames wait to be sent to a model."""
+        return self._scheduler.waiting(model)
 
     def close(self) -> None:
         """End every thread after its request and remove all shared memory."""
@@ -264,6 +304,8 @@ class Dispatcher:
         except BaseException:
             slot.release()
             raise
+        if (tap := self.tap) is not None:
+            tap(model.name, slot, len(shots))
         sent = self._clock()
         answer = transport.infer(slot, rows=len(shots), timeout=REQUEST_SECONDS)
         seconds = self._clock() - sent
@@ -290,10 +332,7 @@ class Dispatcher:
             if self._lanes.get(lane.model.name) is not lane:
                 raise UnavailableError(f"{lane.model.name}: no longer served as it was")
             if lane.pool is None or lane.pool.closed:
-                config = lane.model.config
-                asked = config.served_as or config.name
-                signature = Signature(asked, config.inputs, config.outputs, config.max_batch_size)
-                lane.pool = self._transport.pool(signature, batch=lane.room.batch, slots=lane.room.requests)
+                lane.pool = self._transport.pool(lane.signature, batch=lane.room.batch, slots=lane.room.requests)
             return lane.pool, self._transport
 
     def _prepare(self, slot: Slot, model: Model, shots: Sequence[Shot]) -> list[geometry.Mapping]:

@@ -70,6 +70,8 @@ class Observer:
         Different for each start of this process.
     clock
         Seconds, monotonic.
+    measurements
+        See `measuring.Measurements.count`.
     """
 
     def __init__(
@@ -84,12 +86,14 @@ class Observer:
         transport: Callable[[], str],
         boot: str,
         clock: Callable[[], float],
+        measurements: Callable[[], int] = lambda: 0,
         stat: Callable[[], str] = _STAT.read_text,
         shared_memory: Path = DIRECTORY,
     ) -> None:
         self._statistics, self._serving, self._ledger, self._metrics = statistics, serving, ledger, metrics
         self._demand, self._device, self._transport = demand, device, transport
         self._boot, self._clock, self._stat, self._shared_memory = boot, clock, stat, shared_memory
+        self._measurements = measurements
         self._lock = threading.Lock()
         self._last: Observation | None = None
         self._known: Observation | None = None
@@ -103,13 +107,21 @@ class Observer:
                 self._last = self._numbered(self._look())
             return self._last
 
+    def fresh(self) -> Observation:
+        """Return how things stand now."""
+        with self._lock:
+            self._last = self._numbered(self._look())
+            return self._last
+
     def _look(self) -> Observation:
-        loads = self._serving.loads
+        loads, measurements = self._serving.loads, self._measurements()
         statistics = self._asked()
         now = self._clock()
         models = self._models(statistics)
         before, loads = loads, self._serving.loads
         steady = before == loads and loads % 2 == 0
+        if measurements != self._measurements():
+            measurements |= 1  # One began or ended while we looked: what was counted may be of it.
         device, trial, host = self._device(now), self._serving.trial, self._node()
         moves, degraded = self._metrics.ladder()
         return Observation(
@@ -128,6 +140,7 @@ class Observer:
             probe_message=trial.message if trial else "",
             looks=device.looks,
             utilizations=device.utilizations,
+            measurements=measurements,
         )
 
     def _numbered(self, now: Observation) -> Observation:

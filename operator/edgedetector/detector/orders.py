@@ -1,28 +1,41 @@
-"""Orders of traces over HTTP: who may give one, and what is answered.
+"""Orders of measurements over HTTP: who may give one, and what is answered.
 
 A port-forward ends on the pod's loopback, so whoever comes from there may forward the pod's ports, or is in the pod.
-Behind a forwarded port sits a browser, too: what asks for another host or sends no JSON is a page that must not.
+Behind a forwarded port sits a browser, too: what sends no JSON is a page that must not, and so is what asks for another
+host (`hosts`).
 """
 
 from __future__ import annotations
 
 import select
 import socket
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from ipaddress import IPv6Address, ip_address
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Any, Final, Generic, TypeVar
 
-from edgedetector.api.trace import LONGEST, Order, Refused, refusal
+from edgedetector.api.trace import LONGEST, Refused
 from edgedetector.api.wire import InvalidDocumentError, from_json, to_json
-from edgedetector.detector.tracer import BusyError, Tracer, TraceRefusedError
+from edgedetector.detector.measuring import BusyError, MeasurementRefusedError
 
+Wanted = TypeVar("Wanted")
 Answered = tuple[HTTPStatus, bytes]
-_HOSTS: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def answer(handler: BaseHTTPRequestHandler, tracer: Tracer, length: int) -> Answered:
+@dataclass(frozen=True, slots=True)
+class Job(Generic[Wanted]):
+    """What can be ordered at a path."""
+
+    order: type[Wanted]
+    refusal: Callable[[Wanted], str]
+    """Returns why an order is not taken; empty: it is."""
+    carried_out: Callable[[Wanted, Callable[[], bool]], object]
+    """Takes an order, and what tells whether who gave it has gone; may raise `MeasurementRefusedError`."""
+
+
+def answer(handler: BaseHTTPRequestHandler, job: Job[Any], length: int) -> Answered:
     """Carry an order out, and return status and JSON.
 
     Parameters
@@ -33,11 +46,11 @@ def answer(handler: BaseHTTPRequestHandler, tracer: Tracer, length: int) -> Answ
     if refused := _unwanted(handler, length):
         return _refused(*refused)
     try:
-        order = from_json(Order, handler.rfile.read(length).decode(errors="replace"))
-        if problem := refusal(order):
+        order = from_json(job.order, handler.rfile.read(length).decode(errors="replace"))
+        if problem := job.refusal(order):
             return _refused(HTTPStatus.BAD_REQUEST, problem)
-        found = tracer.trace(order, lambda: gone(handler.connection))
-    except (InvalidDocumentError, TraceRefusedError) as error:
+        found = job.carried_out(order, lambda: gone(handler.connection))
+    except (InvalidDocumentError, MeasurementRefusedError) as error:
         return _refused(next(status for kind, status in _STATUS.items() if isinstance(error, kind)), str(error))
     return HTTPStatus.OK, to_json(found).encode()
 
@@ -45,29 +58,19 @@ def answer(handler: BaseHTTPRequestHandler, tracer: Tracer, length: int) -> Answ
 _STATUS: Final = {
     InvalidDocumentError: HTTPStatus.BAD_REQUEST,
     BusyError: HTTPStatus.CONFLICT,
-    TraceRefusedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    MeasurementRefusedError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
 def _unwanted(handler: BaseHTTPRequestHandler, length: int) -> tuple[HTTPStatus, str] | None:
     """Return why a request is not even read, None if it is."""
     if not on_loopback(handler.client_address[0]):
-        return HTTPStatus.FORBIDDEN, "only through a forwarded port: kubectl edgedetector trace"
-    if _host(handler.headers.get("Host", "")) not in _HOSTS:
-        return HTTPStatus.FORBIDDEN, "the Host is not this machine"
+        return HTTPStatus.FORBIDDEN, f"only through a forwarded port: kubectl edgedetector {handler.path[1:]}"
     if handler.headers.get_content_type() != "application/json":
         return HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the Content-Type is not application/json"
     if not 0 < length <= LONGEST:
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"an order has 1 to {LONGEST} bytes, and says how many"
     return None
-
-
-def _host(header: str) -> str | None:
-    """Return the name that a Host bears, None if it has none or cannot be read."""
-    try:
-        return urlsplit(f"//{header}").hostname
-    except ValueError:  # e.g. of a bracket that is not closed
-        return None
 
 
 def _refused(status: HTTPStatus, message: str) -> Answered:

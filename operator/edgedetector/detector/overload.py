@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from edgedetector.api.dataplane import Accelerator, Degradation, FrameRate
@@ -87,6 +87,9 @@ class Overload:
         Whether Triton lets requests wait for others: then a long queue is what was asked for.
     serves
         Whether Triton serves a model: one that it does not takes no other's place.
+    measured
+        Whether a bench loads the box beside the cameras. For as long as one does, how full the box is says nothing of
+        them, and counts as it was before; harm that is done to them counts as ever, and ends the bench, too.
     """
 
     def __init__(
@@ -94,10 +97,14 @@ class Overload:
         gauges: Gauges,
         metrics: Metrics,
         ready: Callable[[], bool],
+        *,
         delayed: Callable[[], bool] = lambda: False,
         serves: Callable[[str], bool] = lambda _: True,
+        measured: Callable[[], bool] = lambda: False,
     ) -> None:
         self._serves = serves
+        self._measured = measured
+        self._full = Pressure()
         self._ready = ready
         self._delayed = delayed
         self._gauges = gauges
@@ -143,6 +150,12 @@ class Overload:
             host_cpu=self._gauges.host_cpu(),
             objects=_worst(([float(one.objects) for one in found] for found in samples.values()), _MANY),
         )
+        if self._measured():
+            full = self._full
+            pressure = replace(
+                pressure, queue_share=full.queue_share, accelerator=full.accelerator, host_cpu=full.host_cpu
+            )
+        self._full = pressure
         if not self._ready():
             pressure = Pressure(host_cpu=pressure.host_cpu, temperature=pressure.temperature)
         self._show(pressure)

@@ -14,10 +14,12 @@ from typing import Final
 import cv2
 
 from edgedetector.api import names
+from edgedetector.api.bench import Served
 from edgedetector.api.dataplane import Decoding, DetectorCamera, DetectorConfig, DetectorState, ModelServing
 from edgedetector.api.wire import to_json
 from edgedetector.detector import web
 from edgedetector.detector.batching import Capacity, capacity
+from edgedetector.detector.bench import Bencher, Sight
 from edgedetector.detector.camera import CLOCKS, Camera
 from edgedetector.detector.candidates import Candidates
 from edgedetector.detector.cooperation import Cooperation
@@ -31,6 +33,7 @@ from edgedetector.detector.fleet import Fleet
 from edgedetector.detector.gauges import Gauges
 from edgedetector.detector.guard import Guard
 from edgedetector.detector.ledger import Ledger
+from edgedetector.detector.measuring import Measurements
 from edgedetector.detector.metrics import Metrics
 from edgedetector.detector.observing import Observer
 from edgedetector.detector.opening import Opening
@@ -68,7 +71,8 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
     url = _triton_url(paths)
     client = Client(url, key=Repository(paths).key())
     serving = Serving(paths, client, pod=environment.get("POD_NAME", ""))
-    tracer = Tracer(client, paths.run / names.FILE_TRACING)
+    measurements = Measurements()
+    tracer = Tracer(client, paths.run / names.FILE_TRACING, measurements=measurements)
 
     dispatcher = Dispatcher(
         client,
@@ -110,6 +114,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         ready=lambda: all(model.state != "Loading" for model in serving.states),
         delayed=lambda: any(model.max_queue_delay_microseconds > 0 for model in serving.wanted.values()),
         serves=lambda name: fleet.serves(name),  # noqa: PLW0108 - that is made below
+        measured=lambda: bencher.running,
     )
     own, pod, boot = environment.get("POD_IP", "127.0.0.1"), environment.get("POD_NAME", ""), secrets.token_hex(8)
     publisher = Publisher(paths, pod, picture=lambda camera: web.newest(hub, camera), metrics=metrics)
@@ -142,6 +147,19 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         transport=lambda: dispatcher.transport,
         boot=boot,
         clock=time.monotonic,
+        measurements=lambda: measurements.count,
+    )
+
+    bencher = Bencher(
+        dispatcher,
+        Sight(
+            demand=fleet.demand,
+            counted=ledger.counted,
+            observe=observer.fresh,
+            served=lambda: served(serving.wanted),
+            events=lambda: {"the degradation ladder moved": metrics.ladder()[0], "a model was loaded": serving.loads},
+        ),
+        measurements,
     )
 
     def greet(source: str, text: str) -> str:
@@ -172,6 +190,7 @@ def run(paths: Paths, environment: Mapping[str, str]) -> int:
         exposition=metrics.exposition,
         greet=greet,
         tracer=tracer,
+        bencher=bencher,
     )
     private = web.private((publisher.address, events_port), hub, lambda: publisher.token)
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -204,6 +223,21 @@ def _share_processors() -> None:
 def capacities(wanted: Mapping[str, ModelServing]) -> dict[str, Capacity]:
     """Return how much of each model can be on its way to Triton at once."""
     return {name: capacity(model, wanted.get(names.post_processing(name))) for name, model in wanted.items()}
+
+
+def served(wanted: Mapping[str, ModelServing]) -> dict[str, Served]:
+    """Return how each model is served, its post-processing with it."""
+    return {
+        name: Served(
+            model.instances,
+            model.max_batch_size,
+            model.preferred_batch_sizes,
+            model.max_queue_delay_microseconds,
+            post.instances if (post := wanted.get(names.post_processing(name))) else 0,
+        )
+        for name, model in wanted.items()
+        if "+" not in name
+    }
 
 
 def state(serving: Serving, fleet: Fleet, publisher: Publisher, transport: str, driver: str) -> DetectorState:

@@ -78,6 +78,12 @@ class Scheduler(Generic[T]):
             lane = self._lanes.get(model)
         return lane.expected() if lane else 0.0
 
+    def waiting(self, model: str) -> int:
+        """Return how many frames wait for a model; 0 if it is not served."""
+        with self._lock:
+            lane = self._lanes.get(model)
+        return lane.waiting() if lane else 0
+
     def close(self) -> None:
         """Withdraw what waits, and let every thread end after its request."""
         self.configure({}, {})
@@ -132,6 +138,10 @@ class _Lane(Generic[T]):
                 self._queue.offer(offer)
                 self._changed.notify()
             return not self._closed
+
+    def waiting(self) -> int:
+        with self._changed:
+            return self._queue.waiting
 
     def expected(self) -> float:
         with self._changed:

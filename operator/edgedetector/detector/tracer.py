@@ -22,6 +22,7 @@ from typing import Final, Protocol
 from edgedetector.api import names
 from edgedetector.api.trace import Order, Trace
 from edgedetector.api.wire import InvalidDocumentError, from_json, to_json
+from edgedetector.detector.measuring import BusyError, MeasurementRefusedError, Measurements
 from edgedetector.detector.repository import replace_file
 from edgedetector.triton.client import Journal
 from edgedetector.triton.errors import RefusedError, RejectedError, TritonError
@@ -47,12 +48,8 @@ _NONE: Final[Mapping[str, str | list[str] | None]] = {
 }
 
 
-class TraceRefusedError(Exception):
+class TraceRefusedError(MeasurementRefusedError):
     """A trace cannot be made; the message says the way out."""
-
-
-class BusyError(TraceRefusedError):
-    """Another trace runs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +90,8 @@ class Tracer:
         File that is there for as long as something may be switched on.
     file
         Where Triton writes traces if it was not told at its start; this process must see the same directory.
+    measurements
+        Of which a trace is one; None: there are no others.
     clock
         Seconds, monotonic.
     now
@@ -105,24 +104,22 @@ class Tracer:
         mark: Path,
         *,
         file: str = names.FILE_TRACE,
+        measurements: Measurements | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._client, self._mark, self._file = client, mark, file
         self._clock, self._sleep, self._now = clock, sleep, now
-        self._lock = threading.Lock()
-        self._by = ""
+        self._measurements = measurements or Measurements()
         self.last: Trace | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Switch off and remove what was left: by a process before this one, or since Triton did not answer."""
         while not stop.wait(AGAIN):
-            if self._mark.exists() and self._lock.acquire(blocking=False):
-                try:
+            if self._mark.exists():
+                with contextlib.suppress(BusyError), self._measurements.of("a trace"):
                     self._settle()
-                finally:
-                    self._lock.release()
 
     def trace(self, order: Order, gone: Callable[[], bool]) -> Trace:
         """Trace so many requests, or as many as there are until the time is over or nobody listens any more.
@@ -135,22 +132,17 @@ class Tracer:
         Raises
         ------
         BusyError
-            If another one runs.
+            If another one runs, or another measurement.
         TraceRefusedError
             If Triton does not do it.
         """
-        if not self._lock.acquire(blocking=False):
-            raise BusyError(f"a trace of {self._by or 'somebody else'} runs; it ends by itself, so try again")
-        try:
-            self._by = order.by
-            self.last = found = self._traced(order, gone)
-        except TritonError as error:
-            raise TraceRefusedError(f"Triton does not trace: {error}") from None
-        except OSError as error:
-            raise TraceRefusedError(f"the detector cannot use the files of a trace: {error}") from None
-        finally:
-            self._by = ""
-            self._lock.release()
+        with self._measurements.of("a trace", order.by):
+            try:
+                self.last = found = self._traced(order, gone)
+            except TritonError as error:
+                raise TraceRefusedError(f"Triton does not trace: {error}") from None
+            except OSError as error:
+                raise TraceRefusedError(f"the detector cannot use the files of a trace: {error}") from None
         return found
 
     def _traced(self, order: Order, gone: Callable[[], bool]) -> Trace:

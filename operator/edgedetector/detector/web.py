@@ -14,10 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from edgedetector.api import trace
+from edgedetector.api import bench, trace
 from edgedetector.api.wire import to_json
 from edgedetector.detector import orders, picture
+from edgedetector.detector.bench import Bencher
 from edgedetector.detector.events import Hub, Result
+from edgedetector.detector.hosts import foreign
+from edgedetector.detector.orders import Job
 from edgedetector.detector.outputs.secretfiles import SecretFile, allowed
 from edgedetector.detector.probing import LONGEST, PATH
 from edgedetector.detector.tracer import Tracer
@@ -39,6 +42,9 @@ class Answer:
 
 
 UNAUTHORIZED: Final = Answer(b"Authorization: Bearer ... is missing or wrong\n", "text/plain", HTTPStatus.UNAUTHORIZED)
+MISDIRECTED: Final = Answer(
+    b"the Host has to be localhost, an address or a Service's name\n", "text/plain", HTTPStatus.MISDIRECTED_REQUEST
+)
 NOT_FOUND: Final = Answer(b"not found\n", "text/plain", HTTPStatus.NOT_FOUND)
 
 
@@ -46,6 +52,16 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     timeout = 30.0
     """Seconds: a client that sends nothing must not hold a thread for ever."""
+
+    def parse_request(self) -> bool:
+        """Return whether a request is to be answered; one that is not has been refused."""
+        if not super().parse_request():
+            return False
+        if foreign(self.client_address[0], self.headers.get("Host", "")):
+            self.close_connection = True  # what was not read would be taken for the next request
+            self.send(MISDIRECTED)
+            return False
+        return True
 
     def send(self, answer: Answer) -> None:
         self.send_response(answer.status)
@@ -89,16 +105,19 @@ def public(
     exposition: Callable[[], bytes],
     greet: Callable[[str, str], str],
     tracer: Tracer | None = None,
+    bencher: Bencher | None = None,
 ) -> Server:
-    """Return the server of /metrics, /state, /observation, /healthz, /alive and /trace: no pictures.
+    """Return the server of /metrics, /state, /observation, /healthz, /alive, /trace and /bench: no pictures.
 
     Parameters
     ----------
     greet
         Takes the address and the greeting of another replica, and returns ours (see `cooperation`).
-    tracer
-        Traces requests, for those on this pod's loopback alone: for who may forward its ports. None: nobody does.
+    tracer, bencher
+        Trace requests and load the box, for those on this pod's loopback alone: for who may forward its ports. None:
+        nobody does.
     """
+    jobs = _jobs(tracer, bencher)
     answers: Mapping[str, Callable[[], Answer]] = {
         "/metrics": lambda: Answer(exposition(), "text/plain; version=0.0.4; charset=utf-8"),
         "/state": lambda: Answer(state().encode()),
@@ -116,9 +135,9 @@ def public(
 
         def do_POST(self) -> None:
             length = _length(self.headers.get("Content-Length"))
-            if tracer is not None and self.path == trace.PATH:
+            if (job := jobs.get(self.path)) is not None:
                 self.close_connection = True
-                status, body = orders.answer(self, tracer, length)
+                status, body = orders.answer(self, job, length)
                 self.send(Answer(body, status=status))
                 return
             if self.path != PATH or not 0 < length <= LONGEST:
@@ -129,6 +148,15 @@ def public(
             self.send(Answer(greet(self.client_address[0].removeprefix("::ffff:"), text).encode()))
 
     return Server(address, Public)
+
+
+def _jobs(tracer: Tracer | None, bencher: Bencher | None) -> dict[str, Job[Any]]:
+    jobs = dict[str, Job[Any]]()
+    if tracer is not None:
+        jobs[trace.PATH] = Job(trace.Order, trace.refusal, tracer.trace)
+    if bencher is not None:
+        jobs[bench.PATH] = Job(bench.Order, bench.refusal, bencher.bench)
+    return jobs
 
 
 def _last(tracer: Tracer | None) -> Answer:

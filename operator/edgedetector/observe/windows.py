@@ -18,6 +18,7 @@ in one window and began before counts as a whole."""
 STEADY: Final = 0.10
 """By which the demand may differ between beginning and end, of the larger."""
 ANEW: Final = "the detector or Triton restarted, or a model was loaded"
+MEASURED: Final = "a trace or a bench ran"
 _NANO: Final = 1e-9
 _LARGEST: Final = 2**63
 """Counters of Triton have 64 bits; 2^63 ns are 292 years."""
@@ -140,7 +141,10 @@ def _failed(before: ModelCounters, after: ModelCounters, knobs: Knobs) -> ModelW
 
 def _disturbed(before: Observation, after: Observation, knobs: Mapping[str, Configuration]) -> str:
     """Return why the differences tell nothing of one configuration, or nothing. Most telling first."""
-    checks = (_away(before, after), _served(before, after, knobs), _pressed(before, after), _demand(before, after))
+    checks = (
+        _away(before, after), _served(before, after, knobs), _pressed(before, after), _measured(before, after),
+        _demand(before, after),
+    )  # fmt: skip
     if found := next(filter(None, checks), ""):
         return found
     if after.at - before.at < SHORTEST:
@@ -176,6 +180,11 @@ def _pressed(before: Observation, after: Observation) -> str:
     if before.transport != after.transport:
         return "tensors began to travel another way"
     return ""
+
+
+def _measured(before: Observation, after: Observation) -> str:
+    """Say that somebody measured meanwhile: what it cost, and what it sent, is no load of the cameras."""
+    return MEASURED if before.measurements != after.measurements or after.measurements % 2 else ""
 
 
 def _demand(before: Observation, after: Observation) -> str:
@@ -291,7 +300,10 @@ def _least(*values: float | None) -> float | None:
 
 def _nonsense(one: Observation) -> str:
     """Return a figure that cannot be, by name; empty: there is none. Gauges are looked at where they are used."""
-    figures = (("at", one.at), ("moves", one.moves), ("looks", one.looks), ("utilizations", one.utilizations))
+    figures = (
+        ("at", one.at), ("moves", one.moves), ("looks", one.looks), ("utilizations", one.utilizations),
+        ("measurements", one.measurements),
+    )  # fmt: skip
     host = (("hostBusy", one.host_busy or 0.0), ("hostTotal", one.host_total or 0.0))
     for name, value in (*figures, *host, *one.stages.items()):
         if not 0 <= value < _LARGEST:

@@ -61,6 +61,18 @@ class Slot:
         """Set an input of variable dims or of strings, with the batch dimension; it travels in the message."""
         self._given[name] = array
 
+    def sample(self, rows: int) -> dict[str, Array]:
+        """Return a copy of what the first `rows` rows of all inputs hold, with the batch dimension if there is one."""
+        return {area.name: np.array(self._array(area, rows)) for area in self.layout.inputs}
+
+    def fill(self, sample: Mapping[str, Array]) -> None:
+        """Write a sample of another slot of the model into all rows, as often as they take it."""
+        for area in self.layout.inputs:
+            if area.fixed:
+                np.copyto(self.inputs[area.name], np.resize(sample[area.name], area.shape))
+            else:
+                self.give(area.name, sample[area.name])
+
     def release(self) -> None:
         """Give the slot back without, or after, a request."""
         self._given.clear()
@@ -193,6 +205,11 @@ class Pool:
     def rows(self) -> int:
         """Return for how many rows a slot has room."""
         return self._layout.rows
+
+    @property
+    def bytes(self) -> int:
+        """Return the bytes of a slot in shared memory."""
+        return self._layout.size if self._regions else 0
 
     @property
     def closed(self) -> bool:

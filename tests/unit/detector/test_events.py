@@ -57,6 +57,18 @@ def listen(base: str, hub: Hub, query: str = "") -> Iterator[dict]:
                 yield json.loads(line.removeprefix(b"data: "))
 
 
+@pytest.mark.parametrize("path", ["/events", "/snapshot/gate.jpg", "/snapshot/gate.json", "/other"])
+def test_a_page_whose_name_was_made_to_point_here_is_not_answered(base: str, hub: Hub, path: str) -> None:
+    hub.publish(result())
+    request = urllib.request.Request(f"{base}{path}", headers={"Host": "evil.example:9091"})
+
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+
+    assert refused.value.code == 421
+    assert b"localhost" in refused.value.read()
+
+
 def test_an_event_says_what_was_found_where_and_when(base: str, hub: Hub) -> None:
     assert next(listen(base, hub)) == {
         "camera": "gate",

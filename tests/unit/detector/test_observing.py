@@ -62,6 +62,9 @@ class Pod:
     stat: str = "cpu 100 0 50 800 50 0 0 0 0 0\n"
     ledger: Ledger = field(default_factory=Ledger)
     metrics: Metrics = field(default_factory=Metrics)
+    measurements: int = 0
+    meanwhile: int = 0
+    """Measurements that begin or end while Triton is asked."""
 
     def serve(self, *models: str, serving_id: str = "one") -> None:
         platforms = {name: names.ENSEMBLE if name.endswith(names.PIPELINE) else "" for name in models}
@@ -71,6 +74,7 @@ class Pod:
     def statistics(self, timeout: float) -> dict[str, Any]:
         assert timeout > 0
         self.asked += 1
+        self.measurements += self.meanwhile
         if self.triton is None:
             raise UnavailableError("no answer")
         return self.triton
@@ -86,6 +90,7 @@ class Pod:
             transport=lambda: "SharedMemory",
             boot="b",
             clock=lambda: self.now,
+            measurements=lambda: self.measurements,
             stat=lambda: self.stat,
             shared_memory=shared_memory,
         )
@@ -129,6 +134,20 @@ def test_everything_is_told_that_is_known(tmp_path: Path) -> None:
     assert (found.moves, found.degraded, found.transport) == (4, 2, "SharedMemory")
     assert (found.probe_id, found.probe_outcome) == ("probe-1", "Running")
     assert from_json(Observation, to_json(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("before", "meanwhile", "told"),
+    [(0, 0, 0), (1, 0, 1), (2, 0, 2), (0, 1, 1), (1, 1, 1), (0, 2, 1), (2, 2, 3), (1, 2, 1)],
+)
+def test_a_measurement_during_a_look_is_told_as_running(before: int, meanwhile: int, told: int) -> None:
+    """Whether its load is among what was counted cannot be known, so it must disturb the windows on both sides."""
+    pod = Pod(measurements=before, meanwhile=meanwhile)
+    observer = pod.observer()
+
+    assert observer.observation().measurements == told
+    pod.meanwhile, pod.now = 0, pod.now + EVERY
+    assert observer.observation().measurements == before + meanwhile
 
 
 def test_why_a_probe_failed_is_told() -> None:

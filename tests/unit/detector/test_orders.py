@@ -90,9 +90,9 @@ def test_an_order_is_carried_out_and_told_again(rig: Rig) -> None:
         (" " * 1001, JSON, 413, "an order has 1 to"),
         ('{"requests": 1}', {"Content-Type": "text/plain"}, 415, "application/json"),
         ('{"requests": 1}', {}, 415, "application/json"),
-        ('{"requests": 1}', {**JSON, "Host": "evil.example"}, 403, "the Host"),
-        ('{"requests": 1}', {**JSON, "Host": "[::1"}, 403, "the Host"),
-        ('{"requests": 1}', {**JSON, "Host": "[evil]"}, 403, "the Host"),
+        ('{"requests": 1}', {**JSON, "Host": "evil.example"}, 421, "the Host"),
+        ('{"requests": 1}', {**JSON, "Host": "[::1"}, 421, "the Host"),
+        ('{"requests": 1}', {**JSON, "Host": "[evil]"}, 421, "the Host"),
     ],
 )
 def test_what_is_not_taken_is_told(rig: Rig, body: str, headers: dict[str, str], status: int, said: str) -> None:

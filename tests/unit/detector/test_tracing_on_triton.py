@@ -20,7 +20,8 @@ from tritonclient.grpc.service_pb2 import ModelInferRequest
 from edgedetector.api import trace
 from edgedetector.api.trace import Order
 from edgedetector.api.wire import to_json
-from edgedetector.detector.tracer import BusyError, Left, Tracer, TraceRefusedError
+from edgedetector.detector.measuring import BusyError
+from edgedetector.detector.tracer import Left, Tracer, TraceRefusedError
 from edgedetector.triton.client import Client
 
 pytestmark = pytest.mark.tritonserver

@@ -176,7 +176,7 @@ def test_a_slow_pods_percentile_is_of_half_a_minute_and_never_of_more_than_one()
             assert (model.stretch, model.samples) == (30.0, 300)
 
 
-@pytest.mark.parametrize("change", [{"epoch": "b"}, {"moves": 9}, {"transport": "Grpc"}])
+@pytest.mark.parametrize("change", [{"epoch": "b"}, {"moves": 9}, {"transport": "Grpc"}, {"measurements": 2}])
 def test_what_came_before_a_disturbance_is_not_pooled(change: dict[str, Any]) -> None:
     tuner = Tuner()
     for second in range(0, 60, 2):

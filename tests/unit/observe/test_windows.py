@@ -256,6 +256,8 @@ def models(*, before: dict[str, Any] | None = None, **after: Any) -> dict[str, O
         (models(queue=10**400), "figures that can be: people: queue"),
         ({"after": replace(AFTER, models=AFTER.models * 2)}, "a model twice"),
         ({"after": replace(AFTER, at=math.inf)}, "figures that can be: at"),
+        ({"after": replace(AFTER, measurements=-1)}, "figures that can be: measurements"),
+        ({"before": replace(BEFORE, measurements=2)}, "a counter went backwards: measurements"),
         ({"after": replace(AFTER, host_busy=math.nan)}, "figures that can be: hostBusy"),
     ],
 )
@@ -280,6 +282,10 @@ def test_where_counters_mean_nothing_there_are_no_models(given_: dict[str, Any],
         ({"after": replace(AFTER, moves=3)}, "the degradation ladder moved"),
         ({"after": replace(AFTER, degraded=0)}, "the degradation ladder moved"),
         ({"after": replace(AFTER, transport="Grpc")}, "tensors began to travel another way"),
+        ({"after": replace(AFTER, measurements=1)}, "a trace or a bench ran"),
+        ({"after": replace(AFTER, measurements=2)}, "a trace or a bench ran"),
+        ({"before": replace(BEFORE, measurements=1), "after": replace(AFTER, measurements=1)}, "a trace or a bench"),
+        ({"before": replace(BEFORE, measurements=1), "after": replace(AFTER, measurements=2)}, "a trace or a bench"),
         (models(demand=111.2), "the demand for people moved from 100.0 to 111.2 images/s"),
         (models(demand=0.0), "the demand for people moved from 100.0 to 0.0 images/s"),
         ({"after": replace(AFTER, at=50.9)}, "0.9 s are too short"),
@@ -287,6 +293,10 @@ def test_where_counters_mean_nothing_there_are_no_models(given_: dict[str, Any],
 )
 def test_a_window_in_which_something_else_changed_says_so(given_: dict[str, Any], words: str) -> None:
     assert words in seen(**given_).disturbed
+
+
+def test_a_measurement_that_is_over_disturbs_nothing() -> None:
+    assert seen(replace(BEFORE, measurements=2), replace(AFTER, measurements=2)).disturbed == ""
 
 
 @pytest.mark.parametrize("demand", [90.1, 99.9, 111.0])

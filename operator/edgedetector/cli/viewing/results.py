@@ -49,6 +49,8 @@ def parse(event: Mapping[str, Any]) -> Result:
         If it is none.
     """
     frame = event["frame"]
+    if not isinstance(frame, Mapping):
+        raise TypeError("a frame that is no object")
     pts = frame.get("pts")
     width, height, age = int(frame["width"]), int(frame["height"]), _finite(frame["ageSeconds"])
     if width <= 0 or height <= 0 or age < 0.0:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import Final
 
-from edgedetector.tuning import memory, several
+from edgedetector.tuning import memory, resources, several
 from edgedetector.tuning.allowed import allowable
 from edgedetector.tuning.candidates import around, candidates, reaches_out
 from edgedetector.tuning.cure import cure, shorter
@@ -106,7 +106,8 @@ def _chosen(state: State, situation: Situation, now: float, left: Effort) -> Cho
     models = lanes(state.accepted, curves, state.visits, situation)
     frail = _frail(several.late(models, state.visits, situation, PAUSE), situation)
     return _most_promising(situation, present, safe, recalled, frail=frail, learnt=learnt) or Nothing(
-        present, hindered=hindrance(glances, base, looked, present, situation, frail=frail)
+        present,
+        hindered=hindrance(glances, base, looked, present, situation, now=resources.latest(state.visits), frail=frail),
     )
 
 

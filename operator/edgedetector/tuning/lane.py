@@ -294,13 +294,9 @@ def overloaded(seen: ModelVisit) -> bool:
 
 def _fed(capacity: Range, name: str, now: Visit | None) -> Range:
     """Return the capacity with what the host's processors can feed."""
-    if now is None or name not in now.models or not known(now.models[name].rate):
-        return capacity
-    times = resources.most_of_host(now)
-    total = sum(model.rate for model in now.models.values() if known(model.rate))
-    most = [now.models[name].rate + (factor - 1.0) * total for factor in (times.low, times.mean, times.high)]
+    most = resources.fed(now, name)
     # The mean only by what is sure: how much of the load grows with the images is not known.
-    return Range(min(capacity.low, most[0]), min(capacity.mean, most[2]), min(capacity.high, most[2]))
+    return Range(min(capacity.low, most.low), min(capacity.mean, most.high), min(capacity.high, most.high))
 
 
 def _seen_capacity(capacity: Range, model: Lane, own: Sequence[Visit], situation: Situation) -> Range:

@@ -25,8 +25,9 @@ class Prior:
 
     mode: float
     below: float
-    """Standard deviation towards 0."""
+    """Width towards 0: the standard deviation where `power` is 2, half of it where that is 1."""
     above: float
+    """The same towards `most`."""
     most: float
     power: float = 2.0
     """2: normal; 1: exponential, of which much is near the mode and a little far from it."""

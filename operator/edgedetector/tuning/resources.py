@@ -101,6 +101,15 @@ def most_of_host(visit: Visit | None) -> Range:
     return Range(*(1.0 + room / part for part in (_SHARE_OF_LOAD.high, _SHARE_OF_LOAD.mean, _SHARE_OF_LOAD.low)))
 
 
+def fed(visit: Visit | None, name: str) -> Range:
+    """Return how many images a second of a model the host's processors could feed, were the others fed as now."""
+    if visit is None or name not in visit.models or not known(visit.models[name].rate):
+        return Range(math.inf, math.inf, math.inf)
+    times, rate = most_of_host(visit), visit.models[name].rate
+    total = sum(model.rate for model in visit.models.values() if known(model.rate))
+    return Range(*(rate + (factor - 1.0) * total for factor in (times.low, times.mean, times.high)))
+
+
 def _share(low: float, mean: float, high: float) -> Range:
     """Return a share between 0 and 1, wider by what windows of the same load differ."""
     mean = min(1.0, max(0.0, mean))

@@ -53,7 +53,8 @@ RESTLESS: Final = 3
 """Trials in a row that end because the demand moved, or since nobody attended them, after which none is begun for
 `UNREST`: each costs two changes and teaches nothing."""
 UNREST: Final = 2 * memory.AN_HOUR
-"""Seconds: the usual rise and fall of a day's traffic is over by then."""
+"""Seconds: the usual rise and fall of a day's traffic is over by then. Where the objective
+is broken, only `memory.AN_HOUR`: it suffers meanwhile, but each trial's way back costs frames, too."""
 RETHINK: Final = 120.0
 """Seconds for which a recommendation holds: what it is predicted from changes no quicker."""
 CALM: Final = 30.0
@@ -290,10 +291,10 @@ def _exhausted(state: State, situation: Situation) -> str:
 def _held_back(state: State, situation: Situation, now: float) -> Decision | None:
     if situation.mode == Mode.AUTO and transitions.left(state, now) < 2:  # noqa: PLR2004 - the trial and its end
         return Decision(Kind.WAIT, f"{transitions.BUDGET} changes in the last hour are enough: waiting")
-    restless = len(state.futile) >= RESTLESS and 0 <= now - state.futile[-1] < UNREST
-    if situation.mode == Mode.AUTO and restless and not broken(state, situation):
+    unrest = memory.AN_HOUR if broken(state, situation) else UNREST
+    if situation.mode == Mode.AUTO and len(state.futile) >= RESTLESS and 0 <= now - state.futile[-1] < unrest:
         why = f"each of the last {len(state.futile)} trials ended for what was not its own: waiting"
-        return Decision(Kind.WAIT, f"{why}, {UNREST / memory.AN_HOUR:.0f} hours from the last one")
+        return Decision(Kind.WAIT, f"{why}, {unrest / 60:.0f} minutes from the last one")
     return None if situation.may_choose else Decision(Kind.WAIT, "a choice is due", due=True)
 
 

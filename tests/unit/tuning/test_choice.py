@@ -127,6 +127,17 @@ def test_a_step_that_is_safe_and_not_made_says_why() -> None:
     assert offered(more, now).endswith(ALIKE)
 
 
+@pytest.mark.parametrize(("host", "said"), [(0.97, True), (0.3, False), (None, False)])
+def test_where_the_processors_cannot_feed_more_that_is_what_tuning_ends_with(host: float | None, *, said: bool) -> None:
+    """A device with room for twice as much, at 60 images a second that nearly take the node's processors."""
+    seen = replace(Truth(0.008, 0.002).visit(Knobs(1, 1), use=0.6, latency=0.03, memory=6e8, total=8e9), host=host)
+    where = situation(Knobs(1, 1), limits=Limits(0.1, max_instances=2), engine=Engine(8), coexisting=True)
+    found = choice.choose(State(visits=(seen,), accepted={MODEL: Knobs(1, 1)}), where, EPOCH)
+    assert isinstance(found, choice.Nothing) is said
+    if isinstance(found, choice.Nothing):
+        assert found.hindered == "what the host's processors, busy 97%, can feed leaves no step clearly more"
+
+
 @pytest.mark.parametrize(("limit", "tried"), [(0.1, True), (0.07, False)])
 def test_a_batch_that_was_never_seen_is_waited_for_where_its_worst_keeps_the_objective(
     limit: float, *, tried: bool

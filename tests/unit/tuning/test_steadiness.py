@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.unit.tuning.toy import FIRST, Device, World, ran, situation
 
-from edgedetector.tuning import memory, resting, transitions
+from edgedetector.tuning import memory, rescue, resting, transitions
 from edgedetector.tuning.decision import Decision, Kind
 from edgedetector.tuning.evidence import Prediction
 from edgedetector.tuning.record import Best, State, Trial
@@ -109,6 +109,20 @@ def test_where_the_demand_moves_with_each_trial_no_more_are_begun() -> None:
     assert len(begun) == resting.RESTLESS
     assert "each of the last 3 trials ended for what was not its own" in decision.message
     assert not state.converged, "another time it may be found"
+
+
+@pytest.mark.parametrize(("limit", "hours", "waits"), [
+    (1e-4, 0.9, True), (1e-4, 1.1, False), (1.0, 1.1, True), (1.0, 2.1, False),
+])  # fmt: skip
+def test_a_broken_objective_waits_less_long_for_trials_that_teach(limit: float, hours: float, *, waits: bool) -> None:
+    """Three trials in a row ended since the demand moved, the last one so many hours ago."""
+    world = World(ONE)
+    state, _ = ran(world, SMALL, 20)
+    now = world.now + 12 * 3600.0
+    state = replace(state, futile=(now - hours * 3600.0,) * resting.RESTLESS)
+    where = replace(SMALL, limits=replace(SMALL.limits, latency=limit))
+    assert rescue.broken(state, where) is (limit < 1.0)
+    assert (resting._held_back(state, where, now) is not None) is waits
 
 
 def test_a_trial_that_ends_for_what_it_showed_is_a_new_beginning() -> None:

@@ -126,6 +126,36 @@ def test_while_a_model_is_loaded_late_frames_say_nothing_of_load() -> None:
     assert {*low.asked} == {Asked()}
 
 
+def test_while_a_bench_runs_a_full_box_is_no_reason_and_harm_is() -> None:
+    low, measured = Cam("yard"), True
+    world = World(low)
+    world.overload = Overload(world.node, world.metrics, lambda: True, measured=lambda: measured)
+    measured = False
+    world.run(5)
+    measured = True
+    world.node.cpu, world.node.queue, world.node.figures = 0.99, 0.99, Device(utilization=0.99)
+    world.run(60)
+    assert {*low.asked} == {Asked()}
+    for _ in range(8):
+        low.load = (low.load[0] + 5, low.load[1] + 4)
+        world.run(1)
+    assert low.asked[-1].ceiling is not None
+    assert "of the frames were skipped" in low.asked[-1].sentence
+
+
+def test_a_box_that_was_full_before_a_bench_gets_nothing_back_for_it() -> None:
+    low, measured = Cam("yard"), False
+    world = World(low)
+    world.overload = Overload(world.node, world.metrics, lambda: True, measured=lambda: measured)
+    world.node.cpu = 0.97
+    world.run(8)
+    given = low.asked[-1].rungs
+    measured = True
+    world.node.cpu = 0.1
+    world.run(60)
+    assert 0 < given <= low.asked[-1].rungs
+
+
 def test_what_was_sent_before_a_move_is_no_reason_for_another() -> None:
     low = Cam("yard")
     world = World(low)

@@ -17,7 +17,7 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.request import Request, urlopen
@@ -62,6 +62,7 @@ class Scraper:
     """Scrapes of all addresses so far."""
     size: int = 0
     """Bytes of the last one, as they were sent."""
+    failed: list[OSError] = field(default_factory=list)
 
     def once(self) -> None:
         """Ask each address, as Prometheus does."""
@@ -75,14 +76,13 @@ class Scraper:
     def every(self, seconds: float | None) -> Iterator[None]:
         """Scrape for as long as the block lasts; None: never. A scrape that fails fails the block at its end."""
         stop = threading.Event()
-        failed: list[OSError] = []
 
         def work() -> None:
-            while seconds is not None and not failed and not stop.wait(seconds):
+            while seconds is not None and not self.failed and not stop.wait(seconds):
                 try:
                     self.once()
                 except OSError as error:
-                    failed.append(error)
+                    self.failed.append(error)
 
         thread = threading.Thread(target=work)
         thread.start()
@@ -91,8 +91,8 @@ class Scraper:
         finally:
             stop.set()
             thread.join()
-        if failed:
-            raise failed[0]
+        if self.failed:
+            raise self.failed[0]
 
 
 def costs(turns: Mapping[str, Sequence[Mapping[str, float]]], interval: float) -> dict[str, float]:

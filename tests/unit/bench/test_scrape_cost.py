@@ -71,5 +71,4 @@ def test_a_scrape_that_fails_fails_its_turn() -> None:
     scraper = Scraper([f"http://127.0.0.1:{port}/metrics"])
 
     with pytest.raises(OSError, match="refused"), scraper.every(0.01):
-        threads = threading.active_count()
-        until("the scraper has given up", lambda: threading.active_count() < threads)
+        until("the scraper has given up", lambda: scraper.failed)

@@ -7,7 +7,7 @@ BIN := .venv/bin
 HOME ?= $(shell getent passwd "$$(id -u)" | cut -d: -f6)
 export HOME
 
-.PHONY: help demo test check lint quick unit format down environment kubeconfig golden site soak faults argo weights release bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane bench-observation bench-tuner bench-tuning-load
+.PHONY: help demo test check lint quick unit format down environment kubeconfig golden site soak faults argo weights release bench-control-path bench-media-topology bench-calibration bench-reconcile bench-shared-memory bench-dataplane bench-observation bench-scraping bench-tuner bench-tuning-load
 
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-22s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -106,6 +106,10 @@ bench-dataplane: ## CPU a camera against OpenCV and ffmpeg pipes, batches, perf_
 bench-observation: ## what it costs a pod to be asked for its load, and the operator to make a window of it
 	@hack/bootstrap.sh
 	@PYTHONPATH=operator $(BIN)/python -m bench.observation
+
+bench-scraping: ## what Prometheus' scrapes cost the detector and Triton, beside turns without; ARGUMENTS="--cameras 35"
+	@hack/bootstrap.sh
+	@PYTHONPATH=operator $(BIN)/python -m bench.scrape_cost $(ARGUMENTS)
 
 bench-tuner: ## the tuner on 200 simulated servers whose best is known; ARGUMENTS="simulate --held-out", "interrupted 100" (fleets), "real", "live", "rivals", "reconfigure 1000" (real Tritons)
 	@hack/bootstrap.sh

@@ -11,7 +11,8 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,6 +104,9 @@ def _panel(figure: Figure, box: tuple[float, ...], panel: Panel, answers: Sequen
         return
     if not found:
         axes.text(0.5, 0.5, "no data", transform=axes.transAxes, ha="center", va="center", color="#6e7680")
+        axes.set_xticks([])
+        axes.set_yticks([])
+        return
     if panel.kind == "states":
         _states(axes, found)
     else:
@@ -147,11 +151,13 @@ def _lines(axes: Any, panel: Panel, found: Sequence[Series]) -> None:
 
 
 def _states(axes: Any, found: Sequence[Series]) -> None:
+    steps = (after - before for series in found for before, after in pairwise(series.times))
+    width = timedelta(seconds=min(steps, default=1.0))
     for number, series in enumerate(found):
         when = [datetime.fromtimestamp(at, UTC) for at in series.times]
-        axes.scatter(when, [number] * len(when), marker="s", s=18, color=COLOURS[number % len(COLOURS)])
+        axes.barh([number] * len(when), width, left=when, height=0.3, color=COLOURS[number % len(COLOURS)])
         if when:
-            axes.text(when[0], number + 0.12, series.name, fontsize=6.5, va="bottom")
+            axes.text(when[0], number + 0.2, series.name, fontsize=6.5, va="bottom")
     axes.set_yticks([])
     axes.grid(visible=False)
     axes.set_ylim(-0.7, len(found) - 0.3)

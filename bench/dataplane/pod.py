@@ -79,11 +79,14 @@ def write(root: Path, wanted: Wanted) -> None:
 
 
 @contextlib.contextmanager
-def detector(root: Path, triton: site.Triton, wanted: Wanted) -> Iterator[site.Agent]:
-    """Run the detector until the block ends; Triton's repository is `root`/models, or all models are loaded."""
+def detector(root: Path, triton: site.Triton, wanted: Wanted, *, port: int = 0) -> Iterator[site.Agent]:
+    """Run the detector until the block ends; Triton's repository is `root`/models, or all models are loaded.
+
+    `port` is that of its HTTP server; 0: any.
+    """
     root.mkdir(exist_ok=True)
     write(root, wanted)
-    ports = {name: tritonserver.free_port() for name in ("port", "events")}
+    ports = {"port": port or tritonserver.free_port(), "events": tritonserver.free_port()}
     task = {"root": str(root), "grpc": _port(triton.grpc), "metrics": _port(triton.metrics), **ports}
     with site.agent(root, "detector", task) as agent:
         yield agent

@@ -33,6 +33,11 @@ class Prometheus:
         answer = json.loads(get(f"{self.base}/api/v1/rules?type=alert"))
         return {rule["name"]: rule for group in answer["data"]["groups"] for rule in group["rules"]}
 
+    def active(self) -> list[dict[str, Any]]:
+        """Alerts that are pending or firing: labels, annotations, state."""
+        answer = json.loads(get(f"{self.base}/api/v1/alerts"))
+        return list(answer["data"]["alerts"])
+
 
 @contextlib.contextmanager
 def prometheus() -> Iterator[Prometheus]:

@@ -27,6 +27,7 @@ import sites
 from edgedetector.plan.figures import LABEL_EDGEDETECTOR
 from harness import Kubectl, poll
 from prometheus import Prometheus, prometheus
+from promises import promises
 from provoked import NAMESPACE, Fault
 from stages import ROOT
 from test_denglin_ks20 import prepare_node
@@ -50,53 +51,54 @@ OPERATORS: Final = {"EdgeDetectorOperatorDown", "EdgeDetectorOperatorFailing", "
 
 @dataclass
 class Board:
-    """The alerts of hastened rules, and when each was first seen to fire and to be over."""
+    """The alerts of hastened rules, and what was said when each was first seen to fire."""
 
     server: Prometheus
     began: float = field(default_factory=time.monotonic)
     fired: dict[str, Object] = field(default_factory=dict)
-    seconds: dict[str, list[float]] = field(default_factory=dict)
 
-    def active(self, name: str, labels: Mapping[str, str], state: str = "") -> list[Object]:
-        """Return the alerts of that name and with these labels that are pending or firing."""
-        wanted = {"alertname": name, hastened.LABEL: str(FACTOR), **labels}
-        return [
-            alert
-            for alert in self.server.active()
-            if wanted.items() <= alert["labels"].items() and alert["state"].startswith(state)
-        ]
+    def active(self, wanted: Mapping[str, Mapping[str, str]], state: str = "") -> dict[str, Object]:
+        """Return those of the alerts that are pending or firing now, or in this state; each with these labels once."""
+        told = [alert for alert in self.server.active() if alert["state"].startswith(state)]
+        found = {}
+        for name, labels in wanted.items():
+            exact = {"alertname": name, hastened.LABEL: str(FACTOR), **labels}
+            ours = [alert for alert in told if exact.items() <= alert["labels"].items()]
+            assert len(ours) <= 1, ours
+            if ours:
+                found[name] = ours[0]
+        return found
 
     def fires(self, wanted: Mapping[str, Mapping[str, str]]) -> None:
         """Wait until each fires, once."""
 
         def missing() -> list[str]:
-            for name, labels in wanted.items():
-                if name not in self.fired and (found := self.active(name, labels, "firing")):
-                    assert len(found) == 1, found
-                    self.fired[name] = found[0]
-                    self.seconds[name] = [time.monotonic() - self.began]
-                    print(f"{name} fires after {self.seconds[name][0]:.0f} s: {found[0]['annotations']['summary']}")
+            for name, alert in self.active(wanted, "firing").items():
+                if name not in self.fired:
+                    self.fired[name] = alert
+                    after = time.monotonic() - self.began
+                    print(f"{name} fires after {after:.0f} s: {alert['annotations']['summary']}", flush=True)
             return sorted(wanted.keys() - self.fired.keys())
 
         poll("each alert fires", missing, lambda names: not names, FIRES_SECONDS, every=2)
 
     def ends(self, wanted: Mapping[str, Mapping[str, str]]) -> None:
         """Wait until each is over."""
-        mended = time.monotonic()
+        mended, lasting = time.monotonic(), set(wanted)
 
         def left() -> list[str]:
-            for name, labels in wanted.items():
-                if len(self.seconds[name]) == 1 and not self.active(name, labels):
-                    self.seconds[name].append(time.monotonic() - mended)
-                    print(f"{name} is over {self.seconds[name][1]:.0f} s after its fault was mended")
-            return sorted(name for name in wanted if len(self.seconds[name]) == 1)
+            for name in lasting - self.active(wanted).keys():
+                lasting.remove(name)
+                after = time.monotonic() - mended
+                print(f"{name} is over {after:.0f} s after its fault was mended", flush=True)
+            return sorted(lasting)
 
         poll("each alert is over", left, lambda names: not names, ENDS_SECONDS, every=2)
 
 
 @pytest.fixture(scope="module")
 def board(operator: Kubectl) -> Iterator[Board]:
-    """What Prometheus says. Module: all look at the same alerts."""
+    """What Prometheus says. Module: all look at the same one."""
     with prometheus() as server:
         yield Board(server)
 
@@ -134,11 +136,14 @@ def site(operator: Kubectl, images: dict[str, str], board: Board) -> Iterator[Ku
 def test_alerts_on_detectors_fire_on_faults_and_end_with_them(
     site: Kubectl, images: dict[str, str], board: Board
 ) -> None:
+    # Only on a quiet machine are the processors idle before and after.
+    busy = () if promises.strict else ("EdgeDetectorHighCPU",)
     faults = provoked.faults(site, images)
     wanted = {name: _labels(fault, labels) for fault in faults for name, labels in fault.alerts.items()}
     assert wanted.keys() == RUNBOOKS - OPERATORS
-    before = [name for name in wanted if name != "EdgeDetectorModelNotLoaded"]
-    poll("all well", lambda: [n for n in before if board.active(n, wanted[n])], lambda names: not names)
+    from_the_start = ("EdgeDetectorModelNotLoaded", *busy)
+    before = {name: labels for name, labels in wanted.items() if name not in from_the_start}
+    poll("all well", lambda: board.active(before), lambda found: not found)
     board.began = time.monotonic()
     with contextlib.ExitStack() as mended:
         for fault in faults:
@@ -146,7 +151,7 @@ def test_alerts_on_detectors_fire_on_faults_and_end_with_them(
             fault.harm()
         board.fires(wanted)
     _told_well(board, site, wanted)
-    board.ends({name: labels for name, labels in wanted.items() if name not in SLOW})
+    board.ends({name: labels for name, labels in wanted.items() if name not in (*SLOW, *busy)})
 
 
 def _labels(fault: Fault, labels: Mapping[str, str]) -> dict[str, str]:
@@ -193,7 +198,7 @@ def test_alerts_on_the_operator_fire_when_it_may_do_nothing_or_is_gone(operators
     scrapes = "count_over_time(edgedetector_operator_queued_keys[15s]) > 3"
     poll("it is scraped often", lambda: board.server.query(scrapes), bool)
     with _edited(Kubectl(PASSES)):
-        poll("all well", lambda: [n for n in OPERATORS if board.active(n, nothing)], lambda names: not names)
+        poll("all well", lambda: board.active(denied | gone), lambda found: not found)
         board.began = time.monotonic()
         with _without_rights(operator):
             board.fires(denied)

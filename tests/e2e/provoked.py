@@ -24,6 +24,10 @@ Object = dict[str, Any]
 NAMESPACE: Final = "alerts-site"
 OWN_PROFILE: Final = NAMESPACE
 """A copy of the profile `cpu` with an emulated device's exporter."""
+CARD_PROFILE: Final = "alerts-card"
+"""A copy of the shipped profile of the KS20 that any node serves, with an emulated device of its own."""
+NOTHING: Final[Object] = {"requests": {"cpu": "0"}}
+"""What all of this asks for: it stands beside whatever else the node has."""
 CAMERAS: Final = misbehaving.Orders(NAMESPACE, "unruly")
 KILL_SECONDS: Final = 12.0
 """Between two ends of go2rtc: after less its own container would leave it to the kubelet, and its back-off."""
@@ -128,6 +132,7 @@ def detector(name: str, *cameras: Object, model: str = "any-model", **spec: Any)
         name, *cameras, **{"tuning": CALM, "scaling": {"maxReplicas": 1}, "monitoring": {"scrapeInterval": "1s"}} | spec
     )
     found["spec"]["models"][0]["source"] = {"configMap": {"name": model}}
+    found["spec"]["resources"] = dict.fromkeys(("triton", "detector", "media"), NOTHING)
     return found
 
 
@@ -138,7 +143,13 @@ def detectors() -> list[Object]:
     twice = {"frameRate": {"target": 2, "minimum": 1}}
     card = copy.deepcopy(DETECTOR)
     card["metadata"] = {"name": "card"}
-    card["spec"] |= {"scaling": {"maxReplicas": 1}, "monitoring": {"scrapeInterval": "1s"}, "tuning": CALM}
+    card["spec"] |= {
+        "acceleratorProfile": CARD_PROFILE,
+        "scaling": {"maxReplicas": 1},
+        "monitoring": {"scrapeInterval": "1s"},
+        "tuning": CALM,
+        "resources": dict.fromkeys(("triton", "detector", "media"), NOTHING),
+    }
     card["spec"]["cameras"][0]["url"] = CAMERAS.url("gate")
     return [
         detector(
@@ -160,14 +171,28 @@ def detectors() -> list[Object]:
     ]  # fmt: skip
 
 
-def profile(exporter_image: str) -> Object:
-    """Return the profile whose exporter shows an emulated device beside Tritons on the CPU."""
-    spec = json.loads(driver.kubectl("get", "acceleratorprofile", "cpu", "-o", "json"))["spec"]
-    spec["capabilities"].append({"name": "hardwareDecode", "supported": True, "verified": True})
+def profiles(exporter_image: str) -> list[Object]:
+    """Return both: in the first an exporter shows an emulated device beside Tritons on the CPU."""
+    plain, card = _profile("cpu", OWN_PROFILE), _profile(PROFILE, CARD_PROFILE)
+    plain["spec"]["capabilities"].append({"name": "hardwareDecode", "supported": True, "verified": True})
     metrics = [{"name": "utilization", "metric": "DCGM_FI_DEV_GPU_UTIL", "unit": "percent"}]
-    spec["exporter"] = {"image": exporter_image, "port": 9400, "metrics": metrics}
-    metadata = {"name": OWN_PROFILE}
-    return {"apiVersion": names.API_VERSION, "kind": "AcceleratorProfile", "metadata": metadata, "spec": spec}
+    plain["spec"]["exporter"] = {"image": exporter_image, "port": 9400, "metrics": metrics, "resources": NOTHING}
+    for field_ in ("resource", "runtimeClassName", "nodeSelector"):
+        card["spec"].pop(field_, None)
+    card["spec"]["exporter"]["resources"] = NOTHING
+    device = f"{names.exporter(CARD_PROFILE)}.{driver.SYSTEM_NAMESPACE}.svc:{names.PORT_EXPORTER}"
+    card["spec"]["triton"]["environment"] = [{"name": "EMULATED_ACCELERATOR_ADDRESS", "value": device}]
+    return [plain, card]
+
+
+def _profile(source: str, name: str) -> Object:
+    spec = json.loads(driver.kubectl("get", "acceleratorprofile", source, "-o", "json"))["spec"]
+    return {
+        "apiVersion": names.API_VERSION,
+        "kind": "AcceleratorProfile",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
 
 
 def beside(images: Mapping[str, str]) -> list[Object]:
@@ -187,7 +212,7 @@ def beside(images: Mapping[str, str]) -> list[Object]:
         _config_map("late-model", readme="no model"),
         _config_map("engine", **{"people.engine": ENGINE}),
         misbehaving.program(),
-        *misbehaving.pod(python, CAMERAS.name),
+        *_asking_nothing(*misbehaving.pod(python, CAMERAS.name)),
         *_server(python, "receiver", _RECEIVER),
         *_server(python, "node-exporter", _NODE_EXPORTER),
         {
@@ -280,7 +305,7 @@ def faults(kubectl: Kubectl, images: Mapping[str, str]) -> list[Fault]:
 
 def _configure(**changes: float) -> None:
     order = json.dumps({"op": "configure", "device": "ks20", "set": changes})
-    target = f"daemonset/{names.exporter(PROFILE)}"
+    target = f"daemonset/{names.exporter(CARD_PROFILE)}"
     answer = Kubectl(driver.SYSTEM_NAMESPACE)("exec", target, "--", "python", "-c", _CONFIGURE, order)
     assert json.loads(answer)["ok"], answer
 
@@ -305,12 +330,17 @@ def _server(image: str, name: str, program: str) -> tuple[Object, Object]:
     }
     service["metadata"]["labels"] = {"app": name}
     service["spec"]["ports"] = [{"name": "http", "port": 8080, "targetPort": 8080}]
+    return _asking_nothing(deployment, service)
+
+
+def _asking_nothing(deployment: Object, service: Object) -> tuple[Object, Object]:
+    deployment["spec"]["template"]["spec"]["containers"][0]["resources"] = NOTHING
     return deployment, service
 
 
 def _pod(image: str, name: str, program: str, labels: Mapping[str, str]) -> Object:
-    """Return a pod that runs a program; it asks for next to nothing, so that others get their share before it."""
-    deployment, _ = sites.camera(image, name)
+    """Return a pod that runs a program; others get their share of the processors before it."""
+    deployment, _ = _asking_nothing(*sites.camera(image, name))
     spec = deployment["spec"]["template"]["spec"]
     container = spec["containers"][0]
     container["command"] = ["python", "-c", program]

@@ -30,7 +30,6 @@ from prometheus import Prometheus, prometheus
 from promises import promises
 from provoked import NAMESPACE, Fault
 from stages import ROOT
-from test_denglin_ks20 import prepare_node
 
 pytestmark = pytest.mark.soak
 
@@ -107,15 +106,24 @@ def board(operator: Kubectl) -> Iterator[Board]:
 def site(operator: Kubectl, images: dict[str, str], board: Board) -> Iterator[Kubectl]:
     """Detectors that are well, but for one whose model is not there, beside hastened copies of their rules."""
     if driver.existing():
-        pytest.skip("go2rtc is killed on the node, and a node of our own has no card")
-    prepare_node()
+        pytest.skip("go2rtc is killed on the node, whose processes are not ours")
     sites.namespace(NAMESPACE)
     kubectl = Kubectl(NAMESPACE)
-    profile = provoked.profile(images["emulated-exporter"])
-    driver.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(profile))
-    detectors = provoked.detectors()
-    kubectl.apply(*provoked.beside(images), *detectors)
-    names = [obj["metadata"]["name"] for obj in detectors]
+    profiles = {"apiVersion": "v1", "kind": "List", "items": provoked.profiles(images["emulated-exporter"])}
+    driver.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=json.dumps(profiles))
+    names = [obj["metadata"]["name"] for obj in provoked.detectors()]
+    try:
+        kubectl.apply(*provoked.beside(images), *provoked.detectors())
+        _hasten(kubectl, names, board)
+        yield kubectl
+    finally:
+        kubectl("delete", "edgedetector", *names, "--ignore-not-found")
+        driver.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+        driver.kubectl("delete", "acceleratorprofile", provoked.OWN_PROFILE, provoked.CARD_PROFILE)
+
+
+def _hasten(kubectl: Kubectl, names: Collection[str], board: Board) -> None:
+    """Have hastened copies of their rules evaluated, once the detectors are as they are meant to be."""
     for name in names:
         if name != "empty":
             sites.wait_ready(NAMESPACE, name)
@@ -127,10 +135,6 @@ def site(operator: Kubectl, images: dict[str, str], board: Board) -> Iterator[Ku
         return {series["metric"][LABEL_EDGEDETECTOR] for series in found}
 
     poll("each copy is evaluated", recorded, set(names).__eq__, 240.0)
-    yield kubectl
-    kubectl("delete", "edgedetector", *names, "--wait=true")
-    driver.kubectl("delete", "namespace", NAMESPACE, "--wait=false")
-    driver.kubectl("delete", "acceleratorprofile", provoked.OWN_PROFILE)
 
 
 def test_alerts_on_detectors_fire_on_faults_and_end_with_them(
@@ -183,12 +187,14 @@ def operators_rule(operator: Kubectl) -> Iterator[Kubectl]:
     name = rule["metadata"]["name"]
     (monitor,) = [m for m in operator.items("servicemonitors") if m["metadata"]["name"] == name]
     sites.namespace(PASSES)
-    operator.apply(copy)
-    _scraped(operator, monitor, "3s")
-    yield operator
-    driver.kubectl("delete", "namespace", PASSES, "--wait=false")
-    _scraped(operator, monitor, monitor["spec"]["endpoints"][0]["interval"])
-    operator("delete", "prometheusrule", copy["metadata"]["name"])
+    try:
+        operator.apply(copy)
+        _scraped(operator, monitor, "3s")
+        yield operator
+    finally:
+        driver.kubectl("delete", "namespace", PASSES, "--wait=false")
+        _scraped(operator, monitor, monitor["spec"]["endpoints"][0]["interval"])
+        operator("delete", "prometheusrule", copy["metadata"]["name"], "--ignore-not-found")
 
 
 def test_alerts_on_the_operator_fire_when_it_may_do_nothing_or_is_gone(operators_rule: Kubectl, board: Board) -> None:

@@ -208,8 +208,10 @@ def running(home: Path, kubeconfig: Path) -> Iterator[ArgoCD]:
 def admin(*arguments: str) -> str:
     """Run `argocd admin settings resource-overrides` with our settings, without a cluster; its output."""
     command = [str(binaries.program("argocd")), "admin", "settings", "resource-overrides", *arguments]
-    done = subprocess.run([*command, "--argocd-cm-path", str(SETTINGS)], check=True, stdout=subprocess.PIPE, text=True)
-    return done.stdout
+    command += ["--argocd-cm-path", str(SETTINGS)]
+    # It shows what an action changes by this command, with the resource before and after: the latter is printed whole.
+    environment = os.environ | {"KUBECTL_EXTERNAL_DIFF": """sh -c 'cat "$1"'"""}
+    return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def _install(argo: ArgoCD) -> None:

@@ -148,7 +148,7 @@ def conditions(namespace: str, name: str) -> dict[str, tuple[str, str, str]]:
     status = obj.get("status") or {}
     if status.get("observedGeneration") != obj.get("metadata", {}).get("generation"):
         return {}
-    return {c["type"]: (c["status"], c["reason"], c["message"]) for c in status["conditions"]}
+    return {c["type"]: (c["status"], c["reason"], c["message"]) for c in status.get("conditions") or ()}
 
 
 def cameras(namespace: str, name: str) -> dict[str, Object]:

@@ -6,6 +6,7 @@ server, where no other operator is; no kubelet runs it there.
 
 from __future__ import annotations
 
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -36,6 +37,9 @@ NAME = "yard"
 PROFILE = "argo-site"
 """A profile of one's own, in git beside the detector: like the shipped `cpu`."""
 CAMERA = {"name": "gate", "url": f"rtsp://camera.{driver.DEMO_NAMESPACE}:8554/vtest"}
+COMPONENTS = ("triton", "detector", "media")
+NOTHING = {"requests": {"cpu": "1m", "memory": "64Mi"}}
+"""So that it is the only thing here that can be Degraded: a node that others have filled is not what this is about."""
 QUIET_SECONDS = 30.0
 """In which Argo CD looks three times at everything, and heals what it would heal within five."""
 DECISIONS = 50
@@ -43,12 +47,16 @@ SECONDS_AN_IMAGE = 0.06
 """Of the model: an instance serves 16 images a second of the 24 that are wanted once tuning is on."""
 KEPT_SECONDS = 1200.0
 DECIDED_SECONDS = 1800.0
-CUSTOMIZATIONS = ROOT / "manifests" / "argo-cd" / "resource_customizations" / "edgedetector.dev"
+MANIFESTS = ROOT / "manifests" / "argo-cd"
+APPLICATIONS = [MANIFESTS / "root.yaml", MANIFESTS / "fleet.yaml", *sorted((MANIFESTS / "single-box").glob("*.yaml"))]
+CUSTOMIZATIONS = MANIFESTS / "resource_customizations" / "edgedetector.dev"
 HEALTH = [
     (CUSTOMIZATIONS / kind / test["inputPath"], test["healthStatus"])
     for kind in ("EdgeDetector", "AcceleratorProfile")
     for test in yaml.safe_load((CUSTOMIZATIONS / kind / "health_test.yaml").read_text())["tests"]
 ]
+ACTIONS_FOLDER = CUSTOMIZATIONS / "EdgeDetector" / "actions"
+ACTIONS = yaml.safe_load((ACTIONS_FOLDER / "action_test.yaml").read_text())
 
 
 @dataclass
@@ -96,7 +104,7 @@ def site(argo: ArgoCD, demo: Kubectl, tmp_path_factory: pytest.TempPathFactory) 
     sites.namespace(NAMESPACE)
     git = Repository.new(tmp_path_factory.mktemp("git") / "site")
     (cpu,) = [obj for obj in profiles.load() if obj["metadata"]["name"] == "cpu"]
-    detector = sites.detector(NAME, CAMERA, profile=PROFILE)
+    detector = sites.detector(NAME, CAMERA, profile=PROFILE, resources=dict.fromkeys(COMPONENTS, NOTHING))
     notes = {"argocd.argoproj.io/sync-options": "SkipDryRunOnMissingResource=true"}
     detector["metadata"]["annotations"] = notes
     git.write("site/profile.yaml", {**cpu, "metadata": {"name": PROFILE}})
@@ -116,16 +124,26 @@ def test_its_own_lua_says_what_ours_does(path: Path, wanted: Object) -> None:
     assert wanted["message"] in said
 
 
-def test_it_knows_the_actions() -> None:
-    said = argocd.admin("list-actions", str(CUSTOMIZATIONS / "EdgeDetector" / "actions" / "testdata" / "serving.yaml"))
-    assert all(action in said for action in ("pause", "resume", "retune", "freeze", "unfreeze"))
+@pytest.mark.parametrize("test", ACTIONS["discoveryTests"], ids=lambda test: Path(test["inputPath"]).stem)
+def test_it_offers_the_actions_that_make_sense(test: Object) -> None:
+    _, *rows = argocd.admin("list-actions", str(ACTIONS_FOLDER / test["inputPath"])).splitlines()
+    wanted = {entry["name"]: str(entry["disabled"]).lower() for entry in test["result"]}
+    assert dict(row.split() for row in rows) == wanted
+
+
+@pytest.mark.parametrize("test", ACTIONS["actionTests"], ids=lambda test: test["action"])
+def test_an_action_changes_what_ours_says(test: Object) -> None:
+    said = argocd.admin("run-action", str(ACTIONS_FOLDER / test["inputPath"]), test["action"])
+    _, _, text = said.partition("Following fields have been changed:\n\n")
+    wanted = (ACTIONS_FOLDER / test["expectedOutputPath"]).read_text()
+    assert yaml.safe_load(_dateless(text)) == yaml.safe_load(_dateless(wanted))
 
 
 def test_it_installs_the_operator_from_the_chart(tmp_path: Path) -> None:
     git = Repository.new(tmp_path / "git")
     shutil.copytree(ROOT / "charts", git.path / "charts")
     git.commit("Begin")
-    (ours,) = yaml.safe_load_all((ROOT / "manifests" / "argo-cd" / "single-box" / "operator.yaml").read_text())
+    (ours,) = yaml.safe_load_all((MANIFESTS / "single-box" / "operator.yaml").read_text())
     ours["spec"]["source"]["repoURL"] = git.url
     with bare.start() as server, argocd.running(tmp_path / "argocd", server.kubeconfig) as argo:
         app = argo.take(ours)
@@ -135,6 +153,8 @@ def test_it_installs_the_operator_from_the_chart(tmp_path: Path) -> None:
         assert ("CustomResourceDefinition", f"edgedetectors.{names.GROUP}") in found
         assert server.get("/apis/apps/v1/namespaces/edgedetector-system/deployments/edgedetector") is not None
         assert server.get(f"/apis/{names.API_VERSION}/edgedetectors") is not None, "the kind is served"
+        for file in APPLICATIONS:  # strictly by Argo CD's own definitions
+            argo.kubectl("apply", "--server-side", "--dry-run=server", "-f", str(file))
 
 
 def test_it_is_healthy_only_once_detections_flow(site: Site) -> None:
@@ -194,10 +214,10 @@ def test_what_git_sets_is_put_back_and_what_the_person_on_call_sets_stays(site: 
 def test_over_many_decisions_of_the_tuner_nothing_is_out_of_sync_and_nothing_is_healed(site: Site) -> None:
     """Some of them change what serves; then each wish to tune anew is one more, and so is what comes of it."""
     cameras = [{**CAMERA, "name": f"gate-{number}", "frameRate": {"target": 8}} for number in range(3)]
-    # On two cores, beside everything else, latencies are the node's.
+    # Beside everything else on two cores a change may leave a gap of seconds; with a shorter bound nothing is tried.
     wanted = {
         "mode": "Auto",
-        "objective": {"latency": {"percentile": 90, "max": "2s"}},
+        "objective": {"latency": {"percentile": 90, "max": "30s"}},
         "headroom": {"cpu": "0%"},
         "bounds": {"instances": {"max": 4}},
     }
@@ -229,6 +249,11 @@ def test_over_many_decisions_of_the_tuner_nothing_is_out_of_sync_and_nothing_is_
     assert site.live()["spec"] == spec
     assert site.live()["status"]["serving"]["reason"] == "Tuned"
     site.app.await_health("Healthy", site.push("Tune no more"))
+
+
+def _dateless(text: str) -> str:
+    """Leave out when tuning anew was asked for."""
+    return re.sub(r"(retune: Argo CD), \S+", r"\1", text)
 
 
 def _words(decided: set[tuple[str, str]]) -> list[str]:

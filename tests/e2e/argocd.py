@@ -11,14 +11,17 @@ import json
 import os
 import socket
 import subprocess
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 from tests.e2e.node.localnode import binaries, debian, wheels
 
+from forward import get
 from harness import poll
 from stages import ROOT
 
@@ -73,11 +76,17 @@ class ArgoCD:
     """A running Argo CD and its cluster."""
 
     kubeconfig: Path
+    metrics: str
+    """URL of what the controller counts."""
+
+    def command(self, *arguments: str) -> list[str]:
+        """Return the command line of kubectl in Argo CD's namespace."""
+        kubectl = str(binaries.program("kubectl"))
+        return [kubectl, "--kubeconfig", str(self.kubeconfig), "--namespace", NAMESPACE, *arguments]
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl in Argo CD's namespace."""
-        command = [str(binaries.program("kubectl")), "--kubeconfig", str(self.kubeconfig), "--namespace", NAMESPACE]
-        done = subprocess.run([*command, *arguments], input=stdin, stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run(self.command(*arguments), input=stdin, stdout=subprocess.PIPE, text=True, check=True)
         return done.stdout
 
     def apply(self, *objects: Object) -> None:
@@ -99,6 +108,15 @@ class ArgoCD:
         return Application(obj["metadata"]["name"], self)
 
 
+class Sight(NamedTuple):
+    """A state of an Application."""
+
+    sync: str
+    """Synced or OutOfSync."""
+    compared: str
+    """When Argo CD last compared the cluster with git."""
+
+
 @dataclass(frozen=True)
 class Application:
     """An Application and what Argo CD says of it."""
@@ -111,6 +129,36 @@ class Application:
         text = self.argo.kubectl("get", "application.argoproj.io", self.name, "-o", "json", "--ignore-not-found")
         found: Object = (json.loads(text) if text.strip() else {}).get("status") or {}
         return found
+
+    def syncs(self) -> int:
+        """Return how often it was synced, healing included, of which `status.history` has nothing."""
+        families = text_string_to_metric_families(get(self.argo.metrics).decode())
+        samples = [sample for family in families if family.name == "argocd_app_sync" for sample in family.samples]
+        return int(sum(sample.value for sample in samples if sample.labels["name"] == self.name))
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[Callable[[], list[Sight]]]:
+        """Watch it for as long as the context lasts; what is yielded returns all that was seen so far.
+
+        Each state of it that the API server tells is in it, also one that is over before anybody looks.
+        """
+        columns = r"{.status.sync.status} {.status.reconciledAt}{'\n'}"
+        command = ["get", "application.argoproj.io", self.name, "--watch", "-o", f"jsonpath={columns}"]
+        with tempfile.TemporaryFile() as told:
+            watch = subprocess.Popen(self.argo.command(*command), stdout=told)
+
+            def seen() -> list[Sight]:
+                assert watch.poll() is None, "the watch has ended, and what came after it was not seen"
+                text = os.pread(told.fileno(), os.fstat(told.fileno()).st_size, 0).decode()
+                whole = text[: text.rfind("\n") + 1]  # the last line may be half written
+                return [Sight(*line.split(" ")) for line in whole.splitlines()]
+
+            try:
+                poll("the watch has begun", seen, bool)
+                yield seen
+            finally:
+                watch.terminate()
+                watch.wait()
 
     def refresh(self) -> None:
         """Have it look at git now."""
@@ -143,9 +191,10 @@ def health_of(status: Object, kind: str) -> Object:
 def running(home: Path, kubeconfig: Path) -> Iterator[ArgoCD]:
     """Run Argo CD for a cluster for as long as the context lasts; what it leaves in the cluster stays."""
     debian.ensure({"redis-server": "redis-server", "git": "git"})
-    argo = ArgoCD(kubeconfig)
+    metrics = _free_port()
+    argo = ArgoCD(kubeconfig, f"http://127.0.0.1:{metrics}/metrics")
     _install(argo)
-    programs = [_start(home, name, command, kubeconfig) for name, command in _commands(home).items()]
+    programs = [_start(home, name, command, kubeconfig) for name, command in _commands(metrics).items()]
     try:
         yield argo
     except BaseException:
@@ -159,8 +208,10 @@ def running(home: Path, kubeconfig: Path) -> Iterator[ArgoCD]:
 def admin(*arguments: str) -> str:
     """Run `argocd admin settings resource-overrides` with our settings, without a cluster; its output."""
     command = [str(binaries.program("argocd")), "admin", "settings", "resource-overrides", *arguments]
-    done = subprocess.run([*command, "--argocd-cm-path", str(SETTINGS)], check=True, stdout=subprocess.PIPE, text=True)
-    return done.stdout
+    command += ["--argocd-cm-path", str(SETTINGS)]
+    # It shows what an action changes by this command, with the resource before and after: the latter is printed whole.
+    environment = os.environ | {"KUBECTL_EXTERNAL_DIFF": """sh -c 'cat "$1"'"""}
+    return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def _install(argo: ArgoCD) -> None:
@@ -188,7 +239,7 @@ def _install(argo: ArgoCD) -> None:
     )
 
 
-def _commands(home: Path) -> dict[str, list[str]]:
+def _commands(metrics: int) -> dict[str, list[str]]:
     redis, repository = _free_port(), _free_port()
     store = ["--redis", f"127.0.0.1:{redis}"]
     return {
@@ -201,7 +252,7 @@ def _commands(home: Path) -> dict[str, list[str]]:
         ],
         "application-controller": [
             str(binaries.program("argocd-application-controller")),
-            *("--namespace", NAMESPACE, "--metrics-port", str(_free_port()), *store),
+            *("--namespace", NAMESPACE, "--metrics-port", str(metrics), *store),
             *("--repo-server", f"127.0.0.1:{repository}", "--repo-server-plaintext"),
             *("--app-resync", "10", "--app-resync-jitter", "0"),
             # By default it waits longer from time to time, and a fight over a field would look like peace.

@@ -27,6 +27,8 @@ KEYFRAME_SECONDS: Final = 1.0
 """Interval of the video's keyframes; see images/encode-videos."""
 
 _MODEL: Final = """
+import time
+
 import numpy as np
 import triton_python_backend_utils as utils
 
@@ -37,6 +39,7 @@ class TritonPythonModel:
 
     def _answer(self, images):
         count = len(images)
+        time.sleep(SECONDS_AN_IMAGE * count)
         values = {
             "boxes": np.tile(np.array([[[1, 1, 9, 9]]], np.float32), (count, 1, 1)),
             "scores": np.full((count, 1), 0.9, np.float32),
@@ -53,9 +56,10 @@ def namespace(name: str) -> None:
     driver.kubectl("apply", "-f", "-", stdin=json.dumps(demo_driver.namespace_object(name)))
 
 
-def model() -> Object:
-    """Return the ConfigMap with the model."""
-    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "any-model"}, "data": {"model.py": _MODEL}}
+def model(seconds: float = 0.0) -> Object:
+    """Return the ConfigMap with the model; each image takes it so long, as if another device computed."""
+    text = _MODEL.replace("SECONDS_AN_IMAGE", str(seconds))
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "any-model"}, "data": {"model.py": text}}
 
 
 def camera(image: str, name: str = CAMERA, *, user: str = "", password: str = "") -> tuple[Object, Object]:
@@ -144,7 +148,7 @@ def conditions(namespace: str, name: str) -> dict[str, tuple[str, str, str]]:
     status = obj.get("status") or {}
     if status.get("observedGeneration") != obj.get("metadata", {}).get("generation"):
         return {}
-    return {c["type"]: (c["status"], c["reason"], c["message"]) for c in status["conditions"]}
+    return {c["type"]: (c["status"], c["reason"], c["message"]) for c in status.get("conditions") or ()}
 
 
 def cameras(namespace: str, name: str) -> dict[str, Object]:

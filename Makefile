@@ -107,9 +107,9 @@ bench-observation: ## what it costs a pod to be asked for its load, and the oper
 	@hack/bootstrap.sh
 	@PYTHONPATH=operator $(BIN)/python -m bench.observation
 
-bench-scraping: ## what Prometheus' scrapes cost the detector and Triton, beside turns without; ARGUMENTS="--cameras 35"
+bench-scraping: ## what Prometheus' scrapes cost the detector and Triton, beside turns without; OPTIONS="--cameras 35"
 	@hack/bootstrap.sh
-	@PYTHONPATH=operator $(BIN)/python -m bench.scrape_cost $(ARGUMENTS)
+	@PYTHONPATH=operator $(BIN)/python -m bench.scrape_cost $(OPTIONS)
 
 bench-tuner: ## the tuner on 200 simulated servers whose best is known; ARGUMENTS="simulate --held-out", "interrupted 100" (fleets), "real", "live", "rivals", "reconfigure 1000" (real Tritons)
 	@hack/bootstrap.sh

@@ -1,8 +1,8 @@
 """What the pages say to type is typed, line by line, in a shell on the cluster, and does what it should.
 
 Corrected are, as the pages ask their reader to, addresses of cameras in the samples and names in capitals; and what
-pods request, since the node has two cores and other tests. A line that is not run has its reason in `NOT_RUN`, and another
-test to which it is left, where there is one.
+pods request, since the node has two cores and other tests. A line that is not run has its reason in `NOT_RUN`, and
+another test to which it is left, where there is one.
 """
 
 from __future__ import annotations

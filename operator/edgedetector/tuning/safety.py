@@ -50,13 +50,15 @@ def refusal(prediction: Prediction, present: Prediction, situation: Situation, *
     if not known(situation.limits.latency):
         return "the latency limit is no positive number"
     broken = any(_breaks(model, situation.limits) for model in present.models.values())
+    several = len(prediction.models) > 1
+    bears = several and broken
     for name, model in prediction.models.items():
         now = present.models.get(name)
         # What stays as it is does not hinder another model's step.
-        stays = now is not None and model.knobs == now.knobs and len(prediction.models) > 1
+        stays = now is not None and model.knobs == now.knobs and several
         found = (
             ("" if stays else _outside(name, model.knobs, situation) or _steps_outside(name, model.knobs, situation))
-            or ("" if broken and _bears(model, now, situation.limits) else _slow(name, model, now, situation.limits))
+            or ("" if bears and _bears(model, now, situation.limits) else _slow(name, model, now, situation.limits))
             or _tight(name, model, now)
         )
         if found:
@@ -126,9 +128,10 @@ def _slow(name: str, model: ModelPrediction, now: ModelPrediction | None, limits
 def _bears(model: ModelPrediction, now: ModelPrediction | None, limits: Limits) -> bool:
     """Return whether a model that keeps the objective may give to another that does not: expected to keep it, too.
 
-    The pod's objective is broken anyway, and what is not known of a model that always waits for another is much.
+    The pod's objective is broken anyway, and what is not known of a model that always waits for another is much. That
+    it keeps it is judged by what it serves: its capacity is that of all models' mix, which one that lags ends for all.
     """
-    if now is None or _breaks(now, limits):
+    if now is None or now.latency.mean > limits.latency or now.served < _SERVED * now.demand:
         return False
     return model.latency.mean <= max(SLOWER * limits.latency, min(limits.latency, now.latency.mean))
 

@@ -75,6 +75,23 @@ def test_a_model_that_stays_as_it_is_hinders_no_step_of_another() -> None:
     assert why(step, now) == ""
 
 
+def test_a_model_that_is_served_may_give_to_another_that_lags() -> None:
+    """Both have the capacity of their mix, which the one that lags ends: that is no fault of the one that is served."""
+    where = situation(START, limits=Limits(0.05), engine=Engine(8))
+    where = replace(where, engines={**where.engines, "cars": Engine(8)})
+    served = replace(made(capacity=90.0).models[MODEL], served=100.0)
+    lags = replace(made(capacity=90.0, latency=Range(0.2, 0.25, 0.3)).models[MODEL], served=90.0)
+    now = replace(made(), models={MODEL: served, "cars": lags})
+    uncertain = made(Knobs(2, 4), latency=Range(0.01, 0.02, 0.2)).models[MODEL]
+    assert why(replace(now, models={MODEL: uncertain, "cars": uncertain}), now, where) == ""
+    skipped = replace(now, models={MODEL: replace(served, served=90.0), "cars": lags})
+    assert why(replace(now, models={MODEL: uncertain, "cars": uncertain}), skipped, where) != "", "it lags itself"
+    slow = replace(uncertain, latency=Range(0.01, 0.04, 0.2))
+    assert why(replace(now, models={MODEL: slow, "cars": uncertain}), now, where) != "", (
+        "it is expected to near the limit"
+    )
+
+
 def test_what_is_slower_than_now_must_leave_room_for_what_was_not_seen() -> None:
     quick = made(latency=Range(0.018, 0.02, 0.022))
     told = why(made(Knobs(2, 4), latency=Range(0.033, 0.034, 0.035)), quick)

@@ -42,6 +42,7 @@ NOT_RUN = {
     r"^skopeo |REGISTRY": "there is no registry",
     r"^helm (install|upgrade)|^kubectl apply .*manifests/base": "would replace the operator under test: test_chart.py",
     r"^kubectl (apply|wait) .*(overlays|crd/|argo|flux)": "test_argo_cd.py and tests/unit/gitops",
+    r"^kubectl apply .*manifests/prometheus": "would be a second Prometheus beside the first: tests/bare",
     r"^helm uninstall|^kubectl (delete|wait --for=delete)": "would take away what other tests need: test_chart.py",
     r"krew": "krew comes from its own releases",
     r"^pip |^go2rtc-exporter ": "tests/unit/go2rtc",

@@ -19,7 +19,7 @@ from typing import Final
 CLOCK_RATE: Final = 90_000
 """Ticks a second of a frame's `pts`, as RTP has them for every kind of video (RFC 3551)."""
 HISTORY: Final = 10.0
-"""Seconds of frames that are known: no result is that late."""
+"""Seconds of frames that are known: no result is that late, and none that early."""
 COUNT: Final = 51
 """Frame intervals, and results, of which a median is taken: ten seconds of a usual camera."""
 JUMP: Final = 1.5
@@ -70,6 +70,9 @@ class Placement:
     def place(self, arrived: float, age: float, pts: int | None) -> float | None:
         """Return the video's time of the frame that a result is of, None while that is not known.
 
+        The first results after the detector opened the stream anew are not: their ticks count from another moment,
+        hours away, and nothing says yet from which.
+
         Parameters
         ----------
         age
@@ -83,7 +86,8 @@ class Placement:
         if pts is None:
             return at - self.frames.interval
         time = pts / CLOCK_RATE
-        return time - self._difference(time - at) - self.frames.interval
+        found = time - self._difference(time - at)
+        return found - self.frames.interval if abs(found - at) <= HISTORY else None
 
     def _difference(self, seen: float) -> float:
         usual = statistics.median(self._differences) if self._differences else seen

@@ -67,6 +67,21 @@ def test_a_detector_that_opened_the_stream_anew_is_followed() -> None:
     assert after[-1] == pytest.approx(5.8)
 
 
+@pytest.mark.parametrize("hours", [-11, 11])
+def test_the_first_results_of_a_stream_that_was_opened_anew_are_not_placed_hours_away(hours: int) -> None:
+    placement = Placement(Frames())
+    for number in range(30):
+        placement.frames.add(number * INTERVAL, number * INTERVAL)
+
+    found = [
+        placement.place(number * INTERVAL, 0.0, round((number * INTERVAL + apart) * CLOCK_RATE))
+        for number, apart in [*((number, 0) for number in range(10)), *((n, hours * 3600) for n in range(10, 20))]
+    ]
+
+    assert found[10:12] == [None, None], "not known yet"
+    assert [found[9], *found[12:]] == pytest.approx([(n - 1) * INTERVAL for n in (9, *range(12, 20))])
+
+
 def test_a_frame_without_ticks_goes_by_its_arrival() -> None:
     placement = Placement(Frames())
     for number in range(20):

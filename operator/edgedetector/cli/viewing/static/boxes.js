@@ -19,10 +19,10 @@ export class Boxes {
   }
 
   add(result) {
-    const known = this.results.get(result.model) ?? [];
+    // By the newest that came, not by the latest: one with a wrong time must not crowd out all that follow.
+    const known = (this.results.get(result.model) ?? []).filter((one) => Math.abs(one.at - result.at) <= KEPT);
     known.push(result);
     known.sort((a, b) => a.at - b.at);
-    while (known.length > 1 && known.at(-1).at - known[0].at > KEPT) known.shift();
     this.results.set(result.model, known);
   }
 

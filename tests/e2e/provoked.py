@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import api
+import card
 import cluster as driver
 import misbehaving
 import onnode
@@ -99,13 +100,6 @@ def ask():
 for _ in range(32):
     threading.Thread(target=ask).start()
 """
-_CONFIGURE: Final = """
-import socket, sys
-
-with socket.create_connection(("127.0.0.1", 9401)) as device:
-    device.sendall(sys.argv[1].encode() + b"\\n")
-    print(device.recv(4096).decode())
-"""
 _HOT_AND_SLOW: Final = {
     "thermal.ambient": 95.0,
     "thermal.time_constant": 1000.0,
@@ -141,16 +135,16 @@ def detectors() -> list[Object]:
     gate = {"name": "gate", "url": CAMERAS.url("gate")}
     frozen = {"name": "frozen", "url": CAMERAS.url("frozen")}
     twice = {"frameRate": {"target": 2, "minimum": 1}}
-    card = copy.deepcopy(DETECTOR)
-    card["metadata"] = {"name": "card"}
-    card["spec"] |= {
+    emulated = copy.deepcopy(DETECTOR)
+    emulated["metadata"] = {"name": "card"}
+    emulated["spec"] |= {
         "acceleratorProfile": CARD_PROFILE,
         "scaling": {"maxReplicas": 1},
         "monitoring": {"scrapeInterval": "1s"},
         "tuning": CALM,
         "resources": dict.fromkeys(("triton", "detector", "media"), NOTHING),
     }
-    card["spec"]["cameras"][0]["url"] = CAMERAS.url("gate")
+    emulated["spec"]["cameras"][0]["url"] = CAMERAS.url("gate")
     return [
         detector(
             "yard", gate, frozen, profile=OWN_PROFILE, model="blinking-model",
@@ -167,22 +161,22 @@ def detectors() -> list[Object]:
         ),
         detector("dark", gate),
         detector("empty", gate, model="late-model"),
-        card,
+        emulated,
     ]  # fmt: skip
 
 
 def profiles(exporter_image: str) -> list[Object]:
     """Return both: in the first an exporter shows an emulated device beside Tritons on the CPU."""
-    plain, card = _profile("cpu", OWN_PROFILE), _profile(PROFILE, CARD_PROFILE)
+    plain, emulated = _profile("cpu", OWN_PROFILE), _profile(PROFILE, CARD_PROFILE)
     plain["spec"]["capabilities"].append({"name": "hardwareDecode", "supported": True, "verified": True})
     metrics = [{"name": "utilization", "metric": "DCGM_FI_DEV_GPU_UTIL", "unit": "percent"}]
     plain["spec"]["exporter"] = {"image": exporter_image, "port": 9400, "metrics": metrics, "resources": NOTHING}
     for field_ in ("resource", "runtimeClassName", "nodeSelector"):
-        card["spec"].pop(field_, None)
-    card["spec"]["exporter"]["resources"] = NOTHING
+        emulated["spec"].pop(field_, None)
+    emulated["spec"]["exporter"]["resources"] = NOTHING
     device = f"{names.exporter(CARD_PROFILE)}.{driver.SYSTEM_NAMESPACE}.svc:{names.PORT_EXPORTER}"
-    card["spec"]["triton"]["environment"] = [{"name": "EMULATED_ACCELERATOR_ADDRESS", "value": device}]
-    return [plain, card]
+    emulated["spec"]["triton"]["environment"] = [{"name": "EMULATED_ACCELERATOR_ADDRESS", "value": device}]
+    return [plain, emulated]
 
 
 def _profile(source: str, name: str) -> Object:
@@ -261,7 +255,7 @@ def faults(kubectl: Kubectl, images: Mapping[str, str]) -> list[Fault]:
     def closed(command: str) -> None:
         kubectl("exec", "deployment/receiver", "--", *command.split(), "/tmp/closed")
 
-    silent, card, sink = {"camera": "frozen"}, "card", {"sink": "webhook"}
+    silent, sink = {"camera": "frozen"}, {"sink": "webhook"}
     hot: Mapping[str, Mapping[str, str]] = {"EdgeDetectorDeviceHot": {}, "EdgeDetectorDeviceBusy": {}}
     crowded = {"QueueGrowing": {"model": "any"}, "Degraded": {"camera": "gate"}, "LatencyFastBurn": {}}
     nowhere = {"edgedetector.dev/alerts": "nowhere"}
@@ -279,7 +273,7 @@ def faults(kubectl: Kubectl, images: Mapping[str, str]) -> list[Fault]:
             lambda: kubectl.apply(_config_map("late-model", **sites.model()["data"])),
         ),
         Fault("empty", {"EdgeDetectorMediaRestarting": {}}, killer.start, killer.stop),
-        Fault(card, hot, lambda: _configure(**_HOT_AND_SLOW), _configure),
+        Fault("card", hot, lambda: _configure(**_HOT_AND_SLOW), _configure),
         Fault(
             "busy",
             {f"EdgeDetector{name}": labels for name, labels in {**crowded, "LatencySlowBurn": {}}.items()},
@@ -304,10 +298,7 @@ def faults(kubectl: Kubectl, images: Mapping[str, str]) -> list[Fault]:
 
 
 def _configure(**changes: float) -> None:
-    order = json.dumps({"op": "configure", "device": "ks20", "set": changes})
-    target = f"daemonset/{names.exporter(CARD_PROFILE)}"
-    answer = Kubectl(driver.SYSTEM_NAMESPACE)("exec", target, "--", "python", "-c", _CONFIGURE, order)
-    assert json.loads(answer)["ok"], answer
+    card.configure(CARD_PROFILE, device="ks20", set=changes)
 
 
 def _edit(**spec: Any) -> None:

@@ -6,18 +6,16 @@ The card is the emulated one: what is found of it says how the test works, and n
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
+import card
 import cluster as driver
 import demo as demo_driver
 from edgedetector import profiles
 from edgedetector.api import names
-from forward import forward
 from harness import Kubectl, poll
 from test_denglin_ks20 import DETECTOR, ENGINE, NODE_FEATURE, RESOURCE
 
@@ -88,14 +86,7 @@ def suspend(site: Kubectl, *, on: bool) -> None:
 
 def replace_driver(version: str) -> None:
     """Have the emulated device say that it has another driver."""
-    selector = f"{names.LABEL_PROFILE}={PROFILE},{names.LABEL_COMPONENT}={names.COMPONENT_EXPORTER}"
-    (pod,) = Kubectl(driver.SYSTEM_NAMESPACE).items("pods", "-l", selector)
-    with forward(driver.SYSTEM_NAMESPACE, f"pod/{pod['metadata']['name']}", names.PORT_EXPORTER) as base:
-        address = urlsplit(base)
-        with socket.create_connection((address.hostname, address.port), timeout=30) as connection:
-            connection.sendall(json.dumps({"op": "configure", "set": {"driver": version}}).encode() + b"\n")
-            answer = json.loads(connection.makefile("rb").readline())
-    assert answer["ok"], answer
+    card.configure(PROFILE, set={"driver": version})
 
 
 def test_what_a_card_can_do_is_found_out_once_and_counts_until_its_driver_changes(site: Kubectl) -> None:

@@ -22,8 +22,9 @@ import api
 import argocd
 import cluster as driver
 import sites
+import test_denglin_ks20 as ks20
+import test_tuning as tuning
 from argocd import Application, ArgoCD, Repository, health_of
-from edgedetector import profiles
 from edgedetector.api import names
 from edgedetector.cluster import kinds
 from harness import Kubectl, poll
@@ -34,8 +35,8 @@ Object = dict[str, Any]
 pytestmark = pytest.mark.argo
 NAMESPACE = "argo-site"
 NAME = "yard"
-PROFILE = "argo-site"
-"""A profile of one's own, in git beside the detector: like the shipped `cpu`."""
+PROFILE = tuning.PROFILE
+"""In git beside the detector: its emulated card is one that there is something to tune on."""
 CAMERA = {"name": "gate", "url": f"rtsp://camera.{driver.DEMO_NAMESPACE}:8554/vtest"}
 COMPONENTS = ("triton", "detector", "media")
 NOTHING = {"requests": {"cpu": "1m", "memory": "64Mi"}}
@@ -43,8 +44,6 @@ NOTHING = {"requests": {"cpu": "1m", "memory": "64Mi"}}
 QUIET_SECONDS = 30.0
 """In which Argo CD looks three times at everything, and heals what it would heal within five."""
 DECISIONS = 50
-SECONDS_AN_IMAGE = 0.06
-"""Of the model: an instance serves 16 images a second of the 24 that are wanted once tuning is on."""
 KEPT_SECONDS = 1200.0
 DECIDED_SECONDS = 1800.0
 MANIFESTS = ROOT / "manifests" / "argo-cd"
@@ -103,12 +102,26 @@ def site(argo: ArgoCD, demo: Kubectl, tmp_path_factory: pytest.TempPathFactory) 
     """A detector that was never there before, kept from git. Module, since a detector takes a minute to detect."""
     sites.namespace(NAMESPACE)
     git = Repository.new(tmp_path_factory.mktemp("git") / "site")
-    (cpu,) = [obj for obj in profiles.load() if obj["metadata"]["name"] == "cpu"]
-    detector = sites.detector(NAME, CAMERA, profile=PROFILE, resources=dict.fromkeys(COMPONENTS, NOTHING))
+    ks20.prepare_node()
+    untuned = {
+        "cameras": [CAMERA],
+        "tuning": {"mode": "Off"},
+        "resources": dict.fromkeys(COMPONENTS, NOTHING),
+    }
     notes = {"argocd.argoproj.io/sync-options": "SkipDryRunOnMissingResource=true"}
-    detector["metadata"]["annotations"] = notes
-    git.write("site/profile.yaml", {**cpu, "metadata": {"name": PROFILE}})
-    git.write("site/model.yaml", sites.model(SECONDS_AN_IMAGE))
+    detector = {
+        **tuning.DETECTOR,
+        "metadata": {"name": NAME, "annotations": notes},
+        "spec": {**tuning.DETECTOR["spec"], **untuned},
+    }
+    engine = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "engine"},
+        "data": {"people.engine": tuning.ENGINE},
+    }
+    git.write("site/profile.yaml", tuning.verified_profile())
+    git.write("site/model.yaml", engine)
     git.write("site/detector.yaml", detector)
     git.commit("Begin")
     found = Site(git, argo.application("argo-site", {"repoURL": git.url, "path": "site"}, NAMESPACE), detector)
@@ -213,16 +226,8 @@ def test_what_git_sets_is_put_back_and_what_the_person_on_call_sets_stays(site: 
 
 def test_over_many_decisions_of_the_tuner_nothing_is_out_of_sync_and_nothing_is_healed(site: Site) -> None:
     """Some of them change what serves; then each wish to tune anew is one more, and so is what comes of it."""
-    cameras = [{**CAMERA, "name": f"gate-{number}", "frameRate": {"target": 8}} for number in range(3)]
-    # Beside everything else on two cores a change may leave a gap of seconds; with a shorter bound nothing is tried.
-    wanted = {
-        "mode": "Auto",
-        "objective": {"latency": {"percentile": 90, "max": "30s"}},
-        "headroom": {"cpu": "0%"},
-        "bounds": {"instances": {"max": 4}},
-    }
-    serving = {"instances": 1, "preferredBatchSizes": [1]}
-    site.app.await_health("Healthy", site.push("Tune", cameras=cameras, tuning=wanted, serving=serving))
+    wanted = {key: tuning.DETECTOR["spec"][key] for key in ("cameras", "tuning")}
+    site.app.await_health("Healthy", site.push("Tune", **wanted))
     before, spec, decided, asked = site.app.syncs(), site.live()["spec"], set[tuple[str, str]](), 0
 
     def decisions() -> set[tuple[str, str]]:

@@ -320,20 +320,30 @@ class Run:
 
     def _begin(self, now: float, batch: _Batch) -> None:
         server, size, shared = self._server, batch.size - 1, self._shared
-        alone = server.alone[size] * (1.0 + server.contention * shared.at_work)
+        batch.begun = now
+        batch.alone = server.alone[size] * (1.0 + server.contention * shared.at_work)
         self._idle -= 1
         shared.at_work += 1
         crossing = server.link * batch.size
         shared.crossed = crossed = max(shared.crossed, now) + crossing
-        shared.free = end = max(shared.free, crossed + server.apart[size] - crossing) + alone
-        self.device += alone
+        self._at(crossed + server.apart[size] - crossing, self._computed, batch)
+
+    def _computed(self, now: float, batch: _Batch) -> None:
+        """Have the device for itself, once it is free.
+
+        It serves executions in the order in which they come to it, not in which they began: a short one has been copied
+        and launched while a long one still is.
+        """
+        server, shared = self._server, self._shared
+        shared.free = end = max(shared.free, now) + batch.alone
+        self.device += batch.alone
         for request in batch.requests:
             if server.steps:
                 self._at(end, self._executed, request)
             else:
                 self._at(end + server.way / 2, self._answered, request)
         self._at(end + server.gap, self._freed)
-        self.executed.append((batch.size, end - now))
+        self.executed.append((batch.size, end - batch.begun))
         self.end = end
 
     def _executed(self, now: float, frames: tuple[int, int]) -> None:
@@ -357,9 +367,10 @@ class Run:
 class _Batch:
     """Requests that Triton executes together."""
 
-    __slots__ = ("leaves", "requests", "size")
+    __slots__ = ("alone", "begun", "leaves", "requests", "size")
 
     def __init__(self, leaves: float) -> None:
         self.leaves = leaves
         self.requests: list[tuple[int, int]] = []
         self.size = 0
+        self.begun = self.alone = 0.0  # when it was taken, and its seconds on the device, once it is

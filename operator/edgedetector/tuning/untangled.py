@@ -44,6 +44,9 @@ _STEEPNESS: Final = (0.55, 0.28)
 """Each further image's share of a single one's time, and its standard deviation; see `curve.SIZE_PRIOR`."""
 _PART: Final = (0.4, 0.8)
 """Logit of the part of an execution in which it has the device for itself: 0.6, 0.24 to 0.88."""
+_PARTS: Final = (-1.1, 0.4, 2.2)
+"""Logits from which it is looked for: 0.25, as of a device of several engines, 0.6 and 0.9. With one that is far off no
+small step fits better: all executions always wait, or none does."""
 _CONTENTION: Final = (math.log(0.04), 1.0)
 """Logarithm of the contention: 0.04, 0.006 to 0.3."""
 _STEPS: Final = 5
@@ -166,12 +169,12 @@ def untangled(visits: tuple[Told, ...]) -> Untangled:
     """Return what executions of each model cost alone, from at least one visit."""
     count = len(visits[0].models)
     apart = [_alone(visits, index) for index in range(count)]
-    starts = [_start(firsts) for firsts in (apart, [min(apart)] * count)]
+    starts = [_start(firsts, part) for firsts in (apart, [min(apart)] * count) for part in _PARTS]
     return _told_of(visits, _fit(visits, min(starts, key=lambda start: _squared(_off(visits, start)))))
 
 
-def _start(firsts: Sequence[float]) -> list[float]:
-    return [value for first in firsts for value in (first, math.log(_STEEPNESS[0]))] + [_PART[0], _CONTENTION[0]]
+def _start(firsts: Sequence[float], part: float) -> list[float]:
+    return [value for first in firsts for value in (first, math.log(_STEEPNESS[0]))] + [part, _CONTENTION[0]]
 
 
 def _alone(visits: Sequence[Told], index: int) -> float:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.tuning.pairs import heavy, light, server, shown
 
 from edgedetector.tuning import batcher, together
+from edgedetector.tuning.batcher import Server
 from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelVisit, Visit
 from edgedetector.tuning.situation import Engine
@@ -69,10 +70,18 @@ def test_what_comes_seldom_is_never_alone_on_a_device_that_another_model_uses(se
 
 @pytest.mark.parametrize("frames", [160, batcher.FRAMES])
 def test_a_short_look_tells_what_a_long_one_does_of_a_model_that_comes_seldom(frames: int) -> None:
-    servers, rates = (heavy(), light()), (40.0, 2.0)
+    servers, rates = (server(0.017, 8, part=0.9), light()), (40.0, 2.0)
     told, true = (together.passages(servers, rates, 99, count)[1].mean for count in (frames, 20_000))
     assert told == pytest.approx(true, rel=0.15)
     assert told > 1.5 * batcher.passage(light(), 2.0).mean
+
+
+def test_what_is_short_does_not_wait_for_what_began_before_it_and_still_computes_nothing() -> None:
+    """It did, so that it took 10 ms beside one of 9, on a device that both hardly used, and 5 alone."""
+    one = Server(1, (0.00475,), (0.00025,))
+    other = Server(1, (0.0089,), (0.0005,))
+    short, _ = together.served((one, other), (100.0, 90.0))
+    assert max(seconds for _, seconds in short.executed) < 0.0056
 
 
 def test_what_hardly_ever_comes_is_told_from_one_frame() -> None:
@@ -82,8 +91,8 @@ def test_what_hardly_ever_comes_is_told_from_one_frame() -> None:
 
 
 def test_what_always_waits_for_larger_batches_is_not_taken_for_dear() -> None:
-    servers = (server(0.005, 16), server(0.005, 1))
-    visit = shown(servers, (300.0, 200.0))
+    servers = (server(0.005, 16, part=0.95), server(0.005, 1, part=0.95))
+    visit = shown(servers, (200.0, 100.0))
     seen = visit.models["second"].batches[1].seconds
     assert seen > 5 * 0.008
     curves = learn([visit], {"first": Engine(16), "second": Engine(16)})

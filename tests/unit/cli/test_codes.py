@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.cli.cases import CASES
+from tests.unit.cli.cases import CASES, Change, spec, told
 from tests.unit.cli.worlds import NOW, ROOT, SHIPPED, World
 
 import codes
@@ -213,6 +213,22 @@ def test_what_may_not_be_read_is_no_finding(world: World) -> None:
 
     assert told == {"ED0306", "ED0309"}, "of the Secret dock and the claim, which may be asked for"
     assert {gap.what for gap in snapshot.gaps} >= {"nodes", "RuntimeClasses", "Deployments of the operator"}
+
+
+@pytest.mark.parametrize(
+    ("code", "beside"),
+    [
+        ("ED0206", lambda w: w.unscheduled("0/1 nodes are available: 1 node(s) didn't match Pod's node selector.")),
+        ("ED0204", told("ServerReady", "Unschedulable", "Insufficient denglin.com/gpu")),
+        ("ED0310", told("ServerReady", "Unavailable", "exceeded quota")),
+        ("ED0017", spec(nodeSelector={"zone": "yard"})),
+    ],
+)
+def test_one_cause_is_one_finding(world: World, code: str, beside: Change) -> None:
+    CASES[code].provoked(world)
+    beside(world)
+
+    assert found(world) == {code}
 
 
 def test_a_replica_more_that_finds_no_accelerator_is_no_finding(world: World) -> None:

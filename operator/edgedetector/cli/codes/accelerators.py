@@ -66,7 +66,7 @@ def _offers(node: Object, resource: str) -> bool:
 def no_node(case: Case) -> Iterator[Fields]:
     """Yield labels that pods ask for and no node that offers the accelerator has."""
     profile, detector, nodes = case.accelerator, case.detector, case.snapshot.cluster.nodes
-    if profile is None or detector is None or nodes is None:
+    if profile is None or detector is None or nodes is None or detector.spec.suspend:
         return
     wanted = {**profile.spec.node_selector, **detector.spec.node_selector}
     resource = profile.spec.resource.name
@@ -83,7 +83,7 @@ def _labels(node: Object) -> dict[str, Any]:
 def tainted(case: Case) -> Iterator[Fields]:
     """Yield that all nodes with the accelerator keep pods away."""
     profile, detector, nodes = case.accelerator, case.detector, case.snapshot.cluster.nodes
-    if profile is None or detector is None or not nodes:
+    if profile is None or detector is None or not nodes or detector.spec.suspend:
         return
     resource = profile.spec.resource.name
     able = [node for node in nodes if not resource or _offers(node, resource)]

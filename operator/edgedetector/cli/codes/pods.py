@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Final
 
 from edgedetector.api import conditions as c
+from edgedetector.cli.codes.accelerators import no_node, no_resource, tainted
 from edgedetector.cli.codes.base import Case, Check, Code, Fields, Severity
 from edgedetector.cli.codes.reasons import on, told
 
@@ -27,6 +29,12 @@ def missing(kind: str, reason: str) -> Check:
     return check
 
 
+def no_room(case: Case) -> Iterator[Fields]:
+    """Yield why no node takes a pod, unless that is what no node is at all, which has codes of its own."""
+    if not any(chain(no_resource(case), no_node(case), tainted(case))):
+        yield from told(case, c.REASON_UNSCHEDULABLE)
+
+
 def pods_refused(case: Case) -> Iterator[Fields]:
     """Yield why no pod can be made at all."""
     for obj in case.subject.children:
@@ -34,6 +42,12 @@ def pods_refused(case: Case) -> Iterator[Fields]:
             if obj["kind"] == "Deployment" and one["type"] == "ReplicaFailure" and one["status"] == c.TRUE:
                 where = f"Deployment {case.subject.namespace}/{obj['metadata']['name']}"
                 yield {"object": where, "said": one.get("message", "no reason is told")}
+
+
+def not_set_up(case: Case) -> Iterator[Fields]:
+    """Yield what keeps a pod from its start; that no pod can be made at all is ED0310."""
+    if not any(pods_refused(case)):
+        yield from told(case, c.REASON_UNAVAILABLE)
 
 
 def restarts(case: Case) -> Iterator[Fields]:
@@ -67,7 +81,7 @@ CODES: Final = (
         Severity.ERROR,
         "{said}",
         "free or add a node that the words describe, or correct spec.nodeSelector and the requests in spec.resources",
-        on(c.REASON_UNSCHEDULABLE),
+        no_room,
     ),
     Code(
         "ED0303",
@@ -148,6 +162,6 @@ CODES: Final = (
         Severity.ERROR,
         "{said}",
         "kubectl -n {namespace} describe pod {pod}, and mend what it names",
-        on(c.REASON_UNAVAILABLE),
+        not_set_up,
     ),
 )

@@ -1,7 +1,7 @@
 """What several models on one device can serve at once: their batchers run side by side and take turns at it. Pure.
 
-What others take of the device does not only make it slower: an execution waits for whole executions of others, and
-while it waits frames gather for the next one. So a model's batches cannot be told without the other models'.
+What others take of the device does not only make it slower: an execution waits while others have it, and meanwhile
+frames gather for the next one. So a model's batches cannot be told without the other models'.
 """
 
 from __future__ import annotations

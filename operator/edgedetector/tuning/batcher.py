@@ -241,7 +241,7 @@ class Run:
         self._idle = server.instances
         self._flying = 0
         self._batches: deque[_Batch] = deque()  # prepared, not yet taken; the last one may grow
-        self._shared = device or Device()
+        self._shared, self._beside_others = device or Device(), device is not None
 
     def hold(self, seconds: float) -> None:
         """Let no instance begin anything for so many seconds."""
@@ -326,13 +326,17 @@ class Run:
         shared.at_work += 1
         crossing = server.link * batch.size
         shared.crossed = crossed = max(shared.crossed, now) + crossing
-        self._at(crossed + server.apart[size] - crossing, self._computed, batch)
+        due = crossed + server.apart[size] - crossing
+        if self._beside_others:
+            self._at(due, self._computed, batch)
+        else:  # of one model all take about as long, and come to the device as they began: an event less
+            self._computed(due, batch)
 
     def _computed(self, now: float, batch: _Batch) -> None:
         """Have the device for itself, once it is free.
 
-        It serves executions in the order in which they come to it, not in which they began: a short one has been copied
-        and launched while a long one still is.
+        It serves executions in the order in which they come to it, not in which they began: another model's short one
+        has been copied and launched while a long one still is.
         """
         server, shared = self._server, self._shared
         shared.free = end = max(shared.free, now) + batch.alone

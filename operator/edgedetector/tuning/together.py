@@ -52,7 +52,7 @@ def late(servers: Sequence[Server], rates: Sequence[float], pause: float, bound:
 def _runs(servers: Sequence[Server], rates: Sequence[float], frames: int) -> list[Run]:
     seconds = len(rates) * frames / sum(rates)
     seconds = min(_LONGER * seconds, max(seconds, _FEWEST * frames / min(rates)))
-    device, streams = Device(), _streams(servers, rates, seconds)
+    device, streams = Device() if len(servers) > 1 else None, _streams(servers, rates, seconds)
     # All begin to count and end when the busiest does: what comes later than others would find the device empty.
     busiest = streams[rates.index(max(rates))]
     begin, end = busiest[WARM], busiest[-1]

@@ -1,10 +1,11 @@
 """What executions of several models cost alone, from how long they took side by side. Pure.
 
 An execution waits while the device has executions of the other models, so that what is always in their company takes as
-long as they do, whatever it takes itself: 87 ms where it is 10. What tells is how executions of all models, and the device's
-utilisation, fit together. So all their costs are looked for at once with which the simulation (`together`) shows what
-was seen: the most probable ones by Gauss-Newton steps, and how far they may be off by Laplace's approximation (Bishop,
-Pattern Recognition and Machine Learning, 4.4). What is seen of no model by itself is expected to be as of the others.
+long as they do, whatever it takes itself: 87 ms where it is 10. What tells is how executions of all models, and the
+device's utilisation, fit together. So all their costs are looked for at once with which the simulation (`together`)
+shows what was seen: the most probable ones by Gauss-Newton steps, and how far they may be off by Laplace's
+approximation (Bishop, Pattern Recognition and Machine Learning, 4.4). What is seen of no model by itself is expected to
+be as of the others.
 """
 
 from __future__ import annotations

@@ -196,7 +196,8 @@ def test_while_triton_is_slow_only_the_newest_frame_waits_and_nothing_is_lost_fr
     assert bench.triton.asked.acquire(timeout=10)
     for width in range(10, 30):
         bench.stream.items.put(width)
-    until("all read", lambda: bench.count("read") == 21)
+    # Not only read: the one after which Triton answers has to wait there already.
+    until("the newest waits", lambda: (bench.count("read"), bench.count("skipped")) == (21, 19))
     bench.triton.free.set()
     until("all accounted for", bench.settled)
     assert bench.hub.latest("gate")[0].pts == 29

@@ -120,6 +120,8 @@ class Passage:
     """Latency."""
     request: float = 1.0
     """Images in the request that a frame is in, mean over the frames."""
+    rate: float = 0.0
+    """Images a second that are served until the last of them is."""
 
 
 def requests_at_once(instances: int, steps: int = 0) -> int:
@@ -279,6 +281,7 @@ class Run:
             min(1.0, self.device / self.end),
             sum(counted) / len(counted),
             self.together / len(self.latencies),
+            len(self.latencies) / self.end,
         )
 
     def _at(self, when: float, call: Callable[[float, Any], None], what: Any = None) -> None:

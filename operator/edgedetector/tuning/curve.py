@@ -358,7 +358,8 @@ def _bare(entry: Seen, part: Range, contention: Range) -> _Bare:
     ends = (sharing.alone(seconds, shared, entry.beside) for shared in _ends(part, contention))
     low, expected, high = (max(_SHORTEST, end) for end in ends)
     unknown = abs(math.log(high / low)) / (2 * _TWO_SIDED)
-    waited = sharing.doubt(max(0.0, seconds - expected), entry.beside) / expected if entry.beside.others > 0.0 else 0.0
+    off = sharing.doubt(max(0.0, seconds - expected), entry.beside, entry.alike)
+    waited = off / expected if entry.beside.others > 0.0 else 0.0
     return _Bare(entry, math.log(expected), entry.variance + min(_FAR, unknown) ** 2 + min(_FAR, waited) ** 2)
 
 

@@ -39,6 +39,8 @@ class Seen:
     executions: int = 1
     visit: float = 0.0
     """When the visit ended: those of one visit were in the same company."""
+    alike: float = 0.0
+    """Share of the time of all executions of its visit that those of this size took, the other models' included."""
 
 
 def measured(name: str, visits: Sequence[Visit], largest: int, latest: float) -> list[Seen]:
@@ -71,10 +73,13 @@ def _entries(name: str, visit: Visit, latest: float) -> Iterator[Seen]:
     hours = max(0.0, latest - visit.ended) / 3600.0 if math.isfinite(visit.ended) else math.inf
     drift = min(_OLDEST, _AGEING * hours)
     spread = min(1.0, visit.spread) / math.sqrt(max(1, visit.windows)) if known(visit.spread) else 0.0
-    for size, batch in visit.models[name].batches.items():
+    own = visit.models[name].batches
+    whole = sum(batch.executions * batch.seconds for model in visit.models.values() for batch in model.batches.values())
+    for size, batch in own.items():
         if size >= 1 and batch.executions >= 1 and _SHORTEST <= batch.seconds <= _LONGEST:
             variance = SYSTEMATIC**2 + drift**2 + spread**2 + _SPREAD**2 / batch.executions
-            yield Seen(size, beside, math.log(batch.seconds), variance, batch.executions, visit.ended)
+            alike = batch.executions * batch.seconds / whole if known(whole) else 0.0
+            yield Seen(size, beside, math.log(batch.seconds), variance, batch.executions, visit.ended, alike)
 
 
 def _compared(seen: Sequence[Seen]) -> list[Seen]:

@@ -15,11 +15,12 @@ from edgedetector.tuning import batcher, resources
 from edgedetector.tuning.batcher import Passage
 from edgedetector.tuning.curve import Curve, Curves
 from edgedetector.tuning.evidence import ModelPrediction, ModelVisit, Range, Visit
+from edgedetector.tuning.nearness import steps
 from edgedetector.tuning.sharing import known
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.visits import mean_age
 from edgedetector.tuning.window import Configuration
-from edgedetector.tuning.worlds import Lane, World, between, expected, server, worlds
+from edgedetector.tuning.worlds import Full, Lane, World, between, expected, server, worlds
 
 NEVER: Final = 3600.0
 """Seconds that stand for a latency of which nothing is known; finite, so that it can be written as JSON."""
@@ -51,6 +52,8 @@ _CALM: Final = 0.7
 """Share of the time that instances are at work, up to which frames hardly wait for them."""
 _FULL: Final = 0.9
 """Share of the time from which instances count as always at work."""
+FEWEST: Final = 3
+"""Windows of a visit that show what an overloaded server serves."""
 _SERVED: Final = 0.97
 """Share of the demand that is inferred where a server is not saturated."""
 _ALIKE: Final = 0.15
@@ -79,7 +82,22 @@ def lanes(configuration: Configuration, curves: Curves, visits: Sequence[Visit],
         for name, knobs in sorted(configuration.items())
         for cameras in [situation.cameras_of(name)]
     ]
-    return [replace(model, prepare=_prepare(model, visits, situation.cameras_of(model.name))) for model in found]
+    found = [replace(model, prepare=_prepare(model, visits, situation.cameras_of(model.name))) for model in found]
+    return [replace(model, full=_full(model.name, visits, situation)) for model in found] if len(found) == 1 else found
+
+
+def _full(name: str, visits: Sequence[Visit], situation: Situation) -> tuple[Full, ...]:
+    """Return what visits show of an overloaded server, the latest last."""
+    cameras = situation.cameras_of(name)
+    return tuple(
+        Full(seen.knobs, resources.batch(seen.knobs, cameras), seen.demand, seen.rate)
+        for visit in visits
+        if (seen := visit.models.get(name)) is not None
+        and overloaded(seen)
+        and seen.busy >= _FULL
+        and visit.windows >= FEWEST
+        and known(seen.rate)
+    )
 
 
 def outcome(model: Lane, visits: Sequence[Visit], situation: Situation, *, rough: bool = False) -> ModelPrediction:
@@ -122,8 +140,14 @@ def late(model: Lane, visits: Sequence[Visit], situation: Situation, pause: floa
         return 0.0
     limits, anchor = situation.limits, _anchor(model, visits, situation)
     ends = anchor.possible(model, worlds(model), limits.percentile)
-    rate = anchor.surge * model.demand
-    return max(batcher.late(server(model, world), rate, pause, limits.latency) for world in ends)
+    rate, seen = anchor.surge * model.demand, anchor.seen
+    servers = [server(model, world) for world in ends]
+    # What an overloaded server gives up anyway is not the pause's.
+    steady = 0.0 if seen is None or not overloaded(seen) else 1.0
+    return max(
+        batcher.late(one, rate, pause, limits.latency) - steady * batcher.late(one, rate, 0.0, limits.latency)
+        for one in servers
+    )
 
 
 def drawn(
@@ -254,12 +278,16 @@ def corrected(seen: ModelVisit | None, told: float) -> Correction:
 
 
 def _anchor(model: Lane, visits: Sequence[Visit], situation: Situation) -> _Anchor:
-    """Return the measurement of the same knobs, or else the latest; only overloaded ones if there are no others."""
+    """Return the measurement of the same knobs, or else the latest; only overloaded ones if there are no others.
+
+    Of those the nearest: how many frames wait is the detector's, and hardly depends on what came when.
+    """
     told = [visit.models[model.name] for visit in visits if tells(visit.models.get(model.name))]
-    told = [seen for seen in told if not overloaded(seen)] or told
+    calm = [seen for seen in told if not overloaded(seen)]
     if not told:
         return _Anchor()
-    seen = next((each for each in reversed(told) if each.knobs == model.knobs), told[-1])
+    near = calm[-1] if calm else min(reversed(told), key=lambda each: steps(model.knobs, each.knobs))
+    seen = next((each for each in reversed(calm) if each.knobs == model.knobs), near)
     batch = resources.batch(seen.knobs, situation.cameras_of(model.name))
     then = replace(model, knobs=seen.knobs, batch=batch)
     return _Anchor(seen, batch, 1.0 if overloaded(seen) else _surge(then, seen, situation))

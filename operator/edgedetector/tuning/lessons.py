@@ -17,19 +17,16 @@ from edgedetector.tuning import memory, visits
 from edgedetector.tuning.curve import Curves
 from edgedetector.tuning.evidence import Prediction, Visit
 from edgedetector.tuning.gain import gain, measured_gain
+from edgedetector.tuning.nearness import nearness
 from edgedetector.tuning.prediction import predict
 from edgedetector.tuning.record import State
 from edgedetector.tuning.situation import Situation
-from edgedetector.tuning.window import Configuration, Knobs
+from edgedetector.tuning.window import Configuration
 
 MOST: Final = 4
 """Trials that are learnt from, the latest: bounds the time of a step."""
 FEWEST: Final = 5
 """Windows in which a trial showed its gain (`trial.FEWEST`)."""
-SHORT: Final = 1000.0
-"""Microseconds of a queue delay that are as nothing beside the time of an execution."""
-DELAY: Final = 0.25
-"""Steps away for a doubled delay: a busy server forms its batches without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +75,3 @@ def _lesson(visit: Visit, state: State, curves: Curves, base: tuple[Prediction, 
 def shortfall(configuration: Configuration, learnt: Sequence[Lesson]) -> float:
     """Return what the nearest disappointment takes of the relative gain that a configuration promises."""
     return max((lesson.short * nearness(configuration, lesson.configuration) for lesson in learnt), default=0.0)
-
-
-def nearness(one: Configuration, other: Configuration) -> float:
-    """Return how alike two configurations are, 0 to 1: half for an instance more or a doubled largest batch."""
-    return 2.0 ** -sum(_steps(knobs, other[name]) for name, knobs in one.items() if name in other)
-
-
-def _steps(one: Knobs, other: Knobs) -> float:
-    sizes = abs(math.log2(max(1, one.joined) / max(1, other.joined)))
-    waits = (SHORT + one.max_queue_delay_microseconds) / (SHORT + other.max_queue_delay_microseconds)
-    counts = abs(one.instances - other.instances) + abs(one.post_processing - other.post_processing)
-    return counts + sizes + DELAY * abs(math.log2(waits))

@@ -34,6 +34,8 @@ _LARGER: Final = 0.35
 _MIXED: Final = 0.5
 """Of the mean execution, how far a wait may be off that was not measured and where others are always at work: small
 batches wait for large ones, and large ones for small (50 and 2 ms, where the mean execution takes 74)."""
+_LIKE: Final = 0.1
+"""Relative error of a wait for executions that are all of one size."""
 _LUCK: Final = 0.6
 """Relative error of a wait where the others are hardly at work: cameras send at fixed phases, so whether frames meet is
 luck."""
@@ -115,9 +117,16 @@ def wait(seconds: float, sharing: Sharing, beside: Company) -> float:
     return waited * min(2.0, max(0.0, 1.0 - longer))
 
 
-def doubt(waited: float, beside: Company) -> float:
-    """Return how far a wait in this company may be off, seconds."""
-    off = _LARGER * waited if beside.alone > 0.0 else _MIXED * beside.busy**2 * beside.mean
+def doubt(waited: float, beside: Company, alike: float = 0.0) -> float:
+    """Return how far a wait in this company may be off, seconds.
+
+    Parameters
+    ----------
+    alike
+        Share of the time of all executions that those of the same size take: who waits for his like waits as long.
+    """
+    mixed = (1.0 - alike**2) * _MIXED * beside.busy**2 * beside.mean + alike**2 * _LIKE * waited
+    off = _LARGER * waited if beside.alone > 0.0 else mixed
     return off + _LUCK * (1.0 - beside.busy) * waited
 
 

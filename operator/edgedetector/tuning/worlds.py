@@ -9,13 +9,30 @@ from typing import Final
 from edgedetector.tuning import batcher, post_processing, sharing
 from edgedetector.tuning.batcher import Server
 from edgedetector.tuning.curve import Curve
+from edgedetector.tuning.nearness import steps
 from edgedetector.tuning.sharing import Sharing
 from edgedetector.tuning.window import Knobs
 
 _LEFT: Final = 0.05
 """Share of the device's time that other models leave at least."""
+_MOST_OFF: Final = 4.0
+"""Factor by which the batcher model may be off where a server was overloaded."""
+_BINDS: Final = 0.97
+"""Share of the time in which a link carries images from which it is what limits them."""
 _NOTHING: Final = 1e-9
 """Images a second that stand for none, so that worlds can be compared by their ratio."""
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """What a model served with knobs that left it overloaded."""
+
+    knobs: Knobs
+    batch: int
+    """Images in a batch at most."""
+    demand: float
+    rate: float
+    """Images a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +50,8 @@ class Lane:
     interval: float = batcher.INTERVAL
     batch: int = 1
     """Images in a batch at most."""
+    full: tuple[Full, ...] = ()
+    """What it served where its instances were always at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +86,7 @@ def _end(model: Lane, end: str) -> World:
     contentions = [World(replace(mean, contention=value)) for value in (contention.low, contention.high)]
 
     def most(world: World) -> float:
-        return min(1 / _NOTHING, max(_NOTHING, server(model, world).executed))
+        return min(1 / _NOTHING, max(_NOTHING, _told(model, world).executed))
 
     choose = max if end == "low" else min
     ends = [choose(parts, key=most), choose(contentions, key=most), World(mean, end, 1.0)]
@@ -96,7 +115,30 @@ def between(world: World, mean: World, share: float) -> World:
 
 
 def server(model: Lane, world: World) -> Server:
-    """Return what the batcher model serves with, in a world."""
+    """Return what the batcher model serves with, in a world.
+
+    What was served by an overloaded server says how long its executions really took from each other, whatever costs and
+    sharing are: by as much the model is off there it is taken to be off nearby, less with each step away.
+    """
+    told = _told(model, world)
+    if not model.full:
+        return told
+    near = min(reversed(model.full), key=lambda one: steps(model.knobs, one.knobs))
+    there = _told(replace(model, knobs=near.knobs, batch=near.batch), world)
+    off = min(_MOST_OFF, max(1.0 / _MOST_OFF, batcher.passage(there, near.demand).rate / near.rate))
+    slower = off**0.5 ** steps(model.knobs, near.knobs)
+    # What a link that is full carries is the same for all that cross it.
+    link = told.link * (off if there.executed * there.link >= _BINDS else slower)
+    return replace(
+        told,
+        apart=tuple(max(slower * seconds, link * size) for size, seconds in enumerate(told.apart, 1)),
+        alone=tuple(slower * seconds for seconds in told.alone),
+        link=link,
+    )
+
+
+def _told(model: Lane, world: World) -> Server:
+    """Return the server as costs and sharing tell it."""
     knobs, curve, shared = model.knobs, model.curve, world.sharing
     parts = []
     for size in range(1, model.batch + 1):
@@ -105,10 +147,10 @@ def server(model: Lane, world: World) -> Server:
         parts.append(sharing.split(seconds, shared.part))
     left = max(_LEFT, 1.0 - model.taken)
     link = curve.crossing.mean + world.part * (getattr(curve.crossing, world.end) - curve.crossing.mean)
-    steps = knobs.post_processing if curve.steps else 0
+    count = knobs.post_processing if curve.steps else 0
     taken = (
-        post_processing.seconds(curve.steps, steps, size, end=world.end, part=world.part)
-        for size in range(1, model.batch + 1 if steps else 1)
+        post_processing.seconds(curve.steps, count, size, end=world.end, part=world.part)
+        for size in range(1, model.batch + 1 if count else 1)
     )
     return Server(
         instances=max(1, knobs.instances),
@@ -122,6 +164,6 @@ def server(model: Lane, world: World) -> Server:
         prepare=model.prepare,
         way=model.way,
         interval=model.interval,
-        steps=steps,
+        steps=count,
         step=tuple(taken),
     )

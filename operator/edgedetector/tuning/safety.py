@@ -73,6 +73,11 @@ def refusal(prediction: Prediction, present: Prediction, situation: Situation, *
     )
 
 
+def lags(present: Prediction) -> bool:
+    """Return whether less is served than is wanted, and frames are given up."""
+    return any(model.capacity.mean < _SERVED * model.demand for model in present.models.values())
+
+
 def _outside(name: str, knobs: Knobs, situation: Situation) -> str:
     """Return which bound of the engine or the user the knobs do not keep."""
     limits, engine = situation.limits, situation.engines.get(name)

@@ -20,7 +20,7 @@ from edgedetector.tuning.promise import Aim
 from edgedetector.tuning.record import State, Trial
 from edgedetector.tuning.rescue import RELIEF
 from edgedetector.tuning.reserve import widened
-from edgedetector.tuning.safety import SLOWER
+from edgedetector.tuning.safety import MARGIN, SLOWER
 from edgedetector.tuning.situation import Goal, Situation
 from edgedetector.tuning.window import LADDER, ModelWindow, Window
 
@@ -166,7 +166,10 @@ def _keeps(name: str, seen: Visit, base: Visit, prediction: Prediction, limit: f
     if before is not None and before.mean > limit and latency.mean <= before.mean:
         return True
     slower = before is None or latency.mean > before.mean * (1 + SLIGHT)
-    return (latency.high if surely else latency.mean) <= limit and not (slower and latency.mean > SLOWER * limit)
+    # What lags behind its demand may take nearly all of the limit to serve more of it, as in `safety`.
+    room = MARGIN if name in base.models and saturated(base.models[name]) else SLOWER
+    within = (latency.high if surely else latency.mean) <= limit
+    return within and not (slower and latency.mean > room * limit)
 
 
 def _evidence(state: State, trial: Trial, base: Visit) -> tuple[Visit, ...]:

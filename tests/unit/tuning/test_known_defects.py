@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from tests.unit.tuning.pairs import NAMES, server, shown
 
 from edgedetector.api.observation import bound
@@ -40,6 +41,23 @@ def test_what_was_seen_of_full_batches_alone_does_not_say_that_nothing_can_be_qu
     present = Prediction({"people": ModelPrediction(Range(1, 1, 1), Range(0.2, 0.2, 0.2), 1.0, 8.0, knobs)})
     curves = learn(state.visits, situation.engines)
     assert "no configuration can" not in rescue.hopeless(state, situation, [], present, curves)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [((), "is predicted to keep it"), ((0.2, 0.06), "is predicted to keep it"), ((0.2, 0.04), "is sure enough")],
+)
+def test_what_is_expected_to_keep_the_objective_is_not_said_to_break_it(seconds: tuple[float, ...], said: str) -> None:
+    """It may be refused all the same: what is not known of it may break the objective."""
+    knobs = {"people": Knobs(1, 8)}
+
+    def likely(latency: float) -> Prediction:
+        seen = ModelPrediction(Range(90, 100, 110), Range(0.5 * latency, latency, 9 * latency), 0.5, 1.0, Knobs(1, 8))
+        return Prediction({"people": seen})
+
+    present, situation = likely(0.2), Situation(knobs, {"people": Engine(8)}, limits=Limits(latency=0.05))
+    state, refused = State(accepted=knobs), [(knobs, likely(each)) for each in seconds]
+    assert said in rescue.hopeless(state, situation, refused, present, learn((), situation.engines))
 
 
 def test_what_one_image_took_beside_another_model_does_not_say_that_nothing_can_be_quicker() -> None:

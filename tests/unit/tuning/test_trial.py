@@ -7,11 +7,12 @@ from dataclasses import replace
 from tests.unit.tuning.truths import ALONE, EPOCH, MODEL, Truth, situation
 
 from edgedetector.tuning.curve import learn
-from edgedetector.tuning.evidence import Visit
+from edgedetector.tuning.evidence import ModelVisit, Range, Visit
 from edgedetector.tuning.prediction import predict
 from edgedetector.tuning.record import State, Trial
+from edgedetector.tuning.situation import Limits
 from edgedetector.tuning.trial import End, Verdict, judged
-from edgedetector.tuning.window import Knobs
+from edgedetector.tuning.window import BatchTime, Knobs
 
 TRUTH = Truth(serial=0.5)
 TWO = Knobs(2, 1)
@@ -52,6 +53,26 @@ def test_what_became_slower_is_kept_only_with_room_below_the_limit() -> None:
         for seconds in (0.032, 0.040)
     }
     assert ends == {0.032: End.KEEP, 0.040: End.NO_GAIN}
+
+
+def test_what_lags_behind_its_demand_may_take_nearly_all_of_the_limit_to_serve_more() -> None:
+    """Seed 1 on a real Triton: 43 of 99 images a second at 380 ms; 80 at 653 of 900 ms left it "too little room"."""
+
+    def full(knobs: Knobs, rate: float, seconds: float, latency: float, used: float) -> Visit:
+        spread = Range(0.99 * latency, latency, 1.01 * latency)
+        batch = {knobs.max_batch_size: BatchTime(700, seconds)}
+        model = ModelVisit(knobs, batch, demand=99.2, rate=rate, busy=1.0, latency=spread)
+        return Visit({MODEL: model}, 60.0, EPOCH, utilization=used, windows=30, spread=0.01)
+
+    where = replace(situation(limits=Limits(latency=0.9, accelerator=1.0)), cameras=32)
+    base, tried = full(ALONE, 43.0, 0.0225, 0.38, 0.66), {MODEL: Knobs(2, 6)}
+    ends = {}
+    for latency in (0.653, 0.85):
+        visits = (base, full(Knobs(2, 6), 79.8, 0.150, latency, 0.97))
+        prediction = predict(tried, learn(visits, where.engines), visits, where)
+        trial = Trial("1-0", "pod-0", tried, EPOCH, EPOCH, 30.0, {MODEL: 99.2}, prediction)
+        ends[latency] = judged(State(accepted={MODEL: ALONE}, trial=trial, visits=visits), trial, where, EPOCH + 61).end
+    assert ends == {0.653: End.KEEP, 0.85: End.NO_GAIN}
 
 
 def test_a_rescue_may_not_take_of_the_headroom_either() -> None:

@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     """Return what reads the command line; `run` of what it gives does it and returns the exit code."""
     whole = argparse.ArgumentParser(prog="python -m bench.tuner", description=__doc__)
     commands = whole.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_simulate, _real, _live, _rivals, _reconfigure, _interrupted):
+    for add in (_simulate, _real, _live, _emulated, _rivals, _reconfigure, _interrupted):
         add(commands)
     return whole
 
@@ -80,6 +80,21 @@ def _live(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         from bench.tuner import live_cases  # noqa: PLC0415 - needs what a simulation does not
 
         return live_cases.main(options.cases, seconds=options.seconds, swept=not options.no_sweep)
+
+    command.set_defaults(run=run)
+
+
+def _emulated(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("emulated", help="the same cases in virtual time, without Triton")
+    command.add_argument(
+        "cases", nargs="*", metavar="CASE", help="ks20-x4, ks20-x1, batching, seeded, seed:N; none: all"
+    )
+    command.add_argument("--tell", action="store_true", help="print what was decided")
+
+    def run(options: argparse.Namespace) -> int:
+        from bench.tuner import emulated  # noqa: PLC0415 - needs what a simulation does not
+
+        return emulated.main(options.cases, tell=options.tell)
 
     command.set_defaults(run=run)
 

@@ -395,6 +395,7 @@ def box(wanted: Wanted) -> Iterator[Box]:
         found.image = (
             round(number(found.look()["profile"], "link.elements_per_image")) * ELEMENT_BYTES[wanted.precision]
         )
+        found.host = number(found.look()["profile"], "host.time_per_image") / 1e3
         found.serve(found.start)
         found.feed(wanted.load)
         task = {"root": str(home), "grpc": _port(triton.grpc), "metrics": _port(triton.metrics), **ports}

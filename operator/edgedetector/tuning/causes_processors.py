@@ -67,7 +67,7 @@ def _stages_said(case: Case, own: float | None) -> str:
     if own is None:
         return f"; {parts}"
     rest = ", Triton or other processes have the rest" if own < at.HALF else ""
-    return f"; the detector has {percent(own)} of that{rest}; {parts}"
+    return f"; the detector has {percent(own) if own >= at.SHOWN else 'next to nothing'} of that{rest}; {parts}"
 
 
 def _relief(case: Case) -> str:

@@ -13,6 +13,8 @@ from edgedetector.tuning.known import Known
 from edgedetector.tuning.signals import Signals
 from edgedetector.tuning.situation import Situation
 
+SHOWN: Final = 0.005
+"""Share below which "0 %" would be said."""
 FULL: Final = 0.90
 """Instances' busy share from which they have no room (the table: "util > 0.9")."""
 IDLE_INSTANCE: Final = 0.70

@@ -41,6 +41,13 @@ def test_a_node_that_others_fill_is_said_to_be_filled_by_others():
     assert "Triton or other processes have the rest" in found.bottleneck.evidence
 
 
+@pytest.mark.parametrize(("cores", "said"), [(0.01, "the detector has next to nothing of that"), (0.4, "has 5 % of")])
+def test_a_detector_that_hardly_works_is_not_said_to_have_0_percent(cores, said):
+    full = window(host=0.95, processors=8.0, stages={"decode": cores}, busy=0.4, rate=100.0, skipped=0.0)
+
+    assert said in diagnose([full], SITUATION).bottleneck.evidence
+
+
 def test_frames_that_never_come_are_a_matter_of_streaming_unless_nothing_moved():
     quiet = window(
         offered=40.0, rate=40.0, skipped=0.0, busy=0.2, queue=0.0, request=0.03, exchange=0.031, latency=0.04

@@ -73,6 +73,18 @@ DETECTION: Final = (
         unit="fps",
     ),
     Panel(
+        "Left out",
+        "Frames a second without a result, by why: given up under overload (ladder), nothing moved (motion), a newer"
+        " one came first (late).",
+        (
+            Query(
+                rate("edgedetector_camera_frames_left_out_total", CAMERA, "camera", "reason"),
+                "{{camera}} {{reason}}",
+            ),
+        ),
+        unit="fps",
+    ),
+    Panel(
         "Objects",
         "Objects found a second, by label; nothing while nobody is to be seen.",
         (

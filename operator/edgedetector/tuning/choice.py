@@ -24,7 +24,7 @@ from edgedetector.tuning.hindrance import hindrance
 from edgedetector.tuning.lane import lanes
 from edgedetector.tuning.lessons import Lesson, lessons, shortfall
 from edgedetector.tuning.prediction import better, predict
-from edgedetector.tuning.promise import CURIOUS, TIE, Aim, Choice, Nothing, best, less, worthwhile
+from edgedetector.tuning.promise import CURIOUS, TIE, Aim, Choice, Nothing, best, less, waits, worthwhile
 from edgedetector.tuning.record import State, key
 from edgedetector.tuning.rescue import broken, fastest, hopeless, rescue, wanted
 from edgedetector.tuning.reserve import widened
@@ -73,8 +73,8 @@ def _chosen(state: State, situation: Situation, now: float, left: Effort) -> Cho
     hasty = situation.goal is Goal.THROUGHPUT and not _short(state, situation)
 
     def allow(configuration: Configuration) -> bool:
-        waits = hasty and _waits(configuration, state.accepted)
-        return not waits and allowable(configuration, state, situation, now)
+        waiting = hasty and waits(configuration, state.accepted)
+        return not waiting and allowable(configuration, state, situation, now)
 
     allowed = [c for c in offered if allow(c)]
     recalled = _recalled(state, situation, now)
@@ -159,14 +159,6 @@ def _short(state: State, situation: Situation) -> bool:
     return used >= SHORT * situation.limits.accelerator
 
 
-def _waits(configuration: Configuration, accepted: Configuration) -> bool:
-    """Whether a configuration waits in the queue for longer than the accepted one."""
-    return any(
-        knobs.max_queue_delay_microseconds > accepted[name].max_queue_delay_microseconds
-        for name, knobs in configuration.items()
-    )
-
-
 def _looked_at(
     glances: Sequence[tuple[Configuration, Prediction]],
     worth: Callable[[Configuration, Prediction], float],
@@ -238,7 +230,9 @@ def _most_promising(
         Choice(Aim.GAIN, c, p, present, less(gain(p, present, situation), shortfall(c, learnt))) for c, p in safe
     ]
     promising = [
-        choice for choice in worthwhile(choices, curious=curious and not frail) if choice.gain.low >= WORTH or not frail
+        choice
+        for choice in worthwhile(choices, present.configuration, curious=curious and not frail)
+        if choice.gain.low >= WORTH or not frail
     ]
     # What was the best at this traffic before comes first; then ties go to the one that needs least.
     return best(promising, lambda one: one.gain.mean, recalled)

@@ -57,15 +57,28 @@ class Nothing:
     """As of a choice."""
 
 
-def worthwhile(choices: Sequence[Choice], *, curious: bool) -> list[Choice]:
+def worthwhile(choices: Sequence[Choice], accepted: Configuration, *, curious: bool) -> list[Choice]:
     """Return the choices that are expected to gain enough, or else, if `curious`, those that may gain much.
 
-    They are expected to be no worse then: what is not known of them may be worth more than the trial costs.
+    They are expected to be no worse then, and wait no longer for more requests, which are there anyway: what is not
+    known of them may be worth more than the trial costs.
     """
     found = [choice for choice in choices if choice.gain.mean >= WORTH]
     if found or not curious:
         return found
-    return [choice for choice in choices if choice.gain.mean >= 0.0 and choice.gain.high >= CLEARLY]
+    return [
+        choice
+        for choice in choices
+        if choice.gain.mean >= 0.0 and choice.gain.high >= CLEARLY and not waits(choice.configuration, accepted)
+    ]
+
+
+def waits(configuration: Configuration, accepted: Configuration) -> bool:
+    """Whether a configuration waits in the queue for longer than the accepted one."""
+    return any(
+        knobs.max_queue_delay_microseconds > accepted[name].max_queue_delay_microseconds
+        for name, knobs in configuration.items()
+    )
 
 
 def best(choices: Sequence[Choice], worth: Callable[[Choice], float], recalled: Configuration | None) -> Choice | None:

@@ -64,7 +64,7 @@ def rescue(
     known = memory.best(state)
     recalled = known.configuration if known else None
     curious = lacking and state.probes < CURIOUS
-    return best(worthwhile(choices, curious=curious), lambda one: one.gain.mean, recalled)
+    return best(worthwhile(choices, state.accepted, curious=curious), lambda one: one.gain.mean, recalled)
 
 
 def _relieves(one: Prediction, present: Prediction, limit: float) -> bool:

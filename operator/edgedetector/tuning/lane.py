@@ -184,7 +184,8 @@ def worked(model: Lane, seen: ModelVisit, cameras: int) -> float:
     if not model.curve.costs or not known(seen.rate):
         return 0.0
     then = replace(model, knobs=seen.knobs, batch=resources.batch(seen.knobs, cameras))
-    return batcher.passage(server(then, expected(then)), seen.rate).device * (1.0 - model.taken)
+    rate = min(ANY, seen.demand) if overloaded(seen) else seen.rate  # as it always had something to do
+    return batcher.passage(server(then, expected(then)), rate).device * (1.0 - model.taken)
 
 
 def _nothing(model: Lane) -> ModelPrediction:

@@ -232,6 +232,7 @@ def nothing(_: World) -> None: ...
 CPU = all_of(spec(acceleratorProfile="cpu"))
 MQTT = {"url": "mqtt://broker.site.svc:1883", "credentialsSecretRef": {"name": "gate"}}
 TAINT = [{"key": "dedicated", "value": "other", "effect": "NoSchedule"}]
+CORDON = [{"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}]
 HTTP_MODEL = {"http": {"url": "https://models.site.svc/people.plan", "sha256": "0" * 64}}
 
 CASES: dict[str, Pair] = {
@@ -461,7 +462,7 @@ CASES: dict[str, Pair] = {
         lambda w: setattr(w, "clock", w.clock.replace(second=30)),
     ),
     "ED0905": Pair(
-        node(spec__unschedulable=True),
+        all_of(node(spec__unschedulable=True), node(spec__taints=CORDON)),
         lambda w: w.nodes.append({"metadata": {"name": "other"}, "spec": {"unschedulable": True}, "status": {}}),
     ),
 }

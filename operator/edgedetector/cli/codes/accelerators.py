@@ -14,6 +14,9 @@ from edgedetector.cli.codes.base import Case, Code, Fields, Severity
 from edgedetector.cli.codes.reasons import on
 from edgedetector.cli.snapshot import Object, condition
 
+STATE: Final = "node.kubernetes.io/"
+"""Prefix of the taints that the node controller sets."""
+
 
 def no_profile(case: Case) -> Iterator[Fields]:
     """Yield that the cluster has no profile of this name; an operator of some namespaces has them as files."""
@@ -96,7 +99,8 @@ def tainted(case: Case) -> Iterator[Fields]:
 def _against(node: Object, tolerations: list[dict[str, object]]) -> str:
     """Return the first taint that none of the tolerations bears, empty if there is none."""
     for taint in (node.get("spec") or {}).get("taints") or ():
-        hard = taint.get("effect") in {"NoSchedule", "NoExecute"}
+        # What the cluster itself says of a node, that it is cordoned or not ready, is told by codes of its own.
+        hard = taint.get("effect") in {"NoSchedule", "NoExecute"} and not taint["key"].startswith(STATE)
         if hard and not any(_bears(one, taint) for one in tolerations):
             return f"{taint['key']}={taint.get('value', '')}:{taint['effect']}"
     return ""

@@ -23,6 +23,7 @@ import pytest
 import api
 import cluster as driver
 import demo as demo_driver
+import pause
 import sites
 from edgedetector.api import names
 from edgedetector.cluster import kinds
@@ -35,6 +36,11 @@ Object = dict[str, Any]
 NAMESPACE: Final = "codes"
 CLOSED: Final = "codes-closed"
 """Has a quota of no pods."""
+SHUT: Final = "codes-shut"
+"""Has a quota of no Services."""
+SPACES: Final = (NAMESPACE, CLOSED, SHUT)
+VOLUME: Final = "codes-nowhere"
+"""A PersistentVolume whose directory no node has."""
 ABSENT: Final = "example.com/absent"
 TOLD_SECONDS: Final = 240.0
 """A pod may look for a node for a minute before anybody is told."""
@@ -109,6 +115,12 @@ def causes() -> tuple[Cause, ...]:
         "metadata": {"name": "none", "namespace": CLOSED},
         "spec": {"hard": {"pods": "0"}},
     }
+    services = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "none", "namespace": SHUT},
+        "spec": {"hard": {"services": "0"}},
+    }
     taken = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": names.serving("taken")}, "data": {"a": "b"}}
     closed_camera = {**CAMERA, "credentialsSecretRef": {"name": "gate-login"}}
     much = {part: {"requests": {"cpu": "1000"}} for part in ("triton", "detector", "media")}
@@ -148,8 +160,55 @@ def causes() -> tuple[Cause, ...]:
         Cause("closed", "ED0310", ("raise the quota",), beside=(quota,), also=REFUSED, namespace=CLOSED),
         Cause("frozen", "ED0701", ("--resume",), annotations={names.ANNOTATION_TUNING: names.FROZEN}),
         Cause("misspelt", "ED0706", ("--freeze",), annotations={names.ANNOTATION_TUNING: "frozen"}),
+        Cause("shut", "ED0107", ("quota",), beside=(services,), namespace=SHUT),
+        Cause(
+            "no-directory", "ED0308", ("mend the volume",), beside=nowhere(), parked=False,
+            source={"persistentVolumeClaim": {"claimName": "nowhere"}},
+        ),
         Cause("idle", "ED0017", ("spec.suspend",), {"suspend": True}),  # and no word of the labels that no node has
     )  # fmt: skip
+
+
+LIVE: Final = "live"
+"""A detector that runs and is well, until one thing of it is changed."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is changed of a detector that runs, what is told of it, and how it was."""
+
+    code: str
+    remedy: str
+    spec: Object
+    before: Object
+
+
+def follow(figure: str) -> Object:
+    """Return `spec.scaling` whose autoscaler follows a figure."""
+    return {"maxReplicas": 2, "metrics": [{"name": figure}]}
+
+
+def nowhere() -> tuple[Object, Object]:
+    """Return a volume whose directory is not there, and its claim."""
+    common = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
+    volume = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": VOLUME},
+        "spec": {
+            **common,
+            "capacity": {"storage": "1M"},
+            "hostPath": {"path": "/codes/nowhere", "type": "Directory"},
+            "claimRef": {"namespace": NAMESPACE, "name": "nowhere"},  # or the claim that is to stay unbound takes it
+        },
+    }
+    claim = {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "nowhere"},
+        "spec": {**common, "volumeName": VOLUME, "resources": {"requests": {"storage": "1M"}}},
+    }
+    return volume, claim
 
 
 @pytest.fixture(scope="module")
@@ -165,10 +224,10 @@ def site(operator: Kubectl) -> Iterator[dict[str, Cause]]:
     """All causes at once. Module: some take a minute to be told."""
     with contextlib.ExitStack() as cleanup:
         cleanup.callback(_clean)
-        for name in (NAMESPACE, CLOSED):
+        for name in SPACES:
             sites.namespace(name)
         found = {one.name: one for one in causes()}
-        for space in (NAMESPACE, CLOSED):
+        for space in SPACES:
             here = [one for one in found.values() if one.namespace == space]
             Kubectl(space).apply(sites.model(), *(obj for one in here for obj in one.beside))
             Kubectl(space).apply(*(one.detector() for one in here))
@@ -176,7 +235,8 @@ def site(operator: Kubectl) -> Iterator[dict[str, Cause]]:
 
 
 def _clean() -> None:
-    driver.kubectl("delete", "namespace", NAMESPACE, CLOSED, "--ignore-not-found", "--wait=false")
+    driver.kubectl("delete", "namespace", *SPACES, "--ignore-not-found", "--wait=false")
+    driver.kubectl("delete", "persistentvolume", VOLUME, "--ignore-not-found", "--wait=false")
     for obj in api.items(kinds.ACCELERATOR_PROFILE, ""):
         if obj["metadata"]["name"].startswith(f"{NAMESPACE}-"):
             api.delete(kinds.ACCELERATOR_PROFILE, "", obj["metadata"]["name"])
@@ -198,7 +258,7 @@ def findings(plugin: Path, namespace: str, name: str) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("name", [
     "parked", "taken", "no-profile", "no-class", "no-device", "unverified", "no-image", "much", "no-map", "no-claim",
-    "no-volume", "no-secret", "closed", "frozen", "misspelt", "idle",
+    "no-volume", "no-secret", "closed", "frozen", "misspelt", "shut", "no-directory", "idle",
 ])  # fmt: skip
 def test_a_cause_is_told_with_its_remedy_and_nothing_else_is(site: dict[str, Cause], plugin: Path, name: str) -> None:
     cause = site[name]
@@ -217,3 +277,74 @@ def test_nothing_is_told_of_what_is_well_beside_all_of_them(
     site: dict[str, Cause], demo: Kubectl, plugin: Path
 ) -> None:
     poll("nothing", lambda: findings(plugin, demo.namespace, demo_driver.DETECTOR), lambda found: found == [], every=3)
+
+
+def codes(plugin: Path, namespace: str, name: str) -> set[str]:
+    return {one["code"] for one in findings(plugin, namespace, name)}
+
+
+def test_a_node_that_takes_no_new_pods_is_told_as_long_as_it_does_not(demo: Kubectl, plugin: Path) -> None:
+    (node,) = json.loads(driver.kubectl("get", "nodes", "-o", "json"))["items"]
+    name = node["metadata"]["name"]
+    driver.kubectl("cordon", name)
+    try:
+        found = findings(plugin, demo.namespace, demo_driver.DETECTOR)
+    finally:
+        driver.kubectl("uncordon", name)
+    assert [(one["code"], one["remedy"]) for one in found] == [("ED0905", f"kubectl uncordon {name}")]
+    assert findings(plugin, demo.namespace, demo_driver.DETECTOR) == []
+
+
+def test_an_operator_that_is_not_there_is_told_and_what_it_did_not_see(
+    site: dict[str, Cause], operator: Kubectl, plugin: Path
+) -> None:
+    """And once it is back, nothing of both."""
+    missed = {"ED0103", "ED0106"}
+    assert not missed & codes(plugin, NAMESPACE, "parked")
+    with pause.stopped(operator):
+        poll("no operator", lambda: codes(plugin, NAMESPACE, "parked"), lambda found: "ED0103" in found, every=3)
+        Kubectl(NAMESPACE)("patch", "edgedetector", "parked", "--type=merge", "-p", '{"spec": {"suspend": true}}')
+        poll("not seen", lambda: codes(plugin, NAMESPACE, "parked"), missed.issubset, TOLD_SECONDS, every=5)
+    poll("both gone", lambda: codes(plugin, NAMESPACE, "parked"), lambda found: not missed & found, every=3)
+
+
+@pytest.fixture(scope="module")
+def live(site: dict[str, Cause], plugin: Path) -> Kubectl:
+    """A detector that runs, of which nothing is told. Module: it takes half a minute to start."""
+    kubectl = Kubectl(NAMESPACE)
+    kubectl.apply(sites.detector(LIVE, CAMERA))
+    poll("nothing is told of it", lambda: findings(plugin, NAMESPACE, LIVE), lambda found: found == [], 300, every=3)
+    return kubectl
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        Change("ED0808", "AcceleratorProfile cpu", {"scaling": follow("AcceleratorUtilization")}, {"scaling": None}),
+        Change("ED0807", "docs/scaling.md", {"scaling": follow("QueueTime")}, {"scaling": None}),
+        Change(
+            "ED0502", "its address right",
+            {"cameras": [{**CAMERA, "url": f"{CAMERA['url']}-none"}]}, {"cameras": [CAMERA]},
+        ),
+        Change(
+            "ED0507", "spec.outputs",
+            {"outputs": {"webhook": {"url": "http://nobody.codes.svc/"}}}, {"outputs": None},
+        ),
+    ],
+    ids=lambda change: change.code,
+)  # fmt: skip
+def test_what_becomes_wrong_with_a_detector_that_runs_is_told_until_it_is_mended(
+    live: Kubectl, plugin: Path, change: Change
+) -> None:
+    def told() -> list[dict[str, str]]:
+        return [one for one in findings(plugin, NAMESPACE, LIVE) if one["code"] == change.code]
+
+    def patch(spec: Object) -> None:
+        live("patch", "edgedetector", LIVE, "--type=merge", "-p", json.dumps({"spec": spec}))
+
+    assert told() == []
+    patch(change.spec)
+    (one,) = poll(change.code, told, bool, TOLD_SECONDS, every=3)
+    assert change.remedy in one["remedy"]
+    patch(change.before)
+    poll(f"no {change.code}", told, lambda found: not found, TOLD_SECONDS, every=3)

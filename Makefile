@@ -111,7 +111,7 @@ bench-scraping: ## what Prometheus' scrapes cost the detector and Triton, beside
 	@hack/bootstrap.sh
 	@PYTHONPATH=operator $(BIN)/python -m bench.scrape_cost $(OPTIONS)
 
-bench-tuner: ## the tuner on 200 simulated servers whose best is known; ARGUMENTS="simulate --held-out", "interrupted 100" (fleets), "real", "live", "rivals", "reconfigure 1000" (real Tritons)
+bench-tuner: ## the tuner on 200 simulated servers whose best is known; ARGUMENTS="simulate --held-out", "interrupted 100" (fleets), "emulated" (the live cases in virtual time), "real", "live", "rivals", "reconfigure 1000" (real Tritons)
 	@hack/bootstrap.sh
 	@PYTHONPATH=operator $(BIN)/python -m bench.tuner $(or $(ARGUMENTS),simulate)
 

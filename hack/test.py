@@ -58,7 +58,7 @@ def test() -> int:
             stages.append(Stage("monitoring", up, 1500, needs=("cluster",)))
         runner.run(stages)
         runner.run([Stage("API server", _tests("tests/bare", "tests/faults"), 600, show=True)])
-        runner.run([Stage("end to end", _tests("tests/e2e"), 3000, show=True)])
+        runner.run([Stage("end to end", _tests("tests/e2e"), 3300, show=True)])
         runner.run(
             [Stage("tritonserver", _tests("-m", "tritonserver and not soak and not weights", "tests/unit"), 700)]
         )

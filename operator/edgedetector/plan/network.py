@@ -31,9 +31,10 @@ def triton_policy(detector: EdgeDetector, profile: AcceleratorProfile, settings:
     if not _enabled(detector, settings):
         return None
     replicas = [_pods(detector, names.COMPONENT_TRITON)]
-    several = detector.spec.scaling.max_replicas > 1
     ingress = [
+        # Replicas ask each other where one alone is wanted, too: those that are to go do so until they are gone.
         _from([_operator(settings)], names.PORT_DETECTOR),
+        _from(replicas, names.PORT_DETECTOR),
         *_scrapes(settings, names.PORT_DETECTOR, names.PORT_TRITON_METRICS),
         _from([{"podSelector": {"matchLabels": {names.LABEL_TRITON_CLIENT: "true"}}}], names.PORT_TRITON_GRPC),
     ]
@@ -44,13 +45,11 @@ def triton_policy(detector: EdgeDetector, profile: AcceleratorProfile, settings:
     egress = [
         *_name_servers(settings),
         rule([_pods(detector, names.COMPONENT_MEDIA)], [names.PORT_GO2RTC_RTSP]),
+        rule(replicas, [names.PORT_DETECTOR]),
         *_exporter(profile, settings),
         *_outputs(detector),
         *_model_servers(detector),
     ]
-    if several:
-        ingress.append(_from(replicas, names.PORT_DETECTOR))
-        egress.append(rule(replicas, [names.PORT_DETECTOR]))
     return _policy(detector, names.COMPONENT_TRITON, names.triton(detector.name), ingress, egress)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import TimeoutError as Overdue
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests/e2e/node"))
@@ -69,7 +70,10 @@ class Tab:
 
     def boxes(self, name: str, seconds: float = 60.0) -> dict[str, float]:
         """Wait until boxes are drawn on a camera's video; return where, in CSS pixels of its canvas, and how many."""
-        return dict(self.wait(BOXES, name, seconds))
+        try:
+            return dict(self.wait(BOXES, name, seconds))
+        except Overdue as error:
+            raise AssertionError(f"no boxes on {name}: {self.page.evaluate(PLIGHT, name)}") from error
 
 
 BOXES: Final = """name => {
@@ -92,3 +96,13 @@ BOXES: Final = """name => {
                    count: Number(canvas.dataset.boxes) };
 }"""
 """Where the overlay's pixels are: null while there are none, or while no video plays."""
+
+PLIGHT: Final = """name => {
+  const card = document.querySelector(`article[data-camera="${name}"]`), video = card?.querySelector("video");
+  if (!video) return "it has no card";
+  const { currentTime, paused, readyState, videoWidth, buffered, error } = video;
+  const ranges = Array.from({ length: buffered.length }, (_, at) => [buffered.start(at), buffered.end(at)]);
+  return { text: card.innerText, currentTime, paused, readyState, videoWidth, ranges, error: error?.message,
+           pictures: !card.querySelector("img").hidden, boxes: card.querySelector("canvas").dataset.boxes };
+}"""
+"""What a card looks like on which something is missing."""

@@ -186,7 +186,7 @@ class Relay:
     def _feed(self, session: Session, camera: str, kind: str) -> Feed:
         def told(why: str) -> None:
             if why and not session.closed:
-                session.end(camera, why)
+                session.end(camera, kind, why)
 
         if kind == PICTURES:
 

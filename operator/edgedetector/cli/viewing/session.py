@@ -71,8 +71,8 @@ class Session:
             at = placement.place(now, event.age, event.pts) if placement is not None else None
         self.put(packed("result", camera=event.camera, at=at, **event.told()))
 
-    def end(self, camera: str, why: str) -> None:
-        """Say that a camera's video has ended, and why."""
+    def end(self, camera: str, kind: str, why: str) -> None:
+        """Say that a camera's video or pictures have ended, and why."""
         with self._changed:
             self._placements.pop(camera, None)
-        self.put(packed("end", camera=camera, why=why))
+        self.put(packed("end", camera=camera, of=kind, why=why))

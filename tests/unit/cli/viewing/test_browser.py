@@ -111,6 +111,38 @@ def test_a_lost_camera_is_told_with_its_reason_and_comes_back_by_itself(rig: Rig
     assert not notice.is_visible()
 
 
+@pytest.mark.parametrize(
+    "harm",
+    [
+        pytest.param("return real.call(this, new Uint8Array(64).fill(255))", id="rubbish"),
+        pytest.param("setTimeout(() => this.dispatchEvent(new Event('updateend')))", id="nothing"),
+    ],
+)
+def test_video_that_the_browser_gives_up_is_asked_for_anew(tab: Tab, harm: str) -> None:
+    """As when a camera begins anew with what no decoder takes: until then all goes on but the picture."""
+    tab.boxes("gate")
+    source = tab.page.evaluate(
+        """() => {
+      const { appendBuffer: real } = SourceBuffer.prototype, { addSourceBuffer: add } = MediaSource.prototype;
+      const sound = new WeakSet();
+      MediaSource.prototype.addSourceBuffer = function (type) {
+        const buffer = add.call(this, type);
+        sound.add(buffer);
+        return buffer;
+      };
+      SourceBuffer.prototype.appendBuffer = function (bytes) {
+        if (sound.has(this)) return real.call(this, bytes);
+        HARM;
+      };
+      return document.querySelector("article[data-camera=gate] video").src;
+    }""".replace("HARM", harm)
+    )
+
+    another = "src => ![src, ''].includes(document.querySelector('article[data-camera=gate] video').src)"
+    tab.wait(another, source)
+    assert tab.boxes("gate")["count"] == 1
+
+
 def test_a_media_pod_that_is_replaced_is_followed(rig: Rig, tab: Tab) -> None:
     tab.boxes("gate")
     before = rig.media

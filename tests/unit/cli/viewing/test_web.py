@@ -181,6 +181,7 @@ def test_a_wish_is_taken_and_its_failure_told(server: Server) -> None:
     assert live.next("end")[0] == {
         "kind": "end",
         "camera": "gate",
+        "of": "video",
         "why": "ports of pod yard-media-1 cannot be forwarded",
     }
     live.connection.close()

@@ -47,7 +47,7 @@ const takers = {
   video: (message) => cards.get(message.camera)?.fragment(message.at, message.bytes),
   result: (message) => cards.get(message.camera)?.result(message),
   picture: (message) => cards.get(message.camera)?.shot(message.bytes),
-  end: (message) => cards.get(message.camera)?.ended(message.why),
+  end: (message) => cards.get(message.camera)?.ended(message.why, message.of),
 };
 
 function take(message) {
@@ -157,7 +157,7 @@ function tellWatched() {
   clearTimeout(timer);
   timer = setTimeout(async () => {
     if (!session) return;
-    const watched = document.hidden ? [] : [...cards.values()].filter((card) => card.visible);
+    const watched = document.hidden ? [] : [...cards.values()].filter((card) => card.visible && !card.resting);
     for (const card of cards.values()) if (!watched.includes(card)) card.rest();
     const body = JSON.stringify({ session, cameras: Object.fromEntries(watched.map((card) => [card.name, card.kind])) });
     // A connection that has just ended is told by its own end.

@@ -5,7 +5,9 @@ import { Player } from "./player.js";
 import { ago, counted, figure, make, say } from "./words.js";
 
 const STALE = 6000; // milliseconds without a frame of a camera that is live, after which it is said
+const FRESH = 3000; // milliseconds since video last came, within which it comes
 const TRIES = 2; // of the video, until pictures are shown
+const PAUSE = 1000; // milliseconds until video that could not be shown is asked for anew
 const VIDEO_AGAIN = 60000; // milliseconds
 
 export class Card {
@@ -14,6 +16,7 @@ export class Card {
     this.changed = changed;
     this.kind = "video";
     this.visible = false;
+    this.resting = false;
     this.failures = 0;
     this.video = make("video", { playsinline: "", disablepictureinpicture: "", "aria-hidden": "true", tabindex: "-1" });
     this.video.muted = true;
@@ -34,12 +37,14 @@ export class Card {
     this.player = new Player(this.video, {
       shown: (time) => this.#shown(time),
       unplayable: (type) => this.#pictures(`this browser does not play ${type.replace(/.*codecs="?([^"]*).*/, "$1")}`),
+      failed: () => this.#again("this browser cannot decode what comes"),
     });
     this.#label(false);
     this.#notice();
   }
 
   update(camera) {
+    if (camera.state === "Live" && this.camera?.state !== "Live") this.#film();
     this.camera = camera;
     this.element.dataset.state = camera.state;
     say(this.state, camera.state + (camera.since && camera.state !== "Live" ? ` for ${ago(camera.since)}` : ""));
@@ -53,11 +58,11 @@ export class Card {
 
   begin(type, bytes) {
     this.boxes.clear();
+    this.begun = Date.now();
     this.player.begin(type, bytes);
   }
 
   fragment(at, bytes) {
-    this.failures = 0;
     this.arrived = Date.now();
     this.player.add(at, bytes);
   }
@@ -77,7 +82,9 @@ export class Card {
     this.#notice();
   }
 
-  ended(why) {
+  // `kind` is what has ended: pictures may still end after video was asked for.
+  ended(why, kind) {
+    if (kind !== this.kind) return;
     if (this.kind === "video" && this.camera?.state === "Live" && ++this.failures >= TRIES) this.#pictures(why);
     this.trouble = why;
     this.rest();
@@ -87,7 +94,7 @@ export class Card {
   rest() {
     this.player.stop();
     this.boxes.clear();
-    this.showing = 0;
+    this.showing = this.begun = 0;
     this.#notice();
   }
 
@@ -100,7 +107,10 @@ export class Card {
 
   // Called once a second, for what changes although nothing comes.
   tick() {
-    if (this.showing && Date.now() - this.showing > STALE) this.showing = 0;
+    const now = Date.now();
+    if (this.showing && now - this.showing > STALE) this.showing = 0;
+    const comes = this.kind === "video" && now - this.arrived < FRESH;
+    if (comes && this.begun && !this.showing && now - this.begun > STALE) this.#again("what comes cannot be shown");
     if (this.camera) this.update(this.camera);
   }
 
@@ -115,6 +125,7 @@ export class Card {
 
   #shown(time) {
     this.showing = Date.now();
+    this.failures = 0;
     this.trouble = "";
     const labels = this.boxes.show(time, this.player.interval, this.video.videoWidth, this.video.videoHeight);
     this.labels = counted(labels);
@@ -127,12 +138,31 @@ export class Card {
     this.because = why;
     this.player.stop();
     this.changed();
+    clearTimeout(this.later);
+    this.later = setTimeout(() => this.#film(), VIDEO_AGAIN);
+  }
+
+  // Tries the video, whatever it was like before: so once a camera is back.
+  #film() {
+    clearTimeout(this.later);
+    this.failures = 0;
+    if (this.kind === "video") return;
+    this.kind = "video";
+    this.picture.hidden = true;
+    this.changed();
+  }
+
+  // Asks for the video from its head on: the browser has given up, and would show nothing of it ever again.
+  #again(why) {
+    if (++this.failures >= TRIES) this.#pictures(why);
+    this.trouble = why;
+    this.rest();
+    this.resting = true;
+    this.changed();
     setTimeout(() => {
-      this.kind = "video";
-      this.failures = 0;
-      this.picture.hidden = true;
+      this.resting = false;
       this.changed();
-    }, VIDEO_AGAIN);
+    }, PAUSE);
   }
 
   #tell() {

@@ -7,8 +7,8 @@ const SHORTEST_LAG = 0.4; // seconds behind the newest frame: a port-forward han
 const LONGEST_LAG = 3;
 
 export class Player {
-  // `shown` is called with the time of each frame that is shown, in seconds of the stream.
-  constructor(video, { shown, unplayable }) {
+  // `shown` is called with the time of each frame that is shown, in seconds of the stream; `failed` if there will be none.
+  constructor(video, { shown, unplayable, failed }) {
     this.video = video;
     this.shown = shown;
     this.unplayable = unplayable;
@@ -18,6 +18,7 @@ export class Player {
     this.trails = [];
     this.session = 0;
     this.#watchFrames();
+    video.addEventListener("error", () => this.url && failed());
   }
 
   begin(type, bytes) {

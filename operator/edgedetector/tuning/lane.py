@@ -184,8 +184,22 @@ def worked(model: Lane, seen: ModelVisit, cameras: int) -> float:
     if not model.curve.costs or not known(seen.rate):
         return 0.0
     then = replace(model, knobs=seen.knobs, batch=resources.batch(seen.knobs, cameras))
-    rate = min(ANY, seen.demand) if overloaded(seen) else seen.rate  # as it always had something to do
-    return batcher.passage(server(then, expected(then)), rate).device * (1.0 - model.taken)
+    return batcher.passage(server(then, expected(then)), came(then, seen)).device * (1.0 - model.taken)
+
+
+def came(then: Lane, seen: ModelVisit) -> float:
+    """Return images a second that came in a visit, those among them that were given up.
+
+    An overloaded server gives up what it has no time for. One that waits for its batches does so, too, although it is
+    idle: where the batcher model gives up about as many with these knobs.
+    """
+    if overloaded(seen):
+        return min(ANY, seen.demand)
+    if not known(seen.demand) or seen.rate >= _SERVED * seen.demand:
+        return seen.rate
+    demand = min(ANY, seen.demand)
+    served = batcher.passage(server(then, expected(then)), demand).rate
+    return demand if served - seen.rate < (demand - seen.rate) / 2 else seen.rate
 
 
 def _nothing(model: Lane) -> ModelPrediction:

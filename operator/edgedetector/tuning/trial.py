@@ -72,6 +72,9 @@ class Verdict:
     """What was measured, for the sentence."""
 
 
+_BLAMELESS: Final = Verdict(End.INCONCLUSIVE, MOVED)
+
+
 def breach(model: ModelWindow, base: ModelVisit | None, limit: float) -> tuple[bool, bool]:
     """Return whether a window breaks the latency objective, and whether clearly, where the base would have kept it.
 
@@ -104,13 +107,9 @@ def alarm(trial: Trial, window: Window, base: Visit | None, situation: Situation
 
 
 def moved(trial: Trial, situation: Situation) -> Verdict:
-    """Return whether the demand has moved so far that nothing can be compared.
-
-    Latency and utilisation are compared at one demand; a capacity follows from what executions cost, at any.
-    """
-    by_cost = situation.goal == Goal.THROUGHPUT and trial.aim == Aim.GAIN
-    if memory.apart(trial.demand, trial.before, FAR if by_cost else memory.MOVING):
-        return Verdict(End.INCONCLUSIVE, MOVED)
+    """Return whether the demand has moved so far that nothing can be compared, nor will be."""
+    if _strayed(trial, situation) and not _may_tell(trial, situation):
+        return _BLAMELESS
     return Verdict(End.NOT_YET)
 
 
@@ -121,6 +120,29 @@ def urgent(window: Window) -> Verdict:
     if window.disturbed.startswith(LADDER):
         return Verdict(End.INCONCLUSIVE, LADDER)
     return Verdict(End.NOT_YET)
+
+
+def _strayed(trial: Trial, situation: Situation) -> bool:
+    """Latency and utilisation are compared at one demand; a capacity follows from what executions cost, at any."""
+    return memory.apart(trial.demand, trial.before, FAR if _by_cost(trial, situation) else memory.MOVING)
+
+
+def _by_cost(trial: Trial, situation: Situation) -> bool:
+    return situation.goal == Goal.THROUGHPUT and trial.aim == Aim.GAIN
+
+
+def _may_tell(trial: Trial, situation: Situation) -> bool:
+    """Return whether more came, and latency is what counts: what is quicker with more to do is so with as much."""
+    by_latency = situation.goal == Goal.LATENCY or trial.aim in {Aim.CURE, Aim.RESCUE}
+    return by_latency and all(trial.demand.get(name, before) >= before for name, before in trial.before.items())
+
+
+def _quicker_with_more(seen: Visit, base: Visit) -> bool:
+    for name, model in seen.models.items():
+        latency, before = model.latency, base.models[name].latency if name in base.models else None
+        if latency is None or before is None or latency.high >= before.low or model.rate < base.models[name].rate:
+            return False
+    return True
 
 
 def judged(state: State, trial: Trial, situation: Situation, now: float) -> Verdict:
@@ -138,7 +160,11 @@ def judged(state: State, trial: Trial, situation: Situation, now: float) -> Verd
     theirs = predict(state.accepted, curves, evidence, situation, state.accepted)
     measured = grounded(theirs, base, situation.limits.latency), grounded(ours, seen, situation.limits.latency)
     told = sentences.figures(*measured, trial.prediction, situation)
-    if taken := _takes_the_reserve(seen, base, widened(situation, state)):
+    taken = _takes_the_reserve(seen, base, widened(situation, state))
+    if _strayed(trial, situation):
+        quicker = not taken and _quicker_with_more(seen, base)
+        return Verdict(End.KEEP, "quicker, although more images came", told) if quicker else _BLAMELESS
+    if taken:
         return Verdict(End.NO_GAIN, taken, told)
     return replace(_decided(trial, (ours, seen), (theirs, base), situation, over=over), figures=told)
 

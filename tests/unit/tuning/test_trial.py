@@ -10,8 +10,8 @@ from edgedetector.tuning.curve import learn
 from edgedetector.tuning.evidence import ModelVisit, Range, Visit
 from edgedetector.tuning.prediction import predict
 from edgedetector.tuning.record import State, Trial
-from edgedetector.tuning.situation import Limits
-from edgedetector.tuning.trial import End, Verdict, judged
+from edgedetector.tuning.situation import Goal, Limits, Situation
+from edgedetector.tuning.trial import MOVED, End, Verdict, judged, moved
 from edgedetector.tuning.window import BatchTime, Knobs
 
 TRUTH = Truth(serial=0.5)
@@ -112,3 +112,32 @@ def test_what_is_probably_worse_is_not_served_for_a_whole_minute() -> None:
     found = verdict(base, replace(seen, windows=12), after=26.0)
     assert found.end is End.NO_GAIN
     assert found.why.endswith("probably no better")
+
+
+def grown(latency: float, times: float = 1.3, aim: str = "gain", goal: Goal = Goal.LATENCY) -> Verdict:
+    """Of a trial during which so many times the frames came as before, of which 12 ms are the p99."""
+    where: Situation = replace(WHERE, goal=goal)
+    base = shown(TRUTH.visit(ALONE, use=0.6, latency=0.012))
+    seen = shown(TRUTH.visit(TWO, use=0.4, latency=latency, ended=EPOCH + 60))
+    before = base.models[MODEL].rate
+    seen = replace(seen, models={MODEL: replace(seen.models[MODEL], rate=times * before, demand=times * before)})
+    visits = (base, seen)
+    prediction = predict({MODEL: TWO}, learn(visits, where.engines), visits, where)
+    load = {MODEL: times * before}
+    trial = Trial("1-0", "pod-0", {MODEL: TWO}, EPOCH, EPOCH, 30.0, {MODEL: before}, prediction, aim=aim, demand=load)
+    state = State(accepted={MODEL: ALONE}, trial=trial, visits=visits)
+    ended = moved(trial, where)
+    return ended if ended.end is not End.NOT_YET else judged(state, trial, where, EPOCH + 61)
+
+
+def test_what_is_quicker_though_more_images_came_is_kept() -> None:
+    """A camera more in the middle of every trial would otherwise leave the worst configuration for ever."""
+    assert grown(0.008).end is End.KEEP
+    assert grown(0.008, aim="rescue", goal=Goal.THROUGHPUT).end is End.KEEP
+
+
+def test_where_the_demand_moves_otherwise_nothing_is_told() -> None:
+    nothing = (End.INCONCLUSIVE, MOVED)
+    for found in (grown(0.014), grown(0.008, times=0.7), grown(0.008, goal=Goal.EFFICIENCY)):
+        assert (found.end, found.why) == nothing
+    assert grown(0.008, times=1.0).why != MOVED

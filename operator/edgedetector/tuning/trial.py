@@ -160,7 +160,7 @@ def judged(state: State, trial: Trial, situation: Situation, now: float) -> Verd
     theirs = predict(state.accepted, curves, evidence, situation, state.accepted)
     measured = grounded(theirs, base, situation.limits.latency), grounded(ours, seen, situation.limits.latency)
     told = sentences.figures(*measured, trial.prediction, situation)
-    taken = _takes_the_reserve(seen, base, widened(situation, state))
+    taken = _takes_the_reserve(seen, base, widened(situation, state), _grown(trial, seen))
     if _strayed(trial, situation):
         quicker = not taken and _quicker_with_more(seen, base)
         return Verdict(End.KEEP, "quicker, although more images came", told) if quicker else _BLAMELESS
@@ -244,11 +244,27 @@ def _at_the_end(
     return Verdict(End.KEEP, f"{_surely(measured)}, and more windows would not tell")
 
 
-def _takes_the_reserve(seen: Visit, base: Visit, situation: Situation) -> str:
-    """Return which headroom that the base leaves a configuration does not."""
+def _grown(trial: Trial, seen: Visit) -> float:
+    """Return how many times the frames are served that came before the trial; 1: as many, or fewer."""
+    names = trial.before.keys() & seen.models.keys()
+    before, served = sum(trial.before[name] for name in names), sum(seen.models[name].rate for name in names)
+    return served / before if before > 0.0 and served > SAME * before else 1.0
+
+
+def _takes_the_reserve(seen: Visit, base: Visit, situation: Situation, grown: float) -> str:
+    """Return which headroom that the base leaves a configuration does not.
+
+    The change is not to blame for what the accelerator works for more frames than came before, in proportion to what
+    is served. Of the host's load most is there anyway.
+    """
     limits = situation.limits
     for what, share, before, most in (
-        ("the accelerator's utilisation", seen.utilization, base.utilization, limits.accelerator),
+        (
+            "the accelerator's utilisation",
+            seen.utilization and seen.utilization / grown,
+            base.utilization,
+            limits.accelerator,
+        ),
         ("the host's load", seen.host, base.host, limits.host),
     ):
         if share is not None and share > max(most, before or 0.0) * (1 + SLIGHT):

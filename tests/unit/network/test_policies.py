@@ -219,9 +219,11 @@ def test_with_a_camera_in_a_secret_the_media_server_goes_far_and_still_not_to_th
         assert not judge(some, flow(some, "site-a/media", address, port), blocks_match_pods=True).allowed
 
 
-def test_one_replica_alone_asks_no_other() -> None:
+def test_replicas_ask_each_other_where_one_alone_is_wanted_too() -> None:
+    """Those that are to go do so until they are gone: cut off, each would take the cameras of the others."""
     some = world(minimal(cameras=CAMERAS))
-    assert not judge(some, flow(some, "site-a/triton", "site-a/triton-2", 9090)).allowed
+    assert judge(some, flow(some, "site-a/triton", "site-a/triton-2", 9090)).allowed
+    assert not judge(some, flow(some, "site-a/triton", "site-a/triton-2", 8001)).allowed
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,8 @@ def shown(visit: Visit, utilization: float | None = None) -> Visit:
 def verdict(base: Visit, seen: Visit, aim: str = "gain", after: float = 61.0) -> Verdict:
     visits = (base, seen)
     prediction = predict({MODEL: TWO}, learn(visits, WHERE.engines), visits, WHERE)
-    trial = Trial("1-0", "pod-0", {MODEL: TWO}, EPOCH, EPOCH, 30.0, {MODEL: 100.0}, prediction, aim=aim)
+    before = {MODEL: base.models[MODEL].rate}
+    trial = Trial("1-0", "pod-0", {MODEL: TWO}, EPOCH, EPOCH, 30.0, before, prediction, aim=aim)
     state = State(accepted={MODEL: ALONE}, trial=trial, visits=visits)
     return judged(state, trial, WHERE, EPOCH + after)
 
@@ -114,11 +115,13 @@ def test_what_is_probably_worse_is_not_served_for_a_whole_minute() -> None:
     assert found.why.endswith("probably no better")
 
 
-def grown(latency: float, times: float = 1.3, aim: str = "gain", goal: Goal = Goal.LATENCY) -> Verdict:
+def grown(
+    latency: float, times: float = 1.3, aim: str = "gain", goal: Goal = Goal.LATENCY, used: float | None = None
+) -> Verdict:
     """Of a trial during which so many times the frames came as before, of which 12 ms are the p99."""
     where: Situation = replace(WHERE, goal=goal)
     base = shown(TRUTH.visit(ALONE, use=0.6, latency=0.012))
-    seen = shown(TRUTH.visit(TWO, use=0.4, latency=latency, ended=EPOCH + 60))
+    seen = shown(TRUTH.visit(TWO, use=0.4, latency=latency, ended=EPOCH + 60), used)
     before = base.models[MODEL].rate
     seen = replace(seen, models={MODEL: replace(seen.models[MODEL], rate=times * before, demand=times * before)})
     visits = (base, seen)
@@ -141,3 +144,11 @@ def test_where_the_demand_moves_otherwise_nothing_is_told() -> None:
     for found in (grown(0.014), grown(0.008, times=0.7), grown(0.008, goal=Goal.EFFICIENCY)):
         assert (found.end, found.why) == nothing
     assert grown(0.008, times=1.0).why != MOVED
+
+
+def test_the_headroom_that_only_more_images_take_is_not_taken_by_the_change() -> None:
+    """93 % at 220 images a second, of which 185 came before the trial: 78 % of them, where 80 are allowed."""
+    assert grown(0.008, 1.2, used=0.93).end is grown(0.008, 1.3, used=0.93).end is End.KEEP
+    assert grown(0.008, 1.02, used=0.93).end is End.NO_GAIN
+    assert grown(0.008, 1.3, used=1.0).end is End.KEEP, "77 % of 100"
+    assert grown(0.008, 1.1, used=0.93).end is End.NO_GAIN, "85 %"

@@ -98,7 +98,7 @@ def test_the_list_of_pages_has_every_code() -> None:
     text = (ROOT / "docs/codes/README.md").read_text()
 
     for code in CODES:
-        assert f"| [{code.id}]({code.id}.md) | {code.severity} | {code.title} |" in text
+        assert f"| [{code.id}]({code.id}.md) | {code.severity} | {code.scope} | {code.title} |" in text
 
 
 # Files

@@ -136,3 +136,21 @@ def test_trace_says_where_the_time_goes_and_leaves_nothing_on(demo: Kubectl, plu
     (pod,) = sites.pods(demo.namespace, "yard", names.COMPONENT_TRITON)
     listed = demo("exec", pod["metadata"]["name"], "-c", "detector", "--", "ls", "/dev/shm")
     assert "edgedetector-trace" not in listed, "what was traced is read and removed"
+
+
+def test_bench_says_what_the_box_can_take_beside_its_camera(demo: Kubectl, plugin: Path) -> None:
+    found = run(plugin, "bench", "yard", "--seconds", "10", "-o", "json")
+    assert found.returncode == NO_FINDING, found.stderr
+    bench = json.loads(found.stdout)
+    assert bench["stopped"]
+    alone, *loaded = bench["steps"]
+    assert alone["concurrency"] == 0
+    assert alone["cameras"] > 0, "its camera goes on"
+    concurrency = [step["concurrency"] for step in loaded]
+    assert concurrency == sorted(set(concurrency))
+    for step in loaded:
+        assert step["requests"] == 0 or 0 < step["p50"] <= step["p90"] <= step["p99"]
+    assert bench["bottleneck"]["class"]
+    assert bench["bottleneck"]["message"]
+    listed = [pod["metadata"]["name"] for pod in sites.pods(demo.namespace, "yard", names.COMPONENT_TRITON)]
+    assert bench["pod"] in listed
